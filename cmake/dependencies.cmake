@@ -1,0 +1,13 @@
+# Debian 12 packages only; docs/dependencies.md says why each one and not its rivals.
+set(Boost_NO_WARN_NEW_VERSIONS ON)
+set(Boost_USE_STATIC_LIBS ON)
+find_package(Boost 1.81 REQUIRED COMPONENTS url json)
+find_package(OpenSSL 3 REQUIRED)
+find_package(Threads REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(MAXMINDDB REQUIRED IMPORTED_TARGET libmaxminddb)
+pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
+find_package(prometheus-cpp REQUIRED COMPONENTS core)
+find_package(CLI11 REQUIRED)
+find_package(spdlog REQUIRED)

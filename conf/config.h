@@ -1,0 +1,252 @@
+#pragma once
+
+#include "conf/problem.h"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// What the operator wrote, as plain values. Final after parse(): no later "0 means default", no second copy.
+/// Every default is the one in docs/configuration.md, where its reason stands.
+namespace nearhop::conf {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using namespace std::chrono_literals;
+
+/// A socket address to listen on: numeric address and port. Port 0 lets the kernel choose (tests).
+struct ListenAddress {
+    std::string address;  ///< "0.0.0.0", "::", "127.0.0.1"; IPv6 without brackets
+    std::uint16_t port = 0;
+};
+
+enum class ListenerKind { https, http };
+enum class PlainPolicy { redirect, serve };  ///< what an http listener does with a request
+
+struct Listener {
+    At<ListenAddress> address;
+    ListenerKind kind = ListenerKind::https;
+    PlainPolicy plain = PlainPolicy::redirect;  ///< http only: 308 to https, or serve as is
+    /// Peers that must send a PROXY protocol header (v1 or v2); empty: none is read.
+    std::vector<At<std::string>> proxy_protocol_from;
+    std::string ready_path;  ///< answered by the edge itself (200 or 503) for load-balancer checks; empty: off
+};
+
+struct Certificate {
+    At<std::string> certificate;  ///< PEM file, leaf first
+    At<std::string> private_key;  ///< PEM file
+};
+
+enum class TlsVersion { tls1_2, tls1_3 };
+
+struct Tls {
+    std::vector<Certificate> certificates;  ///< chosen by SNI; the first is the default
+    TlsVersion min_version = TlsVersion::tls1_2;
+    At<std::string> ciphers;  ///< OpenSSL list for TLS 1.2; empty: Mozilla intermediate
+};
+
+/// One way for a peer to be trusted: every part that is given must match.
+struct TrustedPeer {
+    std::optional<At<std::string>> cidr;
+    std::string secret_header;  ///< field name; empty: not required
+    std::string secret;         ///< compared in constant time; never logged, never forwarded
+    Mark mark{};
+};
+
+struct Clients {
+    std::vector<TrustedPeer> trusted;
+    bool unsafe_trust_any_peer = false;  ///< needed for 0.0.0.0/0, ::/0 and an entry without cidr
+};
+
+/// The operator's word on where a network is: exactly one of country, point, origins is set.
+struct GeoOverride {
+    At<std::string> cidr;
+    std::optional<At<std::string>> country;
+    std::optional<std::pair<double, double>> point;  ///< latitude, longitude in degrees
+    std::vector<At<std::string>> origins;            ///< ordered origin names
+};
+
+struct Geo {
+    std::vector<At<std::string>> databases;  ///< .mmdb files, first hit wins; empty: the embedded country database
+    std::vector<GeoOverride> overrides;
+    seconds watch = 60s;  ///< how often the files are looked at, 1 s .. 1 day
+};
+
+/// How one origin is probed.
+struct Probe {
+    std::string path = "/health";                                     ///< origin-form target, starts with '/'
+    std::string host;                                                 ///< Host field; empty: the origin URL's host
+    std::vector<std::pair<unsigned, unsigned>> statuses{{200, 299}};  ///< inclusive ranges that pass
+    std::string body_contains;                ///< text that the body must hold; empty: not looked at
+    milliseconds interval = 5s;               ///< between the starts of two probes, 100 ms .. 1 h
+    milliseconds interval_transitional = 1s;  ///< the same while a verdict is changing
+    milliseconds interval_down = 5s;          ///< the same while down
+    unsigned jitter = 20;                     ///< percent of the interval, 0 .. 50
+    At<milliseconds> timeout{2s};             ///< whole probe
+    milliseconds connect_timeout = 1s;
+    unsigned fall = 3;                     ///< failures that take an up origin down, 1 .. 100
+    unsigned rise = 3;                     ///< successes in a row that bring it back, 1 .. 100
+    std::uint64_t body_limit = 64 * 1024;  ///< bytes of the answer's body that are read
+};
+
+/// Passive health: what live traffic says.
+struct Passive {
+    bool enabled = true;
+    unsigned connect_failures = 3;  ///< connect, TLS, reset before the head: in a row
+    unsigned status_failures = 5;   ///< 502/503/504 and head timeouts: in a row
+    unsigned ratio_percent = 50;    ///< or this share ...
+    unsigned ratio_minimum = 20;    ///< ... of at least this many ...
+    seconds ratio_window = 10s;     ///< ... in this window
+    milliseconds ejection = 10s;    ///< times the number of ejections
+    milliseconds ejection_max = 300s;
+};
+
+struct OriginUrl {
+    bool tls = true;
+    std::string host;  ///< lower case; IPv6 without brackets
+    std::uint16_t port = 443;
+};
+
+struct Origin {
+    std::string name;
+    At<OriginUrl> url;
+    At<std::string> region;                                ///< a known cloud region; empty: the name, if it is one
+    std::optional<std::pair<double, double>> coordinates;  ///< latitude, longitude; wins over region
+    At<std::string> ca;                                    ///< PEM file that verifies this origin; empty: the system's
+    int bias = 0;                                          ///< percent by which distance shrinks (Route 53), -99 .. 99
+    unsigned weight = 1;                                   ///< among origins within the latency band, 0 .. 1000
+    Probe health;
+    Passive passive;
+    Mark mark{};
+};
+
+enum class Policy { nearest, country, failover, latency };
+enum class AllDown { open, closed };  ///< try in policy order all the same, or 503 with Retry-After
+
+/// Limits of one exchange that a site or a route may set.
+struct ExchangeLimits {
+    milliseconds head_timeout = 10s;          ///< per attempt, from the last request byte sent
+    At<milliseconds> deadline{25s};           ///< to the response head, over all attempts
+    std::uint64_t replay_buffer = 64 * 1024;  ///< request body kept for a second attempt, <= 1 MiB
+    std::uint64_t body_limit = 0;             ///< request body bytes, 0: unlimited
+};
+
+/// A path/method rule inside a site; the longest prefix that matches wins, then configuration order.
+struct Route {
+    std::string path_prefix = "/";
+    std::vector<std::string> methods;      ///< upper case; empty: any
+    std::vector<At<std::string>> origins;  ///< pins: only these may serve; empty: the site's
+    ExchangeLimits limits;                 ///< inherits the site's
+    Mark mark{};
+};
+
+/// One row of a `country` policy: who it is for and the ordered origins.
+struct CountryRow {
+    At<std::string> key;  ///< "DE", a group's name, "continent:EU" or "default"
+    std::vector<At<std::string>> origins;
+    bool only = false;  ///< origins not listed are forbidden; else they follow by nearest
+};
+
+struct Site {
+    std::string name;
+    std::vector<At<std::string>> hosts;  ///< lower case, "*.example.com" allowed
+    bool is_default = false;
+    std::vector<At<std::string>> origins;  ///< by name, in failover order
+    Policy policy = Policy::nearest;
+    std::vector<CountryRow> countries;                       ///< policy country
+    std::map<std::string, std::vector<std::string>> groups;  ///< own groups of countries; eu and eea are built in
+    std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
+    std::string host_header = "client";                      ///< "client", "origin" or a literal name
+    AllDown all_down = AllDown::open;
+    std::vector<Route> routes;
+    ExchangeLimits limits;
+    bool decision_header = false;  ///< X-Nearhop-Decision on responses
+    bool server_timing = false;    ///< Server-Timing on responses
+    Mark mark{};
+};
+
+struct Failover {
+    bool enabled = true;
+    unsigned connect_candidates = 3;    ///< origins tried while nothing was sent, 1 .. 3
+    unsigned sent_candidates = 2;       ///< origins tried after request bytes were sent, 1 .. 3
+    milliseconds connect_timeout = 1s;  ///< TCP, per attempt
+    milliseconds tls_timeout = 2s;      ///< connect and TLS together, per attempt
+    milliseconds second_address_after = 300ms;
+    unsigned budget_percent = 20;  ///< tokens that each request adds, in percent of one
+    unsigned budget_minimum = 20;  ///< the bucket never holds less than this capacity
+    milliseconds backoff = 25ms;
+    milliseconds backoff_max = 250ms;
+};
+
+struct Limits {
+    std::uint64_t sessions = 0;  ///< 0: from the descriptor limit
+    std::uint64_t head_bytes = 32 * 1024;
+    unsigned head_fields = 100;
+    std::uint64_t target_bytes = 8 * 1024;
+    milliseconds handshake_timeout = 10s;
+    milliseconds head_timeout = 10s;
+    milliseconds body_timeout = 30s;   ///< request body without progress
+    milliseconds write_timeout = 60s;  ///< client not reading our answer
+    milliseconds idle_timeout = 75s;
+    milliseconds origin_body_timeout = 60s;
+    std::uint64_t origin_head_bytes = 64 * 1024;
+    unsigned origin_interim_responses = 8;
+    std::uint64_t chunk_line_bytes = 256;
+    std::uint64_t trailer_bytes = 8 * 1024;
+    std::uint64_t replay_total = 64 * 1024 * 1024;
+    std::uint64_t drain_bytes = 64 * 1024;  ///< unread request body after an answer
+    milliseconds drain_time = 1s;
+    unsigned origin_idle = 64;  ///< idle connections per worker and origin
+    milliseconds origin_idle_timeout = 50s;
+    milliseconds origin_age = 300s;
+    unsigned origin_requests = 1000;  ///< per connection
+};
+
+struct Dns {
+    std::vector<At<std::string>> servers;  ///< "127.0.0.1:5353"; empty: the system's
+    seconds min_ttl = 5s;
+    seconds max_ttl = 60s;
+    milliseconds timeout = 2s;
+};
+
+struct Admin {
+    std::optional<At<ListenAddress>> listen;  ///< default 127.0.0.1:9180; `admin: off` disables
+    std::string token;                        ///< for calls that change state; empty: they are refused
+    std::vector<At<std::string>> allow;       ///< CIDRs; empty: loopback only
+};
+
+enum class LogFormat { json, logfmt };
+
+struct Log {
+    std::string access = "stdout";  ///< "stdout", "off" or a file, reopened on SIGUSR1
+    LogFormat format = LogFormat::logfmt;
+    std::string level = "info";  ///< of the event log on stderr: debug, info, warning, error
+};
+
+struct Shutdown {
+    milliseconds grace = 30s;  ///< not ready, still accepting
+    milliseconds drain = 30s;  ///< in-flight exchanges finish
+};
+
+struct Config {
+    std::string file;      ///< for messages
+    unsigned workers = 0;  ///< 0: one per core
+    std::vector<Listener> listeners;
+    Tls tls;
+    Clients clients;
+    Geo geo;
+    std::vector<Origin> origins;  ///< in configuration order
+    std::vector<Site> sites;      ///< at least one after parse()
+    Failover failover;
+    Limits limits;
+    Dns dns;
+    Admin admin;
+    Log log;
+    Shutdown shutdown;
+    bool server_timing = false;
+};
+
+}  // namespace nearhop::conf

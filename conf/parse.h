@@ -1,0 +1,28 @@
+#pragma once
+
+#include "conf/config.h"
+#include "conf/problem.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace nearhop::conf {
+
+/// The form pass. `config` is set exactly when no problem is an error; all problems of the file are listed at once,
+/// in file order. Nothing wrong is ever silently replaced by a default.
+struct ParseResult {
+    std::optional<Config> config;
+    Problems problems;
+};
+
+/// Parses YAML text; `file` is used in messages and as the base of relative paths. Never throws for bad input.
+ParseResult parse(std::string_view yaml, const std::string& file);
+
+/// Reads and parses a file; an unreadable one is a problem like any other.
+ParseResult parse_file(const std::string& file);
+
+/// The known name nearest to `found` within two edits, or empty: "did you mean".
+std::string near_miss(std::string_view found, const std::vector<std::string>& known);
+
+}  // namespace nearhop::conf

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "geo/address.h"
+#include "geo/country.h"
+#include "geo/point.h"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace nearhop::geo {
+
+/// What one database record says. Nothing is guaranteed.
+struct Record {
+    std::optional<Country> country;
+    bool registered_only = false;  ///< country is where the network is registered: low confidence
+    std::optional<Continent> continent;
+    char subdivision[4] = {};    ///< ISO 3166-2 part after the dash, NUL-terminated; empty: unknown
+    std::optional<Point> point;  ///< only when precise enough (geo-rules section 2.5)
+};
+
+enum class Lookup : std::uint8_t { found, missing, error };
+
+/// One MaxMind-format file, held in sealed memory: overwriting the file cannot hurt a running process.
+/// Immutable after open(); lookups from any thread, without allocation.
+class Database {
+public:
+    struct OpenResult {
+        std::shared_ptr<const Database> database;  ///< null on failure
+        std::string error;                         ///< one sentence
+    };
+    static OpenResult open(const std::string& file);
+    static OpenResult open_embedded();  ///< IP Geolocation by DB-IP
+
+    ~Database();
+    Database(const Database&) = delete;
+    Database& operator=(const Database&) = delete;
+
+    /// `address` must be canonical.
+    Lookup lookup(const Address& address, Record& record) const noexcept;
+
+    const std::string& name() const noexcept;  ///< file name, or "embedded"
+    const std::string& type() const noexcept;  ///< metadata database_type, for the log
+    std::chrono::system_clock::time_point built() const noexcept;
+
+private:
+    struct Impl;
+    explicit Database(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nearhop::geo
