@@ -1,0 +1,27 @@
+#pragma once
+
+#include "proxy/steering/decision.h"
+#include "proxy/steering/locate.h"
+
+#include <string>
+
+namespace nearhop::steering {
+
+/// Everything an explanation shows. The same printing serves the command line and the admin endpoint.
+struct Explanation {
+    std::string host, path, method;
+    Located located;
+    bool site_found = false;
+    Decision decision;
+};
+
+/// Step by step, for people.
+std::string explain_text(const Explanation& what, const Table& table, const health::Table& health);
+/// {"place": {...}, "site": ..., "route": ..., "candidates": [{"origin", "reason", "km", "rtt_ms", "verdict"}, ...],
+///  "others": [...]}
+std::string explain_json(const Explanation& what, const Table& table, const health::Table& health);
+/// "origin=eu-west-1; reason=nearest; place=DE/header; attempts=1": the X-Nearhop-Decision field; appends to `out`.
+void append_decision_field(std::string& out, const Table& table, const Considered& served, const geo::Place& place,
+                           unsigned attempts);
+
+}  // namespace nearhop::steering

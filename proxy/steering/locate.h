@@ -1,0 +1,69 @@
+#pragma once
+
+#include "geo/locator.h"
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nearhop::steering {
+
+/// The forwarded and viewer fields of one request, collected while the head is read. Empty view: absent.
+/// `repeated` marks a field that came more than once, which makes it worthless.
+struct ViewerFields {
+    std::string_view country;              ///< CloudFront-Viewer-Country
+    std::string_view country_region;       ///< CloudFront-Viewer-Country-Region
+    std::string_view address;              ///< CloudFront-Viewer-Address: ip:port, IPv6 unbracketed
+    std::string_view latitude;             ///< CloudFront-Viewer-Latitude
+    std::string_view longitude;            ///< CloudFront-Viewer-Longitude
+    bool country_repeated = false;
+    bool address_repeated = false;
+    bool point_repeated = false;
+    std::array<std::string_view, 8> forwarded_for{};  ///< X-Forwarded-For field lines in order; more are ignored
+    std::uint8_t forwarded_for_count = 0;
+};
+
+/// Which peers are believed (geo-rules section 3). Immutable; part of the snapshot.
+class Trust {
+public:
+    struct Entry {
+        std::optional<geo::Cidr> cidr;
+        std::string secret_header;  ///< lower case; empty: not required
+        std::string secret;
+    };
+    Trust() = default;
+    explicit Trust(std::vector<Entry> entries);
+
+    /// Entries that need a secret: the field names to look for in a head (lower case). Usually empty or one.
+    std::span<const std::string> secret_headers() const noexcept { return secret_headers_; }
+
+    /// True when one entry matches in all its parts. `secret_of(i)` is the value of secret_headers()[i] in this
+    /// request, empty when absent. Constant-time comparison.
+    bool trusts(const geo::Address& peer, std::span<const std::string_view> secrets) const noexcept;
+    /// CIDRs only: for the X-Forwarded-For walk.
+    bool trusts_hop(const geo::Address& hop) const noexcept { return hops_.contains(hop); }
+    bool empty() const noexcept { return entries_.empty(); }
+
+private:
+    std::vector<Entry> entries_;
+    std::vector<std::size_t> secret_index_;
+    std::vector<std::string> secret_headers_;
+    geo::CidrTable hops_;
+};
+
+/// Who the client is and where: steps 1-2 of design.md section 5.
+struct Located {
+    geo::Address client;               ///< the address that was located
+    geo::Place place;
+    bool bad_viewer_field = false;     ///< a trusted viewer field was malformed or repeated: counted
+    bool disagreement = false;         ///< header country and database differ: counted; the header wins
+};
+
+/// Pure, no allocation. `peer` is the TCP peer or what the PROXY protocol said; `trusted` from Trust::trusts.
+Located locate(const geo::Address& peer, bool trusted, const ViewerFields& fields, const Trust& trust,
+               const geo::Locator& locator) noexcept;
+
+}  // namespace nearhop::steering

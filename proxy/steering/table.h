@@ -1,0 +1,84 @@
+#pragma once
+
+#include "conf/config.h"
+#include "geo/locator.h"
+#include "geo/ranking.h"
+
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+/// The routing table: what `decide` reads. Built from a Config when a snapshot is built, immutable afterwards.
+namespace nearhop::steering {
+
+using geo::OriginId;
+using OriginSet = std::bitset<geo::max_origins>;
+using SiteId = std::uint16_t;
+using RouteId = std::uint16_t;
+
+/// RFC 9110 section 9.2: what a method promises. Decides what may be repeated and what counts as a write.
+enum class MethodClass : std::uint8_t { safe, idempotent, unsafe };
+MethodClass method_class(std::string_view method) noexcept;
+
+/// The ordered origins for one row of the `country` policy.
+struct CountryOrder {
+    std::vector<OriginId> listed;
+    bool only = false;  ///< the rest is forbidden; else the rest follows by nearest
+};
+
+struct RouteTable {
+    std::string path_prefix;
+    std::vector<std::string> methods;  ///< empty: any
+    OriginSet allowed;                 ///< pins; equals the site's origins when the route has none
+    conf::ExchangeLimits limits;
+};
+
+struct SiteTable {
+    std::string name;
+    conf::Policy policy = conf::Policy::nearest;
+    conf::AllDown all_down = conf::AllDown::open;
+    OriginSet members;
+    OriginSet writers;                   ///< origins that take unsafe methods; equals members when not configured
+    std::vector<OriginId> failover_order;///< as configured
+    geo::Ranking nearest;                ///< of the members
+    std::vector<CountryOrder> rows;      ///< policy country
+    std::vector<std::int16_t> row_of_country;    ///< by geo::Country::index(): index into rows, -1: none
+    std::int16_t row_of_continent[7] = {-1, -1, -1, -1, -1, -1, -1};
+    std::int16_t default_row = -1;
+    std::vector<RouteTable> routes;      ///< longest prefix first, then configuration order; the last one matches all
+    std::string host_header;             ///< "client", "origin" or a name
+    bool decision_header = false;
+    bool server_timing = false;
+};
+
+/// What steering knows of an origin.
+struct OriginTable {
+    std::string name;
+    std::string region;  ///< empty when unknown
+    std::optional<geo::Point> point;
+    unsigned weight = 1;
+};
+
+struct Table {
+    std::vector<OriginTable> origins;              ///< by OriginId, in configuration order
+    std::vector<SiteTable> sites;                  ///< by SiteId
+    std::vector<std::vector<OriginId>> overrides;  ///< ordered origins of geo.overrides, by index; may be empty
+
+    /// The site for a host name without port, in any case, with or without a trailing dot: exact, then the longest
+    /// wildcard, then the default site; nullopt when there is no default. No allocation.
+    std::optional<SiteId> site_of(std::string_view host) const noexcept;
+
+    std::unordered_map<std::string, SiteId> exact;               ///< lower case
+    std::vector<std::pair<std::string, SiteId>> wildcards;       ///< ".example.com", longest first
+    std::optional<SiteId> default_site;
+};
+
+/// Builds the table; problems of meaning (unknown region, no coordinates under nearest or latency, ...) are added to
+/// `problems` with the configuration's own marks. Null when one of them is an error.
+std::shared_ptr<const Table> build_table(const conf::Config& config, conf::Problems& problems);
+
+}  // namespace nearhop::steering
