@@ -1,0 +1,116 @@
+"""A DNS server on loopback whose answers the test changes while it runs."""
+
+import ipaddress
+import socket
+import struct
+import threading
+from dataclasses import dataclass, field
+
+A, AAAA = 1, 28
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+
+
+@dataclass
+class Record:
+    addresses: list
+    ttl: int = 5
+    mode: str = "answer"  # "answer", "nxdomain", "servfail", "silence", "garbage"
+    garbage: bytes = b""  # what follows the query id in mode "garbage"
+    queries: int = 0
+
+
+@dataclass
+class _Question:
+    id: bytes
+    name: str
+    type: int
+    raw: bytes = field(repr=False)
+
+
+class Resolver:
+    """`resolver.set("eu.test", "127.0.0.1", "127.0.0.2", ttl=5)`; unknown names are NXDOMAIN.."""
+
+    def __init__(self):
+        self._records = {}
+        self._lock = threading.Lock()
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self.port = self._udp.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def server(self):
+        return f"127.0.0.1:{self.port}"
+
+    def set(self, name, *addresses, ttl=5):
+        with self._lock:
+            old = self._records.get(name)
+            self._records[name] = Record(list(addresses), ttl, queries=old.queries if old else 0)
+
+    def fail(self, name, mode, garbage=b""):
+        with self._lock:
+            self._records[name].mode = mode
+            self._records[name].garbage = garbage
+
+    def queries(self, name):
+        with self._lock:
+            return self._records[name].queries
+
+    def stop(self):
+        self._udp.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _serve(self):
+        while True:
+            try:
+                data, peer = self._udp.recvfrom(4096)
+            except OSError:
+                return
+            try:
+                answer = self._answer(_parse(data))
+            except (IndexError, struct.error, UnicodeDecodeError):
+                continue
+            if answer:
+                try:
+                    self._udp.sendto(answer, peer)
+                except OSError:
+                    pass  # the asker has left
+
+    def _answer(self, question):
+        with self._lock:
+            record = self._records.get(question.name)
+            if record:
+                record.queries += 1
+            mode = record.mode if record else "nxdomain"
+            if mode == "silence":
+                return None
+            if mode == "garbage":
+                return question.id + record.garbage
+            if mode != "answer":
+                return _reply(question, NXDOMAIN if mode == "nxdomain" else SERVFAIL, [])
+            wanted = 4 if question.type == A else 6 if question.type == AAAA else 0
+            addresses = [ipaddress.ip_address(text) for text in record.addresses]
+            data = [address.packed for address in addresses if address.version == wanted]
+            return _reply(question, NOERROR, data, record.ttl)
+
+
+def _parse(data):
+    labels, at = [], 12
+    while data[at]:
+        labels.append(data[at + 1 : at + 1 + data[at]].decode("ascii"))
+        at += 1 + data[at]
+    kind, _ = struct.unpack_from("!HH", data, at + 1)
+    return _Question(data[:2], ".".join(labels).lower(), kind, data[12 : at + 5])
+
+
+def _reply(question, code, addresses, ttl=0):
+    head = question.id + struct.pack("!HHHHH", 0x8580 | code, 1, len(addresses), 0, 0)
+    answers = [
+        struct.pack("!HHHIH", 0xC00C, A if len(data) == 4 else AAAA, 1, ttl, len(data)) + data for data in addresses
+    ]
+    return head + question.raw + b"".join(answers)
