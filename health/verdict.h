@@ -2,8 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <string_view>
 
 /// What health says of an origin or of one of its addresses. Pure: time and chance come in as arguments.
@@ -26,17 +24,30 @@ enum class Reason : std::uint8_t {
     connect_timeout,  ///< L4 timeout
     reset,            ///< closed or reset before the head
     tls_failed,       ///< handshake error
-    tls_certificate,  ///< expired, wrong name, untrusted; `detail` says which
+    tls_certificate,  ///< `certificate` says which problem
     tls_timeout,
     head_timeout,
     bad_response,   ///< not HTTP, or framing in doubt
-    status,         ///< a status that does not pass; `detail` has the number
+    status,         ///< a status that does not pass; `status` has the number
     body_mismatch,  ///< body text not found
     body_timeout,
     ratio,  ///< share of failures in the window
     operator_drain,
 };
 std::string_view name(Reason reason) noexcept;
+
+/// What is wrong with an origin's certificate, where the reason is `tls_certificate`.
+enum class CertificateProblem : std::uint8_t {
+    none,
+    expired,
+    not_yet_valid,
+    wrong_name,
+    untrusted,
+    self_signed,
+    revoked,
+    other
+};
+std::string_view name(CertificateProblem problem) noexcept;
 
 /// Thresholds; from configuration.
 struct Thresholds {
@@ -58,6 +69,7 @@ struct ProbeResult {
     Reason reason = Reason::none;
     unsigned status = 0;
     TimePoint began{};  ///< only probes begun after an ejection can undo it
+    CertificateProblem certificate = CertificateProblem::none;
 };
 
 /// A failed or successful attempt of live traffic.
@@ -67,53 +79,82 @@ enum class Passive : std::uint8_t {
     answered_failed
 };  ///< answered_failed: 502/503/504, head timeout
 
-/// The state as published.
+/// The state as published. Trivially copyable: workers read it without a lock.
 struct State {
     Verdict verdict = Verdict::unknown;
     bool ejected = false;
     bool draining = false;
-    Reason reason = Reason::none;  ///< of the last change
-    unsigned status = 0;           ///< HTTP status where reason is `status`
-    TimePoint since{};             ///< of the last change
+    Reason reason = Reason::none;                               ///< of the last change
+    unsigned status = 0;                                        ///< HTTP status where reason is `status`
+    CertificateProblem certificate = CertificateProblem::none;  ///< where reason is `tls_certificate`
+    Reason ejected_for = Reason::none;  ///< of the standing ejection; `reason` moves on when the verdict does
+    TimePoint since{};                  ///< of the last change
     TimePoint ejected_until{};
     unsigned ejections = 0;  ///< in a row; decays when it stays up
-    bool changing = false;   ///< a counter runs: probe at the transitional interval
+    /// A counter runs: probe at the transitional interval. True for failures counted while not down, passes counted
+    /// while down, and an ejection, unless the verdict is down as well: a dead origin gets the down interval.
+    bool changing = false;
 
     /// May take a new request as a normal candidate.
     bool eligible() const noexcept { return verdict != Verdict::down && !ejected && !draining; }
+
+    bool operator==(const State&) const = default;
 };
 
 /// One machine per origin (fed by passive results) and per address (fed by probes).
-/// Counting is gdnsd's: a failure counter that only `rise` successes in a row reset, so that sporadic failures add up;
-/// the first result decides alone.
+///
+/// Verdict: a failure counter that only `rise` passes in a row reset, so that sporadic failures add up (with fall 3,
+/// F P F P F goes down); `rise` passes in a row bring it back; the first result decides alone.
+///
+/// Ejection: passive failures in a row (only an ok of live traffic ends a row) or their share in a window. It lasts
+/// `ejection` x ejections, at most `ejection_max`, with 10 % jitter. Only probes that began after the moment of
+/// ejection count for the return: it comes with the `rise`-th pass of them in a row, or, where the time is not over by
+/// then, with the first pass after it. No timer ends an ejection, and without active probes it stands. Passive results
+/// that come in while it stands count nothing. The number of ejections is halved for each whole `ejection_max` spent
+/// neither ejected nor down.
+///
+/// Every call answers true when verdict, ejection or drain changed, which is worth a log line and a publication; the
+/// counters, `changing` and the decay of `ejections` move silently. `now` must not go backwards.
 class Machine {
 public:
     explicit Machine(const Thresholds& thresholds) : thresholds_{thresholds} {}
 
-    /// True when the published state changed. `dice` in [0, 1) jitters an ejection by 10 %.
     bool on_probe(const ProbeResult& result, TimePoint now);
+    /// `dice` in [0, 1) jitters an ejection by 10 %.
     bool on_passive(Passive result, Reason reason, TimePoint now, double dice);
-    /// Counts of successes and failures seen by live traffic since the last call, for the ratio rule.
+    /// Counts of successes and failures seen by live traffic since the last call, for the ratio rule alone: they have
+    /// no order, so they end no row of failures. Attempts that the client left are in neither.
     bool on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice);
     bool set_draining(bool draining, TimePoint now);
+    /// State and counters survive; the new thresholds apply from the next result.
     void set_thresholds(const Thresholds& thresholds) { thresholds_ = thresholds; }
+
+    /// For a machine whose verdict is decided elsewhere (an origin's, from its addresses); `why` is copied from there.
+    bool set_verdict(Verdict verdict, const State& why, TimePoint now);
+    /// A probe that says nothing of this machine's verdict but may end its ejection.
+    bool on_recovery(bool passed, TimePoint began, TimePoint now);
 
     const State& state() const noexcept { return state_; }
 
 private:
+    bool count(const ProbeResult& result, TimePoint now);
     bool eject(Reason reason, TimePoint now, double dice);
-    bool change(Verdict verdict, Reason reason, unsigned status, TimePoint now);
+    void change(Verdict verdict, Reason reason, unsigned status, CertificateProblem certificate, TimePoint now);
+    void decay(TimePoint now);
+    void advance_buckets(TimePoint now);
+    void update_changing() noexcept;
 
     Thresholds thresholds_;
     State state_;
-    bool decided_ = false;
-    unsigned failures_ = 0;          ///< of probes; reset by `rise` successes in a row
-    unsigned successes_ = 0;         ///< of probes, in a row
-    unsigned recovery_ = 0;          ///< passes in a row that began after the ejection's end
+    unsigned failures_ = 0;          ///< of probes while not down; reset by `rise` passes in a row
+    unsigned successes_ = 0;         ///< of probes, in a row; counted while down or while failures_ > 0
+    unsigned recovery_ = 0;          ///< passes in a row that began after the ejection
     unsigned connect_failures_ = 0;  ///< passive, in a row
     unsigned status_failures_ = 0;   ///< passive, in a row
-    // A ring of one-second buckets for the ratio.
-    static constexpr std::size_t buckets = 16;
+    TimePoint ejected_at_{};
+    TimePoint calm_since_{};  ///< start of the period that halves `ejections` next
+    // A ring of one-second buckets for the ratio; longer windows are cut to its size.
+    static constexpr std::size_t buckets = 64;
     std::uint64_t ok_[buckets] = {};
     std::uint64_t failed_[buckets] = {};
     std::int64_t bucket_second_ = 0;

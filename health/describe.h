@@ -1,0 +1,21 @@
+#pragma once
+
+#include "health/verdict.h"
+
+#include <string>
+#include <string_view>
+
+namespace nearhop::health {
+
+/// A reason as an operator reads it: "L4 refused", "TLS expired certificate", "status 503", "timeout in head".
+std::string reason_text(Reason reason, unsigned status = 0, CertificateProblem certificate = CertificateProblem::none);
+std::string reason_text(const State& state);
+
+/// The one log line of a state change, in logfmt:
+///   origin=eu-west-1 verdict=down was=up reason="L4 refused"
+///   origin=eu-west-1 verdict=up ejected=true ejected_s=10.4 ejections=1 reason="L4 timeout"
+/// `was` stands only where the verdict changed, `ejected` and `draining` only where they changed or are true;
+/// `address` only where the change is one address's.
+std::string describe(std::string_view origin, const State& before, const State& after, std::string_view address = {});
+
+}  // namespace nearhop::health

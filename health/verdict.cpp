@@ -1,0 +1,167 @@
+#include "health/verdict.h"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace nearhop::health {
+
+static_assert(std::is_trivially_copyable_v<State>);
+
+bool Machine::on_probe(const ProbeResult& result, TimePoint now) {
+    decay(now);
+    const bool returned = on_recovery(result.passed, result.began, now);
+    const bool decided = count(result, now);
+    update_changing();
+    return returned || decided;
+}
+
+bool Machine::count(const ProbeResult& result, TimePoint now) {
+    const auto decide = [&](Verdict verdict) {
+        failures_ = successes_ = 0;
+        change(verdict, result.passed ? Reason::passed : result.reason, result.status, result.certificate, now);
+        return true;
+    };
+    if (state_.verdict == Verdict::unknown) return decide(result.passed ? Verdict::up : Verdict::down);
+    if (state_.verdict == Verdict::down) {
+        successes_ = result.passed ? successes_ + 1 : 0;
+        return successes_ >= thresholds_.rise ? decide(Verdict::up) : false;
+    }
+    if (!result.passed) {
+        successes_ = 0;
+        return ++failures_ >= thresholds_.fall ? decide(Verdict::down) : false;
+    }
+    if (failures_ > 0 && ++successes_ >= thresholds_.rise) failures_ = successes_ = 0;
+    return false;
+}
+
+bool Machine::on_recovery(bool passed, TimePoint began, TimePoint now) {
+    decay(now);
+    if (!state_.ejected || began <= ejected_at_) return false;
+    recovery_ = passed ? recovery_ + 1 : 0;
+    if (!passed || recovery_ < thresholds_.rise || now < state_.ejected_until) return false;
+    state_.ejected = false;
+    state_.ejected_for = Reason::none;
+    // Where the verdict is still down, its own reason says why the origin stays out.
+    if (state_.verdict != Verdict::down) change(state_.verdict, Reason::passed, 0, CertificateProblem::none, now);
+    update_changing();
+    return true;
+}
+
+bool Machine::on_passive(Passive result, Reason reason, TimePoint now, double dice) {
+    decay(now);
+    if (!thresholds_.passive || state_.ejected) return false;
+    switch (result) {
+        case Passive::ok: connect_failures_ = status_failures_ = 0; return false;
+        case Passive::connect_failed:
+            return ++connect_failures_ >= thresholds_.connect_failures ? eject(reason, now, dice) : false;
+        case Passive::answered_failed:
+            return ++status_failures_ >= thresholds_.status_failures ? eject(reason, now, dice) : false;
+    }
+    return false;
+}
+
+bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice) {
+    decay(now);
+    if (!thresholds_.passive || state_.ejected) return false;
+    advance_buckets(now);
+    const auto newest = static_cast<std::size_t>(bucket_second_) % buckets;
+    ok_[newest] += successes;
+    failed_[newest] += failures;
+
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(thresholds_.ratio_window).count();
+    const auto window = static_cast<std::size_t>(std::clamp<std::int64_t>(seconds, 1, buckets));
+    std::uint64_t ok = 0, failed = 0;
+    for (std::size_t age = 0; age < window; ++age) {
+        const auto at = (newest + buckets - age) % buckets;
+        ok += ok_[at];
+        failed += failed_[at];
+    }
+    const bool bad = failed > 0 && ok + failed >= thresholds_.ratio_minimum &&
+                     failed * 100 >= (ok + failed) * thresholds_.ratio_percent;
+    return bad && eject(Reason::ratio, now, dice);
+}
+
+bool Machine::set_draining(bool draining, TimePoint now) {
+    if (state_.draining == draining) return false;
+    state_.draining = draining;
+    change(state_.verdict, Reason::operator_drain, 0, CertificateProblem::none, now);
+    return true;
+}
+
+bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
+    decay(now);
+    if (state_.verdict == verdict) return false;
+    change(verdict, why.reason, why.status, why.certificate, now);
+    update_changing();
+    return true;
+}
+
+bool Machine::eject(Reason reason, TimePoint now, double dice) {
+    ++state_.ejections;
+    using Milliseconds = std::chrono::duration<double, std::milli>;
+    const Milliseconds most = thresholds_.ejection_max;
+    const auto base = std::min(Milliseconds{thresholds_.ejection} * state_.ejections, most);
+    // At the cap the jitter only shortens, else half of all edges would return in the same instant.
+    const auto jittered = base * (0.9 + (base < most ? 0.2 : 0.1) * dice);
+    const auto lasts = std::chrono::duration_cast<milliseconds>(std::min(jittered, most));
+    state_.ejected = true;
+    state_.ejected_for = reason;
+    state_.ejected_until = now + lasts;
+    ejected_at_ = now;
+    recovery_ = connect_failures_ = status_failures_ = 0;
+    std::fill(std::begin(ok_), std::end(ok_), 0);
+    std::fill(std::begin(failed_), std::end(failed_), 0);
+    change(state_.verdict, reason, 0, CertificateProblem::none, now);
+    update_changing();
+    return true;
+}
+
+void Machine::change(Verdict verdict, Reason reason, unsigned status, CertificateProblem certificate, TimePoint now) {
+    state_.verdict = verdict;
+    state_.reason = reason;
+    state_.status = reason == Reason::status ? status : 0;
+    state_.certificate = reason == Reason::tls_certificate ? certificate : CertificateProblem::none;
+    state_.since = now;
+}
+
+/// Looked at on every event, so a period ejected or down moves the start of the calm to its end.
+void Machine::decay(TimePoint now) {
+    if (state_.ejected || state_.verdict == Verdict::down || now < calm_since_) {
+        calm_since_ = now;
+        return;
+    }
+    const auto half_life = std::max(thresholds_.ejection_max, milliseconds{1});
+    const auto halvings = (now - calm_since_) / half_life;
+    calm_since_ += halvings * half_life;
+    state_.ejections = halvings < 32 ? state_.ejections >> halvings : 0;
+}
+
+void Machine::advance_buckets(TimePoint now) {
+    const auto second = std::chrono::floor<std::chrono::seconds>(now.time_since_epoch()).count();
+    const auto steps = std::min<std::int64_t>(second - bucket_second_, buckets);
+    if (steps <= 0) return;
+    for (std::int64_t back = 0; back < steps; ++back) {
+        const auto at = static_cast<std::size_t>(second - back) % buckets;
+        ok_[at] = failed_[at] = 0;
+    }
+    bucket_second_ = second;
+}
+
+void Machine::update_changing() noexcept {
+    state_.changing = state_.verdict == Verdict::down ? successes_ > 0 : failures_ > 0 || state_.ejected;
+}
+
+void Combine::add(Verdict verdict) noexcept {
+    any_ = true;
+    up_ |= verdict == Verdict::up;
+    degraded_ |= verdict == Verdict::degraded;
+    unknown_ |= verdict == Verdict::unknown;
+}
+
+Verdict Combine::verdict() const noexcept {
+    if (up_) return Verdict::up;
+    if (degraded_) return Verdict::degraded;
+    return unknown_ || !any_ ? Verdict::unknown : Verdict::down;
+}
+
+}  // namespace nearhop::health

@@ -1,0 +1,349 @@
+#include "health/verdict.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nearhop::health {
+namespace {
+
+using namespace std::chrono_literals;
+
+const TimePoint t0{1000s};
+
+ProbeResult pass(TimePoint began) { return {true, Reason::passed, 200, began}; }
+ProbeResult fail(TimePoint began, Reason reason = Reason::refused) { return {false, reason, 0, began}; }
+
+/// A machine that was found up at t0.
+Machine up_machine(Thresholds thresholds = {}) {
+    Machine machine{thresholds};
+    machine.on_probe(pass(t0), t0);
+    return machine;
+}
+
+Machine ejected_machine(Thresholds thresholds = {}) {
+    auto machine = up_machine(thresholds);
+    for (int i = 0; i < 3; ++i) machine.on_passive(Passive::connect_failed, Reason::refused, t0, 0.5);
+    return machine;
+}
+
+TEST(Machine, CountsProbesSoThatSporadicFailuresAddUp) {
+    struct Row {
+        std::string_view results;   // P passed, F failed
+        std::string_view verdicts;  // after each: U up, D down; lower case: a counter runs
+    };
+    const Row rows[] = {
+        {"P", "U"},                  // the first result decides alone
+        {"F", "D"},                  //
+        {"PFFF", "UuuD"},            // fall
+        {"PFPFPF", "UuuuuD"},        // single passes between failures do not help
+        {"PFPPF", "Uuuuu"},          //
+        {"PFFPPPFF", "UuuuuUuu"},    // rise passes in a row do
+        {"PFFPPFPPPFFF", "UuuuuD"},  // two and two are not three
+        {"FPPP", "DddU"},            // rise
+        {"FPPFPPP", "DddDddU"},      // a failure starts the row again
+        {"FPPPFFF", "DddUuuD"},      // counters start from zero after a change
+    };
+    for (const auto& row : rows) {
+        Machine machine{Thresholds{}};
+        std::string seen;
+        auto now = t0;
+        for (const char result : row.results.substr(0, row.verdicts.size())) {
+            now += 1s;
+            const auto before = machine.state().verdict;
+            const bool changed = machine.on_probe(result == 'P' ? pass(now) : fail(now), now);
+            const auto& state = machine.state();
+            EXPECT_EQ(changed, before != state.verdict) << row.results;
+            const char letter = state.verdict == Verdict::up ? 'U' : 'D';
+            seen += static_cast<char>(state.changing ? letter - 'A' + 'a' : letter);
+        }
+        EXPECT_EQ(seen, row.verdicts) << row.results;
+    }
+}
+
+TEST(Machine, CarriesReasonAndTimeOfTheLastChange) {
+    Machine machine{Thresholds{}};
+    EXPECT_EQ(machine.state(), State{});
+    machine.on_probe(pass(t0), t0 + 1s);
+    EXPECT_EQ(machine.state().reason, Reason::passed);
+    EXPECT_EQ(machine.state().since, t0 + 1s);
+    machine.on_probe(fail(t0), t0 + 2s);
+    machine.on_probe(fail(t0), t0 + 3s);
+    EXPECT_EQ(machine.state().since, t0 + 1s);
+    machine.on_probe({false, Reason::status, 503, t0}, t0 + 4s);
+    EXPECT_EQ(machine.state().reason, Reason::status);
+    EXPECT_EQ(machine.state().status, 503u);
+    EXPECT_EQ(machine.state().since, t0 + 4s);
+
+    Machine expired{Thresholds{}};
+    expired.on_probe({false, Reason::tls_certificate, 0, t0, CertificateProblem::expired}, t0);
+    EXPECT_EQ(expired.state().certificate, CertificateProblem::expired);
+}
+
+TEST(Machine, EjectsOnFailuresInARowThatOnlyAnOkEnds) {
+    struct Row {
+        std::string_view results;  // c connect failed, s answered and failed, o ok
+        bool ejected;
+    };
+    const Row rows[] = {
+        {"cc", false},     {"ccc", true},   {"ccocc", false}, {"ccoccc", true}, {"ssss", false},    {"sssss", true},
+        {"ssssos", false}, {"cscsc", true}, {"sscss", false}, {"sscsss", true}, {"ccsssso", false},
+    };
+    for (const auto& row : rows) {
+        auto machine = up_machine();
+        bool changed = false;
+        for (const char result : row.results) {
+            EXPECT_FALSE(changed) << row.results << ": ejected before the last result";
+            changed = result == 'c'   ? machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 1s, 0.5)
+                      : result == 's' ? machine.on_passive(Passive::answered_failed, Reason::status, t0 + 1s, 0.5)
+                                      : machine.on_passive(Passive::ok, Reason::none, t0 + 1s, 0.5);
+        }
+        EXPECT_EQ(changed, row.ejected) << row.results;
+        EXPECT_EQ(machine.state().ejected, row.ejected) << row.results;
+        EXPECT_EQ(machine.state().eligible(), !row.ejected) << row.results;
+        EXPECT_EQ(machine.state().verdict, Verdict::up) << "an ejection is a mark beside the verdict";
+    }
+}
+
+TEST(Machine, EjectsOnTheShareOfFailuresInTheWindow) {
+    struct Step {
+        milliseconds at;
+        std::uint64_t ok, failed;
+        bool ejects;
+    };
+    struct Row {
+        const char* what;
+        std::vector<Step> steps;
+    };
+    const Row rows[] = {
+        {"half of twenty", {{0s, 10, 10, true}}},
+        {"one short of the minimum", {{0s, 9, 10, false}}},
+        {"all of nineteen, then one ok", {{0s, 0, 19, false}, {1s, 1, 0, true}}},
+        {"just under half", {{0s, 101, 100, false}, {1s, 0, 1, true}}},
+        {"no traffic at all", {{0s, 0, 0, false}}},
+        {"spread over the window", {{0s, 0, 10, false}, {9900ms, 10, 0, true}}},
+        {"the first half has left the window", {{0s, 0, 10, false}, {10s, 10, 0, false}, {11s, 0, 10, true}}},
+        {"old successes have left the window", {{0s, 1000, 0, false}, {10s, 0, 19, false}, {12s, 0, 1, true}}},
+        {"the ring has gone round", {{0s, 0, 19, false}, {64s, 0, 1, false}, {128s, 0, 1, false}, {500s, 0, 1, false}}},
+        {"a late report joins the newest second", {{5s, 0, 10, false}, {4s, 0, 10, true}}},
+    };
+    for (const auto& row : rows) {
+        auto machine = up_machine();
+        for (const auto& step : row.steps)
+            EXPECT_EQ(machine.on_traffic(step.ok, step.failed, t0 + step.at, 0.5), step.ejects) << row.what;
+        if (machine.state().ejected) {
+            EXPECT_EQ(machine.state().ejected_for, Reason::ratio);
+        }
+    }
+}
+
+TEST(Machine, EndsNoRowOfFailuresByTrafficCounts) {
+    auto machine = up_machine();
+    machine.on_passive(Passive::connect_failed, Reason::refused, t0, 0.5);
+    machine.on_passive(Passive::connect_failed, Reason::refused, t0, 0.5);
+    machine.on_traffic(100, 2, t0, 0.5);
+    EXPECT_TRUE(machine.on_passive(Passive::connect_failed, Reason::refused, t0, 0.5));
+}
+
+TEST(Machine, EjectsNobodyWherePassiveHealthIsOff) {
+    Thresholds thresholds;
+    thresholds.passive = false;
+    auto machine = up_machine(thresholds);
+    for (int i = 0; i < 50; ++i) machine.on_passive(Passive::connect_failed, Reason::refused, t0, 0.5);
+    machine.on_traffic(0, 1000, t0, 0.5);
+    EXPECT_FALSE(machine.state().ejected);
+}
+
+TEST(Machine, EjectsLongerEachTimeUpToTheCapWithTenPercentJitter) {
+    struct Row {
+        unsigned times;
+        double dice;
+        milliseconds lasts;
+    };
+    const Row rows[] = {
+        {1, 0.5, 10s},   {1, 0, 9s},       {1, 0.75, 10500ms}, {2, 0.5, 20s},   {3, 0.5, 30s},
+        {29, 0.5, 290s}, {29, 0.99, 300s}, {30, 0, 270s},      {30, 0.5, 285s}, {100, 0.5, 285s},
+    };
+    for (const auto& row : rows) {
+        auto machine = up_machine();
+        auto now = t0;
+        for (unsigned time = 1; time <= row.times; ++time) {
+            while (!machine.state().ejected)
+                machine.on_passive(Passive::connect_failed, Reason::refused, now, row.dice);
+            EXPECT_EQ(machine.state().ejections, time);
+            if (time == row.times) break;
+            now = machine.state().ejected_until;
+            for (int i = 0; i < 3; ++i) machine.on_probe(pass(now), now);
+            ASSERT_FALSE(machine.state().ejected);
+        }
+        EXPECT_NEAR(std::chrono::duration<double>(machine.state().ejected_until - now).count(),
+                    std::chrono::duration<double>(row.lasts).count(), 0.0011)
+            << row.times << ' ' << row.dice;
+    }
+}
+
+TEST(Machine, ReturnsAfterTheTimeIsOverAndEnoughProbesThatBeganLaterPassed) {
+    struct Step {
+        milliseconds began, now;
+        bool passed;
+        bool returns;
+    };
+    struct Row {
+        const char* what;
+        std::vector<Step> steps;
+    };
+    const Row rows[] = {
+        {"three passes after the time", {{11s, 11s, true, false}, {12s, 12s, true, false}, {13s, 13s, true, true}}},
+        {"passes during the ejection count, the time still holds",
+         {{1s, 1s, true, false},
+          {2s, 2s, true, false},
+          {3s, 3s, true, false},
+          {9s, 9999ms, true, false},
+          {10s, 10s, true, true}}},
+        {"begun at or before the ejection",
+         {{-1s, 11s, true, false}, {0s, 11s, true, false}, {0s, 11s, true, false}, {11s, 12s, true, false}}},
+        {"a failure starts the row again",
+         {{1s, 1s, true, false},
+          {2s, 2s, true, false},
+          {3s, 3s, false, false},
+          {11s, 11s, true, false},
+          {12s, 12s, true, false},
+          {13s, 13s, true, true}}},
+        {"a failure never returns",
+         {{1s, 1s, true, false}, {2s, 2s, true, false}, {3s, 3s, true, false}, {11s, 11s, false, false}}},
+    };
+    for (const auto& row : rows) {
+        auto machine = ejected_machine();
+        for (const auto& step : row.steps) {
+            ProbeResult result{step.passed, step.passed ? Reason::passed : Reason::refused, 0, t0 + step.began};
+            EXPECT_EQ(machine.on_probe(result, t0 + step.now), step.returns) << row.what << ' ' << step.now.count();
+            EXPECT_EQ(machine.state().ejected, !step.returns) << row.what << ' ' << step.now.count();
+        }
+    }
+}
+
+TEST(Machine, IgnoresTrafficWhileEjected) {
+    auto machine = ejected_machine();
+    const auto before = machine.state();
+    machine.on_passive(Passive::ok, Reason::none, t0 + 20s, 0.5);
+    for (int i = 0; i < 10; ++i) machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 20s, 0.5);
+    machine.on_traffic(0, 100, t0 + 20s, 0.5);
+    EXPECT_EQ(machine.state(), before);
+    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 20s), t0 + 20s);
+    EXPECT_FALSE(machine.state().ejected);
+    EXPECT_FALSE(machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 21s, 0.5))
+        << "the row starts at zero";
+    EXPECT_FALSE(machine.on_traffic(0, 19, t0 + 21s, 0.5)) << "and so does the window";
+}
+
+TEST(Machine, StaysEjectedWithoutActiveProbes) {
+    auto machine = ejected_machine();
+    machine.on_passive(Passive::ok, Reason::none, t0 + 24h, 0.5);
+    EXPECT_TRUE(machine.state().ejected);
+}
+
+TEST(Machine, HalvesItsEjectionsForEachCalmPeriod) {
+    for (const auto& [calm, want] : {std::pair{299s, 5u}, {300s, 3u}, {599s, 3u}, {600s, 2u}, {900s, 1u}}) {
+        auto machine = up_machine();
+        auto now = t0;
+        for (int time = 0; time < 4; ++time) {
+            while (!machine.state().ejected) machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5);
+            now = machine.state().ejected_until;
+            for (int i = 0; i < 3; ++i) machine.on_probe(pass(now), now);
+        }
+        now += calm;
+        while (!machine.state().ejected) machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5);
+        EXPECT_EQ(machine.state().ejections, want) << calm.count();
+    }
+}
+
+TEST(Machine, FindsNoCalmInATimeSpentDown) {
+    auto machine = ejected_machine();
+    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 10s), t0 + 10s);
+    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0 + 11s), t0 + 11s);
+    ASSERT_EQ(machine.state().verdict, Verdict::down);
+    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 1000s), t0 + 1000s);
+    ASSERT_EQ(machine.state().verdict, Verdict::up);
+    EXPECT_EQ(machine.state().ejections, 1u);
+    machine.on_probe(pass(t0 + 1300s), t0 + 1300s);
+    EXPECT_EQ(machine.state().ejections, 0u);
+}
+
+TEST(Machine, ProbesADeadOriginAtTheDownIntervalEvenWhileEjected) {
+    auto machine = ejected_machine();
+    EXPECT_TRUE(machine.state().changing);
+    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0 + 1s), t0 + 1s);
+    EXPECT_EQ(machine.state().verdict, Verdict::down);
+    EXPECT_TRUE(machine.state().ejected);
+    EXPECT_FALSE(machine.state().changing);
+    machine.on_probe(pass(t0 + 20s), t0 + 20s);
+    EXPECT_TRUE(machine.state().changing);
+}
+
+TEST(Machine, KeepsSayingWhyItIsEjectedWhenTheVerdictMoves) {
+    auto machine = ejected_machine();
+    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0 + 1s, Reason::head_timeout), t0 + 1s);
+    EXPECT_EQ(machine.state().reason, Reason::head_timeout);
+    EXPECT_EQ(machine.state().ejected_for, Reason::refused);
+    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 20s), t0 + 20s);
+    EXPECT_EQ(machine.state().reason, Reason::passed);
+    EXPECT_EQ(machine.state().ejected_for, Reason::none);
+    EXPECT_TRUE(machine.state().eligible());
+}
+
+TEST(Machine, DrainsBesideEverythingElse) {
+    auto machine = up_machine();
+    EXPECT_TRUE(machine.set_draining(true, t0 + 1s));
+    EXPECT_FALSE(machine.set_draining(true, t0 + 2s));
+    EXPECT_EQ(machine.state().reason, Reason::operator_drain);
+    EXPECT_EQ(machine.state().since, t0 + 1s);
+    EXPECT_FALSE(machine.state().eligible());
+    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0), t0 + 3s);
+    EXPECT_EQ(machine.state().verdict, Verdict::down);
+    EXPECT_TRUE(machine.state().draining);
+    EXPECT_TRUE(machine.set_draining(false, t0 + 4s));
+    EXPECT_FALSE(machine.state().draining);
+    EXPECT_EQ(machine.state().verdict, Verdict::down);
+}
+
+TEST(Machine, KeepsStateAndCountersOverNewThresholds) {
+    auto machine = ejected_machine();
+    for (int i = 0; i < 2; ++i) machine.on_probe(fail(t0 + 1s), t0 + 1s);
+    const auto before = machine.state();
+    Thresholds thresholds;
+    thresholds.fall = 5;
+    machine.set_thresholds(thresholds);
+    EXPECT_EQ(machine.state(), before);
+    EXPECT_FALSE(machine.on_probe(fail(t0 + 1s), t0 + 1s));
+    thresholds.fall = 4;
+    machine.set_thresholds(thresholds);
+    EXPECT_TRUE(machine.on_probe(fail(t0 + 1s), t0 + 1s));
+}
+
+TEST(Combine, TakesTheBestThatAnAddressOffers) {
+    using enum Verdict;
+    struct Row {
+        std::vector<Verdict> verdicts;
+        Verdict combined;
+    };
+    const Row rows[] = {
+        {{}, unknown},
+        {{down}, down},
+        {{down, down}, down},
+        {{down, unknown}, unknown},
+        {{down, degraded}, degraded},
+        {{unknown, degraded}, degraded},
+        {{down, unknown, degraded, up}, up},
+    };
+    for (const auto& row : rows) {
+        Combine combine;
+        for (const auto verdict : row.verdicts) combine.add(verdict);
+        EXPECT_EQ(combine.verdict(), row.combined);
+    }
+}
+
+}  // namespace
+}  // namespace nearhop::health
