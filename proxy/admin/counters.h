@@ -1,0 +1,121 @@
+#pragma once
+
+#include "geo/locator.h"
+#include "proxy/exchange/fault.h"
+#include "proxy/steering/decision.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+/// What workers count. One writer each: relaxed load and store, no read-modify-write, the cost of a plain integer
+/// without the data race. The admin listener sums over the workers when it is scraped.
+namespace nearhop::admin {
+
+class Counter {
+public:
+    void add(std::uint64_t amount = 1) noexcept {
+        value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+    }
+    void subtract(std::uint64_t amount = 1) noexcept {
+        value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
+    }
+    std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+/// 1 ms to 30 s in 14 buckets (defaults.md).
+class Histogram {
+public:
+    static constexpr std::array<double, 14> bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                                   0.25,  0.5,    1,     2.5,  5,     10,   30};
+    void observe_microseconds(std::uint64_t micros) noexcept {
+        std::size_t i = 0;
+        while (i < bounds.size() && static_cast<double>(micros) > bounds[i] * 1e6) ++i;
+        buckets[i].add();
+        sum_micros.add(micros);
+    }
+    std::array<Counter, bounds.size() + 1> buckets;  ///< not cumulative; the last one is +Inf
+    Counter sum_micros;
+};
+
+inline constexpr std::size_t reason_count = static_cast<std::size_t>(steering::Reason::surplus) + 1;
+inline constexpr std::size_t status_classes = 6;  ///< 0: no answer was sent, 1..5: 1xx..5xx
+
+/// Of one origin as used by one site.
+struct OriginCounters {
+    std::array<std::array<Counter, status_classes>, reason_count> requests;  ///< exchanges served, [reason][class]
+    std::array<Counter, exchange::fault_count> attempts;  ///< by how the attempt ended; [none]: answered
+    Counter moved_away;          ///< attempts after which the exchange went to another candidate
+    Histogram duration;          ///< whole exchange
+    Histogram head;              ///< from the request sent to the response head
+};
+
+/// Why an exchange that failed at an origin was not moved to another one.
+enum class Stay : std::uint8_t { method, body, budget, deadline, candidates, started, disabled };
+inline constexpr std::size_t stay_count = 7;
+std::string_view name(Stay why) noexcept;
+
+/// Of one site: own answers (no origin) and its origins by OriginId.
+struct SiteCounters {
+    explicit SiteCounters(std::size_t origins) : by_origin(origins) {}
+    std::array<Counter, exchange::fault_count> own_answers;
+    std::array<Counter, stay_count> not_moved;
+    std::vector<std::shared_ptr<OriginCounters>> by_origin;
+};
+
+/// Live use of one origin's pool by one worker.
+struct PoolCounters {
+    Counter idle, active;         ///< gauges
+    Counter opened, reused;
+    Counter ok, failed;           ///< attempts for the passive ratio: read by the control thread
+};
+
+struct WorkerCounters {
+    Counter sessions_opened, sessions_closed, sessions_refused, accept_errors;
+    Counter handshakes_full, handshakes_resumed, handshakes_failed;
+    Counter exchanges_started, exchanges_finished;
+    Counter client_received, client_sent, origin_received, origin_sent;  ///< bytes on the wire
+    Counter log_dropped;
+    Counter viewer_fields_bad, viewer_country_disagreed;
+    std::array<std::array<Counter, 5>, 4> located;                       ///< [geo::Source][geo::Level]
+    std::array<Counter, exchange::fault_count> faults;                   ///< of exchanges and sessions, client-visible or not
+    Counter replay_bytes;                                                ///< gauge
+    Counter loop_batches;
+};
+
+/// All counters of the process. Blocks are found by name and live as long as the process, so that a reload neither
+/// loses nor resets a count. Look-ups lock; workers do them only when the configuration changes.
+class Registry {
+public:
+    explicit Registry(unsigned workers);
+    unsigned workers() const noexcept { return static_cast<unsigned>(by_worker_.size()); }
+    WorkerCounters& worker(unsigned index) noexcept { return *by_worker_[index]; }
+
+    std::shared_ptr<OriginCounters> origin(unsigned worker, const std::string& site, const std::string& origin);
+    std::shared_ptr<SiteCounters> site(unsigned worker, const std::string& site);
+    std::shared_ptr<PoolCounters> pool(unsigned worker, const std::string& origin);
+
+    /// Visits a copy of the tables, so that a slow scraper holds no lock.
+    template <class Key, class Block>
+    using Rows = std::map<Key, std::vector<std::shared_ptr<Block>>>;  ///< one block per worker
+    Rows<std::pair<std::string, std::string>, OriginCounters> origins() const;
+    Rows<std::string, SiteCounters> sites() const;
+    Rows<std::string, PoolCounters> pools() const;
+
+private:
+    std::vector<std::unique_ptr<WorkerCounters>> by_worker_;
+    mutable std::mutex mutex_;
+    Rows<std::pair<std::string, std::string>, OriginCounters> origins_;  // guarded by mutex_
+    Rows<std::string, SiteCounters> sites_;                              // guarded by mutex_
+    Rows<std::string, PoolCounters> pools_;                              // guarded by mutex_
+};
+
+}  // namespace nearhop::admin

@@ -1,0 +1,46 @@
+#include "proxy/exchange/fault.h"
+
+namespace nearhop::exchange {
+namespace {
+
+using enum Side;
+using R = health::Reason;
+
+constexpr FaultInfo table[] = {
+    {"-", none, 200, false, R::none, "no fault"},
+    {"client_bad_request", client, 400, false, R::none, "the request is malformed"},
+    {"client_bad_framing", client, 400, false, R::none, "recipients could disagree about where the request ends"},
+    {"client_head_too_large", client, 431, false, R::none, "the request head is above the configured limits"},
+    {"client_target_too_long", client, 414, false, R::none, "the request target is above the configured limit"},
+    {"client_head_timeout", client, 408, false, R::none, "the request head did not arrive in time"},
+    {"client_body_timeout", client, 408, false, R::none, "the request body made no progress"},
+    {"client_body_too_large", client, 413, false, R::none, "the request body is above the configured limit"},
+    {"client_gone", client, 499, false, R::none, "the client left before the answer was complete"},
+    {"client_write_timeout", client, 499, false, R::none, "the client did not read its answer"},
+    {"client_unknown_host", client, 421, false, R::none, "no site serves this host name"},
+    {"client_method_refused", client, 405, false, R::none, "the method is not served"},
+    {"client_expectation", client, 417, false, R::none, "an expectation other than 100-continue"},
+    {"origin_resolve", origin, 502, true, R::resolve_failed, "the origin's name has no address"},
+    {"origin_refused", origin, 502, true, R::refused, "the origin refused the connection"},
+    {"origin_unreachable", origin, 502, true, R::unreachable, "there is no route to the origin"},
+    {"origin_connect_timeout", origin, 504, true, R::connect_timeout, "the origin did not accept in time"},
+    {"origin_tls", origin, 502, true, R::tls_failed, "the TLS handshake with the origin failed"},
+    {"origin_tls_timeout", origin, 504, true, R::tls_timeout, "the TLS handshake with the origin took too long"},
+    {"origin_certificate", origin, 502, true, R::tls_certificate, "the origin's certificate was refused"},
+    {"origin_stale", origin, 502, false, R::none, "a kept-alive connection was closed by the origin before it answered"},
+    {"origin_reset", origin, 502, false, R::reset, "the origin closed the connection before it answered"},
+    {"origin_bad_response", origin, 502, false, R::bad_response, "the origin's answer is malformed or ambiguous"},
+    {"origin_truncated", origin, 502, false, R::reset, "the origin's answer ended early"},
+    {"origin_head_timeout", origin, 504, false, R::head_timeout, "the origin did not answer in time"},
+    {"origin_body_timeout", origin, 504, false, R::body_timeout, "the origin's answer made no progress"},
+    {"no_origin", edge, 503, false, R::none, "no origin may serve this request now"},
+    {"edge_overloaded", edge, 503, false, R::none, "the edge is at its limits"},
+    {"edge_internal", edge, 500, false, R::none, "an error inside the edge"},
+};
+static_assert(sizeof table / sizeof table[0] == fault_count, "one row per fault");
+
+}  // namespace
+
+const FaultInfo& info(Fault fault) noexcept { return table[static_cast<std::size_t>(fault)]; }
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <vector>
+
+struct epoll_event;
+
+namespace nearhop::loop {
+
+using Clock = std::chrono::steady_clock;
+using TimePoint = Clock::time_point;
+using std::chrono::milliseconds;
+
+/// Whoever wants to know that something happened. Spurious calls are allowed: the receiver looks for itself.
+class Notify {
+public:
+    virtual void notify() noexcept = 0;
+
+protected:
+    ~Notify() = default;
+};
+
+/// A file descriptor's side of the loop.
+class Watch {
+public:
+    /// `events` as epoll gives them. May close descriptors, its own included.
+    virtual void on_events(std::uint32_t events) noexcept = 0;
+
+protected:
+    ~Watch() = default;
+};
+
+namespace detail {
+struct Link {
+    Link* previous = this;
+    Link* next = this;
+    bool linked() const noexcept { return next != this; }
+    void unlink() noexcept;
+    void insert_before(Link& place) noexcept;
+};
+}  // namespace detail
+
+class Loop;
+
+/// Where one coroutine sleeps. Sockets, timers and other threads' messages notify it; it wakes once per batch of
+/// events, whatever their number. One waiter at a time.
+class Wake final : public Notify, private detail::Link {
+public:
+    explicit Wake(Loop& owner) noexcept : loop_{owner} {}
+    ~Wake() { unlink(); }
+    Wake(const Wake&) = delete;
+    Wake& operator=(const Wake&) = delete;
+
+    void notify() noexcept override;
+
+    /// Suspends until notified; returns at once when a notification came since the last wait.
+    auto wait() noexcept {
+        struct Awaiter {
+            Wake& wake;
+            bool await_ready() const noexcept {
+                if (!wake.pending_) return false;
+                wake.pending_ = false;
+                return true;
+            }
+            void await_suspend(std::coroutine_handle<> waiter) const noexcept { wake.waiter_ = waiter; }
+            void await_resume() const noexcept { wake.pending_ = false; }
+        };
+        return Awaiter{*this};
+    }
+    Loop& loop() const noexcept { return loop_; }
+
+private:
+    friend class Loop;
+    Loop& loop_;
+    std::coroutine_handle<> waiter_;
+    bool pending_ = false;
+};
+
+/// A point in time that notifies. Moving it later is a store; it is never exact to better than Loop::tick, and never
+/// early. Owned by the one who waits.
+class Timer : private detail::Link {
+public:
+    Timer(Loop& owner, Notify& notify) noexcept : loop_{owner}, notify_{notify} {}
+    ~Timer() { unlink(); }
+    Timer(const Timer&) = delete;
+    Timer& operator=(const Timer&) = delete;
+
+    void expires_at(TimePoint due) noexcept;
+    void expires_after(milliseconds wait) noexcept;
+    void clear() noexcept { due_ = TimePoint::max(); }
+    bool expired() const noexcept;
+    TimePoint due() const noexcept { return due_; }
+
+private:
+    friend class Loop;
+    Loop& loop_;
+    Notify& notify_;
+    TimePoint due_ = TimePoint::max();
+    std::int64_t armed_ = 0;  ///< tick of the slot it is linked in, valid while linked
+};
+
+/// One thread's event loop: epoll (edge-triggered), a timer wheel and a mailbox. Not thread-safe but for post() and
+/// stop(). docs/decisions.md says why it is ours and not Asio's.
+class Loop {
+public:
+    static constexpr milliseconds tick{4};
+
+    Loop();
+    ~Loop();
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
+
+    /// Runs until stop(). `after_batch` is called once after every batch of events.
+    void run();
+    void stop() noexcept;  ///< any thread
+    /// Runs `work` on the loop's thread, in order. Any thread. Never on the request path.
+    void post(std::function<void()> work);
+    void after_batch(std::function<void()> work) { after_batch_ = std::move(work); }
+
+    /// Time of the current batch: one clock call per wake-up.
+    TimePoint now() const noexcept { return now_; }
+
+    /// Edge-triggered registration. `events` are EPOLL* flags without EPOLLET. False with errno set on failure.
+    bool watch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
+    bool rewatch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
+    /// Before the descriptor is closed: also forgets its events of the current batch.
+    void unwatch(int descriptor, Watch& watch) noexcept;
+
+private:
+    friend class Wake;
+    friend class Timer;
+    static constexpr std::size_t slots = 1024;  // about four seconds; later timers are looked at once per turn
+
+    class Mailbox;
+    std::int64_t tick_of(TimePoint time) const noexcept;
+    void arm(Timer& timer) noexcept;
+    void run_timers() noexcept;
+    int wait_milliseconds() const noexcept;
+    void resume_ready();
+
+    int epoll_ = -1;
+    int wakeup_ = -1;  // eventfd of the mailbox
+    TimePoint start_;
+    TimePoint now_;
+    std::int64_t current_ = 0;  // tick up to which timers have run
+    std::vector<detail::Link> wheel_;
+    std::vector<std::uint64_t> busy_;  // one bit per slot that may hold timers
+    detail::Link ready_;
+    std::span<epoll_event> batch_;
+    std::function<void()> after_batch_;
+    std::atomic<bool> stopped_{false};
+    std::mutex mutex_;
+    std::vector<std::function<void()>> mail_;  // guarded by mutex_
+};
+
+}  // namespace nearhop::loop

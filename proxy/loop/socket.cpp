@@ -1,0 +1,110 @@
+#include "proxy/loop/socket.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace nearhop::loop {
+namespace {
+constexpr std::uint32_t reads = EPOLLIN | EPOLLRDHUP;
+}
+
+Socket::Socket(Loop& owner, int descriptor, Notify& notify, bool connecting) noexcept {
+    open(owner, descriptor, notify, connecting);
+}
+
+void Socket::open(Loop& owner, int descriptor, Notify& notify, bool connecting) noexcept {
+    loop_ = &owner;
+    notify_ = &notify;
+    descriptor_ = descriptor;
+    writable_ = !connecting;
+    watching_writes_ = connecting;
+    // Without EPOLLOUT an accepted socket does not wake its session only to say that it may write.
+    if (!loop_->watch(descriptor_, connecting ? reads | EPOLLOUT : reads, *this)) broken_ = hung_up_ = true;
+}
+
+void Socket::on_events(std::uint32_t events) noexcept {
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) writable_ = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) hung_up_ = true;
+    if (events & (EPOLLHUP | EPOLLERR)) broken_ = true;
+    notify_->notify();
+}
+
+IoResult Socket::read(void* into, std::size_t room) noexcept {
+    if (!readable_) return {};
+    for (;;) {
+        const ssize_t got = ::recv(descriptor_, into, room, 0);
+        if (got > 0) {
+            // With the end in sight the edge will not come again: keep reading until it is reached.
+            if (static_cast<std::size_t>(got) < room && !hung_up_) readable_ = false;
+            return {Io::ok, static_cast<std::size_t>(got), 0};
+        }
+        if (got == 0) return {Io::closed, 0, 0};
+        if (errno == EINTR) continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            readable_ = false;
+            return {};
+        }
+        broken_ = hung_up_ = true;
+        return {Io::failed, 0, errno};
+    }
+}
+
+IoResult Socket::write(const iovec* parts, int count) noexcept {
+    if (!writable_) return {};
+    std::size_t wanted = 0;
+    for (int i = 0; i < count; ++i) wanted += parts[i].iov_len;
+    if (wanted == 0) return {Io::ok, 0, 0};
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts);
+    message.msg_iovlen = static_cast<std::size_t>(count);
+    for (;;) {
+        const ssize_t sent = count == 1 ? ::send(descriptor_, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
+                                        : ::sendmsg(descriptor_, &message, MSG_NOSIGNAL);
+        if (sent >= 0 && static_cast<std::size_t>(sent) == wanted) return {Io::ok, wanted, 0};
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+            broken_ = true;
+            return {Io::failed, 0, errno};
+        }
+        writable_ = false;
+        if (!watching_writes_) {
+            watching_writes_ = true;
+            if (!loop_->rewatch(descriptor_, reads | EPOLLOUT, *this)) return {Io::failed, 0, errno};
+        }
+        if (sent > 0) return {Io::ok, static_cast<std::size_t>(sent), 0};
+        return {};
+    }
+}
+
+Socket::Connected Socket::connected() noexcept {
+    if (!writable_ && !broken_) return {true, 0};
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    return {false, error};
+}
+
+void Socket::shutdown_write() noexcept {
+    if (descriptor_ >= 0) ::shutdown(descriptor_, SHUT_WR);
+}
+
+void Socket::reset() noexcept {
+    if (descriptor_ < 0) return;
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close();
+}
+
+void Socket::close() noexcept {
+    if (descriptor_ < 0) return;
+    loop_->unwatch(descriptor_, *this);
+    ::close(descriptor_);
+    descriptor_ = -1;
+}
+
+}  // namespace nearhop::loop

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "conf/config.h"
+#include "geo/locator.h"
+#include "proxy/admin/counters.h"
+#include "proxy/exchange/fault.h"
+#include "proxy/steering/decision.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace nearhop::run {
+
+/// One exchange, as the access log tells it. Views must outlive the call only.
+struct AccessRecord {
+    std::chrono::system_clock::time_point time{};
+    std::string_view id;        ///< request id
+    geo::Address client;
+    std::string_view method, host, path;  ///< as received; escaped here
+    unsigned protocol_minor = 1;          ///< HTTP/1.minor
+    unsigned status = 0;                  ///< 0: nothing was answered
+    std::string_view site, origin;        ///< empty: none
+    steering::Reason reason = steering::Reason::nearest;
+    bool has_reason = false;
+    geo::Place place;
+    unsigned attempts = 0;
+    exchange::Fault fault = exchange::Fault::none;
+    std::uint64_t bytes_in = 0, bytes_out = 0;  ///< bodies
+    double edge_ms = 0;     ///< head received to first attempt
+    double connect_ms = 0;  ///< waiting for connections, over all attempts
+    double origin_ms = 0;   ///< request sent to response head, last attempt
+    double total_ms = 0;
+};
+
+/// Access lines are formatted into a ring per worker and written by a thread of their own. When the file is slow or
+/// the disk is full, lines are dropped and counted; no request waits.
+class AccessLog {
+public:
+    /// One worker's ring; used by that worker only.
+    class Lane {
+    public:
+        void write(const AccessRecord& record) noexcept;
+
+    private:
+        friend class AccessLog;
+        struct Ring;
+        std::shared_ptr<Ring> ring_;
+    };
+
+    /// Starts the writer thread unless the log is off. Throws std::runtime_error when the file cannot be opened.
+    AccessLog(const conf::Log& log, admin::Registry& registry);
+    ~AccessLog();  ///< writes what is queued
+    AccessLog(const AccessLog&) = delete;
+    AccessLog& operator=(const AccessLog&) = delete;
+
+    bool enabled() const noexcept;
+    Lane& lane(unsigned worker) noexcept;
+    void reopen() noexcept;  ///< SIGUSR1; any thread
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nearhop::run

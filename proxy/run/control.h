@@ -1,0 +1,64 @@
+#pragma once
+
+#include "health/verdict.h"
+#include "proxy/admin/counters.h"
+#include "proxy/loop/loop.h"
+#include "proxy/snapshot.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nearhop::run {
+
+/// What live traffic learnt of an origin; sent in batches, once per batch of events at most.
+struct PassiveReport {
+    std::shared_ptr<const Routing> routing;  ///< the configuration that `origin` counts in
+    geo::OriginId origin = 0;
+    health::Passive result = health::Passive::ok;
+    health::Reason reason = health::Reason::none;
+    std::string address;  ///< Endpoint::text when a dial to one address failed; empty: the attempt as a whole
+};
+
+/// The control thread's work: configuration and reload, DNS, probes, verdicts, geo databases, certificates. It alone
+/// publishes snapshots. All members are called on its loop's thread, except where said otherwise.
+class Control {
+public:
+    struct ReloadResult {
+        bool ok = false;
+        conf::Problems problems;
+    };
+
+    /// `routing` and the rest of the first snapshot come from build() and are published at once (not ready).
+    Control(loop::Loop& loop, Board& board, admin::Registry& registry, Snapshot first);
+    ~Control();
+    Control(const Control&) = delete;
+    Control& operator=(const Control&) = delete;
+
+    /// Starts resolving and probing; `on_first_round` is called once, when every origin has had its first result or
+    /// after 5 s, with the snapshot published.
+    void start(std::function<void()> on_first_round);
+
+    /// Any thread.
+    void report(std::vector<PassiveReport> reports);
+
+    /// Reads the configuration file again and everything it names. On any error the old snapshot stays.
+    ReloadResult reload();
+    /// Called after each successful reload, with the new snapshot published.
+    void on_reload(std::function<void()> then);
+
+    void set_ready(bool ready);
+
+    const Snapshot& current() const noexcept;
+
+    /// For metrics and /status.
+    struct Status;
+    const Status& status() const noexcept;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nearhop::run

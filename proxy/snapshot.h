@@ -1,0 +1,104 @@
+#pragma once
+
+#include "conf/config.h"
+#include "geo/locator.h"
+#include "health/table.h"
+#include "proxy/steering/locate.h"
+#include "proxy/steering/table.h"
+#include "proxy/wire/tls_context.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <sys/socket.h>
+
+namespace nearhop {
+
+/// One address of an origin, ready for connect().
+struct Endpoint {
+    sockaddr_storage address{};
+    socklen_t size = 0;
+    std::string text;   ///< "192.0.2.1:443", the key of its verdict
+    bool down = false;  ///< by its own probes: tried only when every address of the origin is down
+};
+
+/// Addresses by OriginId, in the order to try them. An origin without any has an empty list.
+struct Addresses {
+    std::vector<std::vector<Endpoint>> by_origin;
+};
+
+/// An origin as the relay needs it.
+struct OriginInfo {
+    std::string name;
+    std::string identity;     ///< name + URL + health settings: verdicts and pools live on under it
+    bool tls = true;
+    std::string host;         ///< SNI and verified name
+    bool host_is_address = false;
+    std::uint16_t port = 443;
+    std::string host_field;   ///< Host value under host_header: origin (with a port unless the default one)
+    std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
+};
+
+/// The configuration's part of a snapshot: an exchange keeps the one that it began with.
+struct Routing {
+    conf::Config config;
+    std::shared_ptr<const steering::Table> table;
+    steering::Trust trust;
+    std::vector<OriginInfo> origins;            ///< by OriginId
+    std::vector<geo::CidrTable> proxy_protocol; ///< by listener index: peers that must send a PROXY header
+    std::uint64_t config_generation = 0;        ///< counts successful loads, 1 at start
+};
+
+/// Everything a worker decides by. Never modified after publication; made of shared parts, so that a verdict or DNS
+/// change copies pointers only.
+struct Snapshot {
+    std::uint64_t generation = 0;
+    std::shared_ptr<const Routing> routing;
+    std::shared_ptr<const geo::Locator> locator;
+    std::shared_ptr<const health::Table> health;
+    std::shared_ptr<const Addresses> addresses;
+    std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners
+    bool ready = false;  ///< /readyz and ready_path: first round done, not shutting down
+};
+
+/// Where the control thread publishes and workers look. A mutex and a counter, not std::atomic<std::shared_ptr>:
+/// libstdc++ 12's is neither lock-free nor clean under ThreadSanitizer (style.md F5). Readers take the lock once per
+/// change, not per request.
+class Board {
+public:
+    void publish(std::shared_ptr<const Snapshot> snapshot) {
+        const std::lock_guard lock{mutex_};
+        latest_ = std::move(snapshot);
+        generation_.store(latest_->generation, std::memory_order_release);
+    }
+    std::shared_ptr<const Snapshot> latest() const {
+        const std::lock_guard lock{mutex_};
+        return latest_;
+    }
+    std::uint64_t generation() const noexcept { return generation_.load(std::memory_order_acquire); }
+
+private:
+    mutable std::mutex mutex_;
+    std::shared_ptr<const Snapshot> latest_;
+    std::atomic<std::uint64_t> generation_{0};
+};
+
+/// One thread's view of the board. Copy the pointer before a wait; do not keep the reference across one.
+class View {
+public:
+    explicit View(const Board& board) : board_{board} {}
+    const std::shared_ptr<const Snapshot>& get() {
+        if (!held_ || board_.generation() != held_->generation) held_ = board_.latest();
+        return held_;
+    }
+
+private:
+    const Board& board_;
+    std::shared_ptr<const Snapshot> held_;
+};
+
+}  // namespace nearhop

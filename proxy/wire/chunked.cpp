@@ -1,0 +1,111 @@
+#include "proxy/wire/chunked.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace nearhop::wire {
+namespace {
+int hex(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+}  // namespace
+
+ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
+    std::size_t at = 0;
+    const auto refuse = [&] {
+        state_ = State::bad;
+        return Step{Result::malformed, {}, at};
+    };
+    while (at < in.size()) {
+        const char c = in[at];
+        switch (state_) {
+            case State::size: {
+                const int digit = hex(c);
+                if (digit >= 0) {
+                    // 15 digits stay below 2^60: no sum can wrap (CVE-2013-2028).
+                    if (++digits_ > 15) return refuse();
+                    left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
+                } else if (digits_ == 0) {
+                    return refuse();
+                } else if (c == '\r') {
+                    state_ = State::size_feed;
+                } else if (c == ';' || c == ' ' || c == '\t') {
+                    state_ = State::extension;
+                } else {
+                    return refuse();
+                }
+                if (++line_ > line_limit_) return refuse();
+                ++at;
+                break;
+            }
+            case State::extension:
+                if (c == '\r') state_ = State::size_feed;
+                else if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f) return refuse();
+                if (++line_ > line_limit_) return refuse();
+                ++at;
+                break;
+            case State::size_feed:
+                if (c != '\n') return refuse();
+                ++at;
+                line_ = 0;
+                digits_ = 0;
+                state_ = left_ == 0 ? State::trailer : State::data;
+                break;
+            case State::data: {
+                const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left_, in.size() - at));
+                left_ -= count;
+                if (left_ == 0) state_ = State::data_return;
+                return {Result::data, in.substr(at, count), at + count};
+            }
+            case State::data_return:
+                if (c != '\r') return refuse();
+                ++at;
+                state_ = State::data_feed;
+                break;
+            case State::data_feed:
+                if (c != '\n') return refuse();
+                ++at;
+                state_ = State::size;
+                break;
+            case State::trailer:
+                ++at;
+                if (c == '\r') {
+                    state_ = State::trailer_feed;
+                    break;
+                }
+                if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f || trailers_.size() >= trailer_limit_) return refuse();
+                if (line_ == 0 && (c == ' ' || c == '\t' || c == ':')) return refuse();
+                trailers_.push_back(c);
+                ++line_;
+                break;
+            case State::trailer_feed:
+                if (c != '\n') return refuse();
+                ++at;
+                if (line_ == 0) {
+                    state_ = State::done;
+                    return {Result::done, {}, at};
+                }
+                trailers_ += "\r\n";
+                line_ = 0;
+                state_ = State::trailer;
+                break;
+            case State::done: return {Result::done, {}, at};
+            case State::bad: return refuse();
+        }
+    }
+    if (state_ == State::done) return {Result::done, {}, at};
+    return {Result::more, {}, at};
+}
+
+std::size_t write_chunk_line(std::uint64_t size, char* into) noexcept {
+    auto [end, error] = std::to_chars(into, into + 16, size, 16);
+    (void)error;
+    *end++ = '\r';
+    *end++ = '\n';
+    return static_cast<std::size_t>(end - into);
+}
+
+}  // namespace nearhop::wire

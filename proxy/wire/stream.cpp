@@ -1,0 +1,244 @@
+#include "proxy/wire/stream.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace nearhop::wire {
+
+void SslDelete::operator()(ssl_st* ssl) const noexcept { SSL_free(ssl); }
+void SslDelete::operator()(ssl_ctx_st* context) const noexcept { SSL_CTX_free(context); }
+void SslDelete::operator()(ssl_session_st* session) const noexcept { SSL_SESSION_free(session); }
+
+std::string TlsFailure::text() const {
+    if (certificate) return X509_verify_cert_error_string(verify_result);
+    if (error == 0) return "closed during the handshake";
+    const char* reason = ERR_reason_error_string(error);
+    return reason ? reason : "TLS error";
+}
+
+/// OpenSSL's view of our buffers. The BIO method is made once; each BIO's data is its Stream.
+struct TlsBio {
+    static int write(BIO* bio, const char* bytes, int count) {
+        auto* stream = static_cast<Stream*>(BIO_get_data(bio));
+        try {
+            stream->out_.append({bytes, static_cast<std::size_t>(count)});
+        } catch (const std::bad_alloc&) {
+            return -1;
+        }
+        return count;
+    }
+    static int read(BIO* bio, char* into, int room) {
+        auto* stream = static_cast<Stream*>(BIO_get_data(bio));
+        BIO_clear_retry_flags(bio);
+        Buffer& cipher = stream->cipher_in_;
+        if (cipher.empty()) {
+            if (stream->ended_) return 0;
+            BIO_set_retry_read(bio);
+            return -1;
+        }
+        const auto count = std::min(cipher.size(), static_cast<std::size_t>(room));
+        std::memcpy(into, cipher.data(), count);
+        cipher.consume(count);
+        return static_cast<int>(count);
+    }
+    static long control(BIO* bio, int command, long, void*) {
+        if (command == BIO_CTRL_EOF) return static_cast<Stream*>(BIO_get_data(bio))->ended_ ? 1 : 0;
+        return command == BIO_CTRL_FLUSH ? 1 : 0;
+    }
+    static BIO_METHOD* method() {
+        static BIO_METHOD* const made = [] {
+            BIO_METHOD* fresh = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "nearhop");
+            BIO_meth_set_write(fresh, &TlsBio::write);
+            BIO_meth_set_read(fresh, &TlsBio::read);
+            BIO_meth_set_ctrl(fresh, &TlsBio::control);
+            return fresh;
+        }();
+        return made;
+    }
+};
+
+void initialise_tls() {
+    OPENSSL_init_ssl(0, nullptr);
+    TlsBio::method();
+}
+
+Stream::~Stream() = default;
+
+void Stream::attach(ssl_st* ssl) {
+    if (!ssl) throw std::bad_alloc{};
+    tls_.reset(ssl);
+    BIO* bio = BIO_new(TlsBio::method());
+    if (!bio) throw std::bad_alloc{};
+    BIO_set_data(bio, this);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    // What was received before TLS started (after a PROXY header) is its first ciphertext.
+    cipher_in_.swap(in_);
+}
+
+void Stream::start_tls_server(ssl_ctx_st* context) {
+    attach(SSL_new(context));
+    SSL_set_accept_state(tls_.get());
+}
+
+void Stream::start_tls_client(ssl_ctx_st* context, const std::string& name, bool name_is_address,
+                              ssl_session_st* session) {
+    attach(SSL_new(context));
+    SSL_set_connect_state(tls_.get());
+    if (name_is_address) {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), name.c_str());
+    } else {
+        SSL_set_tlsext_host_name(tls_.get(), name.c_str());
+        SSL_set1_host(tls_.get(), name.c_str());
+    }
+    if (session) SSL_set_session(tls_.get(), session);
+}
+
+Io Stream::receive(Buffer& into, std::size_t room) {
+    const auto result = socket_.read(into.prepare(room), std::max(room, into.room()));
+    if (result.io == Io::ok) {
+        into.commit(result.bytes);
+        received += result.bytes;
+        bulk_ = result.bytes >= 16 * 1024;
+    } else if (result.io == Io::closed) {
+        ended_ = true;
+    }
+    return result.io;
+}
+
+Io Stream::handshake() {
+    ERR_clear_error();
+    for (;;) {
+        const int done = SSL_do_handshake(tls_.get());
+        const int why = done == 1 ? SSL_ERROR_NONE : SSL_get_error(tls_.get(), done);
+        if (why == SSL_ERROR_WANT_READ) {
+            if (const Io sent_now = flush(); sent_now == Io::failed) return Io::failed;
+            const Io got = receive(cipher_in_, 4 * 1024);
+            if (got == Io::ok || got == Io::closed) continue;
+            return got;
+        }
+        const Io sent_now = flush();
+        if (done == 1) {
+            cipher_in_.release();
+            return sent_now == Io::failed ? Io::failed : Io::ok;
+        }
+        failure_.verify_result = SSL_get_verify_result(tls_.get());
+        failure_.error = ERR_peek_last_error();
+        failure_.certificate = failure_.verify_result != X509_V_OK;
+        ERR_clear_error();
+        return Io::failed;
+    }
+}
+
+Io Stream::decrypt(std::size_t limit) {
+    bool grew = false;
+    while (in_.size() < limit) {
+        const std::size_t room = std::min(limit - in_.size(), std::size_t{16 * 1024});
+        const int got = SSL_read(tls_.get(), in_.prepare(room), static_cast<int>(std::min(in_.room(), limit - in_.size())));
+        if (got > 0) {
+            in_.commit(static_cast<std::size_t>(got));
+            grew = true;
+            continue;
+        }
+        const int why = SSL_get_error(tls_.get(), got);
+        if (why == SSL_ERROR_WANT_READ) return grew ? Io::ok : Io::blocked;
+        if (grew) return Io::ok;  // the end is met again at the next call
+        // A peer that closes without close_notify is common; whether the message was whole is for the framing to say.
+        const bool orderly = why == SSL_ERROR_ZERO_RETURN || ended_;
+        failure_.error = ERR_peek_last_error();
+        ERR_clear_error();
+        return orderly ? Io::closed : Io::failed;
+    }
+    return grew ? Io::ok : Io::blocked;
+}
+
+Io Stream::fill(std::size_t limit) {
+    limit = std::min(limit, Buffer::largest - 1024);
+    if (in_.size() >= limit) return Io::blocked;
+    if (!tls_) {
+        const std::size_t room = std::min(limit - in_.size(), bulk_ ? std::size_t{128 * 1024} : std::size_t{16 * 1024});
+        const auto result = socket_.read(in_.prepare(room), std::min(limit - in_.size(), in_.room()));
+        if (result.io == Io::ok) {
+            in_.commit(result.bytes);
+            received += result.bytes;
+            bulk_ = result.bytes >= 16 * 1024;
+        }
+        return result.io;
+    }
+    if (const Io had = decrypt(limit); had != Io::blocked) return had;
+    for (;;) {
+        const Io got = receive(cipher_in_, bulk_ ? 128 * 1024 : 17 * 1024);
+        if (got == Io::blocked || got == Io::failed) return got;
+        if (const Io now = decrypt(limit); now != Io::blocked) return now;
+        // Not yet a whole record: there may be more in the socket.
+    }
+}
+
+void Stream::write(std::string_view bytes) {
+    if (!tls_) {
+        out_.append(bytes);
+        return;
+    }
+    ERR_clear_error();
+    while (!bytes.empty()) {
+        const int count = static_cast<int>(std::min(bytes.size(), std::size_t{64 * 1024}));
+        const int written = SSL_write(tls_.get(), bytes.data(), count);
+        if (written <= 0) {
+            // Our BIO never blocks: this is a broken session. The socket is closed by whoever flushes next.
+            socket_.reset();
+            return;
+        }
+        bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+std::size_t Stream::write_some(std::string_view bytes) {
+    if (out_.size() >= high_water) return 0;
+    if (tls_ || bytes.size() < 4 * 1024) {
+        bytes = bytes.substr(0, high_water - out_.size());
+        write(bytes);
+        return bytes.size();
+    }
+    const iovec parts[2] = {{out_.data(), out_.size()}, {const_cast<char*>(bytes.data()), bytes.size()}};
+    const bool queued = !out_.empty();
+    const auto result = socket_.write(queued ? parts : parts + 1, queued ? 2 : 1);
+    if (result.io != Io::ok) return 0;
+    sent += result.bytes;
+    const std::size_t from_queue = std::min(result.bytes, out_.size());
+    out_.consume(from_queue);
+    return result.bytes - from_queue;
+}
+
+Io Stream::flush() {
+    if (!socket_.is_open()) return Io::failed;
+    while (!out_.empty()) {
+        const iovec part{out_.data(), out_.size()};
+        const auto result = socket_.write(&part, 1);
+        if (result.io != Io::ok) return result.io;
+        sent += result.bytes;
+        out_.consume(result.bytes);
+    }
+    return Io::ok;
+}
+
+void Stream::close_notify() {
+    if (!tls_ || !SSL_is_init_finished(tls_.get())) return;
+    ERR_clear_error();
+    SSL_shutdown(tls_.get());
+    ERR_clear_error();
+}
+
+void Stream::release_buffers() noexcept {
+    in_.release();
+    cipher_in_.release();
+    out_.release();
+}
+
+}  // namespace nearhop::wire

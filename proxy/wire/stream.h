@@ -1,0 +1,85 @@
+#pragma once
+
+#include "proxy/loop/socket.h"
+#include "proxy/wire/buffer.h"
+#include "proxy/wire/tls.h"
+
+#include <string_view>
+
+namespace nearhop::wire {
+
+using loop::Io;
+
+/// A byte stream over TCP, with or without TLS. Nothing here waits: every call does what can be done now, and the
+/// socket's Notify says when to call again.
+///
+/// TLS runs directly on OpenSSL over a BIO that reads from our receive buffer and appends to our send buffer: one
+/// receive per wake-up, all records of a wake-up in one send (design.md section 7).
+class Stream {
+public:
+    /// Output above this stays with the caller (back-pressure); one wake-up's records fit below it.
+    static constexpr std::size_t high_water = 128 * 1024;
+
+    Stream() noexcept = default;
+    ~Stream();
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    loop::Socket& socket() noexcept { return socket_; }
+    const loop::Socket& socket() const noexcept { return socket_; }
+
+    /// Starts TLS as server or client on a connected socket. Throws std::bad_alloc only. For a client `name` is sent
+    /// as SNI unless it is an IP literal and is always verified against the certificate; `session` may be null.
+    void start_tls_server(ssl_ctx_st* context);
+    void start_tls_client(ssl_ctx_st* context, const std::string& name, bool name_is_address, ssl_session_st* session);
+    bool is_tls() const noexcept { return tls_ != nullptr; }
+    ssl_st* tls() const noexcept { return tls_.get(); }
+
+    /// Moves the handshake on and sends what it produced. ok: finished; blocked: call again when notified.
+    Io handshake();
+    const TlsFailure& tls_failure() const noexcept { return failure_; }
+
+    /// Decrypted (or plain) input that nobody has consumed yet.
+    Buffer& in() noexcept { return in_; }
+    /// Receives once and decrypts what came, up to `limit` bytes in in(). ok: in() grew. closed: an orderly end;
+    /// a TLS peer that just closes the connection reads as closed too: framing decides whether that is a truncation.
+    Io fill(std::size_t limit);
+    /// Grow reads for bulk bodies; ends by itself when reads come back small.
+    bool bulk() const noexcept { return bulk_; }
+
+    /// Queues (encrypts) all of `bytes`; the caller keeps unsent() below high_water.
+    void write(std::string_view bytes);
+    /// Like write, but may take less than all: what a plain socket takes at once is never copied.
+    std::size_t write_some(std::string_view bytes);
+    /// Sends what is queued. ok: all of it; blocked: some is left.
+    Io flush();
+    std::size_t unsent() const noexcept { return out_.size(); }
+
+    /// TLS close_notify, queued; flush() afterwards.
+    void close_notify();
+    /// Gives free buffers back while a connection idles.
+    void release_buffers() noexcept;
+
+    std::uint64_t received = 0;  ///< bytes from the wire
+    std::uint64_t sent = 0;      ///< bytes to the wire
+
+private:
+    friend struct TlsBio;
+    Io receive(Buffer& into, std::size_t room);
+    Io decrypt(std::size_t limit);
+    void attach(ssl_st* ssl);
+
+    loop::Socket socket_;
+    Ssl tls_;
+    Buffer in_;
+    Buffer cipher_in_;   // TLS only: records as received
+    Buffer out_;         // to the wire
+    bool bulk_ = false;
+    bool ended_ = false;
+    TlsFailure failure_;
+};
+
+/// Once, before threads start.
+void initialise_tls();
+
+}  // namespace nearhop::wire
