@@ -5,12 +5,15 @@
 #include "geo/point.h"
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace nearhop::geo {
+
+class SealedFile;
 
 /// What one database record says. Nothing is guaranteed.
 struct Record {
@@ -44,9 +47,11 @@ public:
     const std::string& name() const noexcept;  ///< file name, or "embedded"
     const std::string& type() const noexcept;  ///< metadata database_type, for the log
     std::chrono::system_clock::time_point built() const noexcept;
+    std::uint64_t errors() const noexcept;  ///< lookups that met a corrupt record, since open()
 
 private:
     struct Impl;
+    static OpenResult open(const SealedFile& bytes, const std::string& name);
     explicit Database(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

@@ -33,6 +33,8 @@ struct Place {
 
 /// A place from a country code alone (a CDN header, `explain --country`): point, continent and level filled in.
 Place place_of(Country country, Source source) noexcept;
+/// The same where the header also names a subdivision (ISO 3166-2 part after the dash; either case).
+Place place_of(Country country, std::string_view subdivision, Source source) noexcept;
 /// A place from trusted coordinates; `country` may be known beside them.
 Place place_of(const Point& point, std::optional<Country> country, Source source) noexcept;
 

@@ -17,7 +17,13 @@ std::optional<Point> point_at(double latitude, double longitude) noexcept;
 /// Cosine of the angle between two points: larger is nearer. Three multiplications.
 constexpr double closeness(const Point& a, const Point& b) noexcept { return a.x * b.x + a.y * b.y + a.z * b.z; }
 
-/// Great-circle distance in whole kilometres (mean radius 6371 km).
+/// Great-circle distance in kilometres (mean radius 6371 km), before rounding.
+double distance_exact_km(const Point& a, const Point& b) noexcept;
+
+/// Rounded half up; distances are never negative.
+constexpr int whole_km(double km) noexcept { return static_cast<int>(km + 0.5); }
+
+/// Great-circle distance in whole kilometres.
 int distance_km(const Point& a, const Point& b) noexcept;
 
 /// Milliseconds of round trip that the distance model expects: 10 + 0.016 * km (fit over AWS regions).

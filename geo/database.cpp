@@ -1,0 +1,137 @@
+#include "geo/database.h"
+
+#include "geo/embedded.h"
+#include "geo/layout.h"
+#include "geo/sealed_file.h"
+
+#include <maxminddb.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <netinet/in.h>
+#include <utility>
+
+namespace nearhop::geo {
+namespace {
+
+constexpr std::uint32_t sampled_nodes = 16'384;  // of the search tree, spread evenly; small files are walked whole
+constexpr std::uint64_t latest_epoch = 4'102'444'800;  // the year 2100: later build times are noise
+
+/// Looks at records all over the file, so that a broken or useless one is refused before a request depends on it.
+/// Empty when the file will do.
+std::string walk(const MMDB_s& file, Layout& layout) {
+    const std::uint32_t nodes = file.metadata.node_count;
+    const std::uint32_t step = std::max(nodes / sampled_nodes, std::uint32_t{1});
+    bool any_record = false;
+    for (std::uint64_t number = 0; number < nodes; number += step) {
+        MMDB_search_node_s node{};
+        const int status = MMDB_read_node(&file, static_cast<std::uint32_t>(number), &node);
+        if (status != MMDB_SUCCESS) return MMDB_strerror(status);
+        for (const auto& [type, entry] : {std::pair{node.left_record_type, node.left_record_entry},
+                                          std::pair{node.right_record_type, node.right_record_entry}}) {
+            if (type == MMDB_RECORD_TYPE_INVALID) return "its search tree is corrupt";
+            if (type != MMDB_RECORD_TYPE_DATA) continue;
+            if (!layout.learn(entry)) return "it has a record that cannot be decoded";
+            any_record = true;
+        }
+    }
+    if (!any_record) return "it has no records";
+    return layout.knows_nothing() ? "its records hold neither countries nor coordinates" : "";
+}
+
+std::chrono::system_clock::time_point build_time(const MMDB_metadata_s& metadata) noexcept {
+    return std::chrono::system_clock::time_point{
+        std::chrono::seconds{static_cast<std::int64_t>(std::min(metadata.build_epoch, latest_epoch))}};
+}
+
+}  // namespace
+
+struct Database::Impl {
+    MMDB_s file{};
+    bool is_open = false;
+    Layout layout;
+    std::string name;
+    std::string type;
+    std::chrono::system_clock::time_point built;
+    mutable std::atomic<std::uint64_t> errors{0};
+
+    explicit Impl(std::string file_name) : name{std::move(file_name)} {}
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    ~Impl() {
+        if (is_open) MMDB_close(&file);
+    }
+
+    /// Empty when the database is ready.
+    std::string open(const SealedFile& bytes) {
+        const int status = MMDB_open(bytes.path().c_str(), MMDB_MODE_MMAP, &file);
+        if (status != MMDB_SUCCESS) return MMDB_strerror(status);
+        is_open = true;
+        if (file.metadata.database_type != nullptr) type = file.metadata.database_type;
+        built = build_time(file.metadata);
+        return walk(file, layout);
+    }
+
+    MMDB_lookup_result_s find(const Address& address, int& status) const noexcept {
+        if (address.is_v4()) {
+            sockaddr_in in{};
+            in.sin_family = AF_INET;
+            std::memcpy(&in.sin_addr, address.bytes().data() + 12, 4);
+            return MMDB_lookup_sockaddr(&file, reinterpret_cast<const sockaddr*>(&in), &status);
+        }
+        sockaddr_in6 in{};
+        in.sin6_family = AF_INET6;
+        std::memcpy(&in.sin6_addr, address.bytes().data(), 16);
+        return MMDB_lookup_sockaddr(&file, reinterpret_cast<const sockaddr*>(&in), &status);
+    }
+
+    Lookup failed() const noexcept {
+        errors.fetch_add(1, std::memory_order_relaxed);
+        return Lookup::error;
+    }
+};
+
+Database::Database(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
+Database::~Database() = default;
+
+Database::OpenResult Database::open(const std::string& file) {
+    std::string error;
+    const SealedFile bytes = SealedFile::read(file, error);
+    return bytes ? open(bytes, file) : OpenResult{nullptr, "cannot read geo database " + file + ": " + error + "."};
+}
+
+Database::OpenResult Database::open_embedded() {
+    std::string error;
+    const SealedFile bytes = SealedFile::of(embedded::country_database(), error);
+    return bytes ? open(bytes, "embedded")
+                 : OpenResult{nullptr, "cannot keep the embedded geo database in memory: " + error + "."};
+}
+
+Database::OpenResult Database::open(const SealedFile& bytes, const std::string& name) {
+    auto impl = std::make_unique<Impl>(name);
+    const std::string error = impl->open(bytes);
+    if (!error.empty()) return {nullptr, "cannot use geo database " + name + ": " + error + "."};
+    return {std::shared_ptr<const Database>{new Database{std::move(impl)}}, {}};
+}
+
+Lookup Database::lookup(const Address& address, Record& record) const noexcept {
+    record = {};
+    if (impl_->file.metadata.ip_version == 4 && !address.is_v4()) return Lookup::missing;
+    int status = MMDB_SUCCESS;
+    const MMDB_lookup_result_s result = impl_->find(address, status);
+    if (status != MMDB_SUCCESS) return impl_->failed();
+    if (!result.found_entry) return Lookup::missing;
+    if (!impl_->layout.read(result.entry, record)) {
+        record = {};  // half a record is no record
+        return impl_->failed();
+    }
+    return Lookup::found;
+}
+
+const std::string& Database::name() const noexcept { return impl_->name; }
+const std::string& Database::type() const noexcept { return impl_->type; }
+std::chrono::system_clock::time_point Database::built() const noexcept { return impl_->built; }
+std::uint64_t Database::errors() const noexcept { return impl_->errors.load(std::memory_order_relaxed); }
+
+}  // namespace nearhop::geo
