@@ -1,0 +1,295 @@
+#include "conf/forms.h"
+
+#include "conf/syntax.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+
+namespace nearhop::conf {
+namespace {
+
+template <class T>
+std::string decimal(const T& value) {
+    return std::to_string(value);
+}
+
+std::string itself(const std::string& text) { return text; }
+
+/// A form whose value is the text itself, as it is.
+template <class Check>
+Form<std::string> text_that(std::string wanted, Check check) {
+    return {std::move(wanted),
+            [check](const std::string& text) { return check(text) ? std::optional{text} : std::nullopt; }, itself};
+}
+
+template <class T>
+Form<T> number(T min, T max, std::string what) {
+    return {what + " from " + decimal(min) + " to " + decimal(max),
+            [min, max](const std::string& text) -> std::optional<T> {
+                T value{};
+                const char* end = text.data() + text.size();
+                const auto [stop, error] = std::from_chars(text.data(), end, value);
+                if (error != std::errc{} || stop != end || value < min || value > max) return std::nullopt;
+                return value;
+            },
+            decimal<T>};
+}
+
+bool is_name(const std::string& text) {
+    return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+               c == '-';
+    });
+}
+
+char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+
+std::string in_upper_case(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), upper);
+    return text;
+}
+
+/// Two letters in upper case. Whether such a country exists is asked by the pass that knows the catalogue; the codes
+/// that look like one and never are, are refused here.
+std::optional<std::string> country_from(const std::string& text) {
+    constexpr std::array<std::string_view, 6> none{"UK", "EU", "AP", "XX", "ZZ", "AA"};
+    const std::string code = in_upper_case(text);
+    const bool letters = code.size() == 2 && code[0] >= 'A' && code[0] <= 'Z' && code[1] >= 'A' && code[1] <= 'Z';
+    if (!letters || std::find(none.begin(), none.end(), code) != none.end()) return std::nullopt;
+    return code;
+}
+
+constexpr std::string_view continent_prefix = "continent:";
+
+std::optional<std::string> continent_key_from(const std::string& text) {
+    constexpr std::array<std::string_view, 7> continents{"AF", "AN", "AS", "EU", "NA", "OC", "SA"};
+    const std::string code = in_upper_case(text.substr(std::min(text.size(), continent_prefix.size())));
+    if (!text.starts_with(continent_prefix) ||
+        std::find(continents.begin(), continents.end(), code) == continents.end())
+        return std::nullopt;
+    return std::string{continent_prefix} + code;
+}
+
+std::optional<std::pair<unsigned, unsigned>> statuses_from(const std::string& text) {
+    const auto dash = text.find('-');
+    const auto low = integer_from(std::string_view{text}.substr(0, dash));
+    const auto high = dash == std::string::npos ? low : integer_from(std::string_view{text}.substr(dash + 1));
+    if (!low || !high || *low < 100 || *high > 599 || *low > *high) return std::nullopt;
+    return std::pair{static_cast<unsigned>(*low), static_cast<unsigned>(*high)};
+}
+
+}  // namespace
+
+Form<milliseconds> duration(milliseconds min, milliseconds max) {
+    return {"a duration with its unit (ms, s, m, h) from " + to_string(min) + " to " + to_string(max),
+            [min, max](const std::string& text) {
+                const auto value = duration_from(text);
+                return value && *value >= min && *value <= max ? value : std::nullopt;
+            },
+            [](const milliseconds& value) { return to_string(value); }};
+}
+
+Form<seconds> whole_seconds(seconds min, seconds max) {
+    return {"a duration in whole seconds with its unit (s, m, h) from " + to_string(milliseconds{min}) + " to " +
+                to_string(milliseconds{max}),
+            [min, max](const std::string& text) -> std::optional<seconds> {
+                const auto value = duration_from(text);
+                if (!value || *value < min || *value > max || *value % 1s != 0ms) return std::nullopt;
+                return std::chrono::duration_cast<seconds>(*value);
+            },
+            [](const seconds& value) { return to_string(milliseconds{value}); }};
+}
+
+Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
+    return {"a size with its unit (B, KiB, MiB, GiB) from " + size_to_string(min) + " to " + size_to_string(max),
+            [min, max](const std::string& text) {
+                const auto value = size_from(text);
+                return value && *value >= min && *value <= max ? value : std::nullopt;
+            },
+            [](const std::uint64_t& value) { return size_to_string(value); }};
+}
+
+Form<std::uint64_t> size_or_unlimited(std::uint64_t max) {
+    Form<std::uint64_t> form = size(0, max);
+    form.wanted = "a size with its unit (B, KiB, MiB, GiB) up to " + size_to_string(max) + ", or 0 for unlimited";
+    return form;
+}
+
+Form<std::uint64_t> count64(std::uint64_t min, std::uint64_t max) { return number(min, max, "a whole number"); }
+Form<unsigned> count(unsigned min, unsigned max) { return number(min, max, "a whole number"); }
+Form<int> integer(int min, int max) { return number(min, max, "a whole number"); }
+
+Form<unsigned> percent(unsigned min, unsigned max) {
+    Form<unsigned> form = number(min, max, "percent");
+    form.wanted = "percent from " + decimal(min) + "% to " + decimal(max) + '%';
+    form.read = [plain = form.read](const std::string& text) {
+        return plain(text.ends_with('%') ? text.substr(0, text.size() - 1) : text);
+    };
+    form.print = [](const unsigned& value) { return decimal(value) + '%'; };
+    return form;
+}
+
+Form<double> degrees(double limit) {
+    const std::string text_limit = std::to_string(static_cast<int>(limit));
+    return {"degrees from -" + text_limit + " to " + text_limit,
+            [limit](const std::string& text) -> std::optional<double> {
+                double value = 0;
+                const char* end = text.data() + text.size();
+                const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+                if (error != std::errc{} || stop != end || !std::isfinite(value) || std::abs(value) > limit)
+                    return std::nullopt;
+                return value;
+            },
+            decimal<double>};
+}
+
+/// YAML 1.1's on/off/yes/no are not taken: one spelling.
+Form<bool> flag() { return choice<bool>({{"true", true}, {"false", false}}); }
+
+Form<std::string> any_text() {
+    return text_that("a text", [](const std::string& text) { return !text.empty(); });
+}
+
+Form<std::string> file_name() {
+    return text_that("a file name", [](const std::string& text) {
+        return !text.empty() && text.size() < 4096 && text.find('\0') == std::string::npos;
+    });
+}
+
+Form<std::string> secret_text() {
+    Form<std::string> form = text_that("a text of visible ASCII characters, at least 8", [](const std::string& text) {
+        return text.size() >= 8 && is_field_value(text);
+    });
+    form.secret = true;
+    return form;
+}
+
+Form<std::string> path() {
+    return text_that("a path that starts with / and holds neither # nor spaces",
+                     [](const std::string& text) { return is_path(text); });
+}
+
+Form<std::string> prefix() {
+    return text_that("a path that starts with / and holds no query, # or spaces",
+                     [](const std::string& text) { return is_path(text) && text.find('?') == std::string::npos; });
+}
+
+Form<std::string> method() {
+    Form<std::string> form = text_that("a method in upper case, such as GET", [](const std::string& text) {
+        return text.size() <= 32 && is_token(text) &&
+               std::none_of(text.begin(), text.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+    });
+    form.known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+    return form;
+}
+
+Form<std::string> field_name() {
+    return text_that("the name of a header field that is not used by HTTP itself", [](const std::string& text) {
+        constexpr std::array<std::string_view, 8> taken{"HOST",    "CONNECTION",        "CONTENT-LENGTH", "TE",
+                                                        "UPGRADE", "TRANSFER-ENCODING", "TRAILER",        "EXPECT"};
+        return is_token(text) && std::find(taken.begin(), taken.end(), in_upper_case(text)) == taken.end();
+    });
+}
+
+Form<std::string> origin_name() { return text_that("an origin's name: 1 to 64 of A-Z a-z 0-9 . _ -", is_name); }
+
+Form<std::string> site_name() { return text_that("a site's name: 1 to 64 of A-Z a-z 0-9 . _ -", is_name); }
+
+Form<std::string> group_name() {
+    return text_that("a group's name: 3 to 64 of A-Z a-z 0-9 . _ -, but not default or eea",
+                     [](const std::string& text) {
+                         return text.size() >= 3 && is_name(text) && text != "default" && text != "eea";
+                     });
+}
+
+Form<std::string> site_host() {
+    return {"a host name without port, such as www.example.com or *.example.com",
+            [](const std::string& text) { return site_host_from(text); }, itself};
+}
+
+Form<std::string> host_field() {
+    return {"HOST or HOST:PORT", [](const std::string& text) { return host_field_from(text); }, itself};
+}
+
+Form<std::string> host_header() {
+    Form<std::string> form = host_field();
+    form.wanted = "client or origin or a host name";
+    return form;
+}
+
+Form<std::string> network() {
+    return {"an address or a network such as 10.0.0.0/8 or 2001:db8::/32, with no bit set behind the prefix",
+            [](const std::string& text) {
+                const auto parsed = network_from(text);
+                return parsed ? std::optional{parsed->text} : std::nullopt;
+            },
+            itself};
+}
+
+Form<std::string> peer_network(bool everyone_too) {
+    Form<std::string> form = network();
+    if (everyone_too) return form;
+    form.wanted += ", that does not hold every address (clients.unsafe_trust_any_peer: true allows it)";
+    form.read = [](const std::string& text) {
+        const auto parsed = network_from(text);
+        return parsed && !parsed->everyone ? std::optional{parsed->text} : std::nullopt;
+    };
+    return form;
+}
+
+Form<std::string> country() { return {"a country's two-letter ISO 3166 code, such as DE", country_from, itself}; }
+
+Form<std::string> country_key(const std::vector<std::string>& groups) {
+    std::vector<std::string> words{"default", "eu", "eea"};
+    words.insert(words.end(), groups.begin(), groups.end());
+    return {"a country such as DE, a group (eu, eea or an own one), continent:XX or default",
+            [words](const std::string& text) -> std::optional<std::string> {
+                if (std::find(words.begin(), words.end(), text) != words.end()) return text;
+                if (auto key = continent_key_from(text)) return key;
+                return country_from(text);
+            },
+            itself, words};
+}
+
+Form<std::string> dns_server() {
+    return {"a numeric address, or one with a port such as 127.0.0.1:53 or [::1]:53",
+            [](const std::string& text) -> std::optional<std::string> {
+                if (is_ipv4(text) || is_ipv6(text)) return text;
+                const auto address = listen_address_from(text);
+                return address && address->port != 0 ? std::optional{to_string(*address)} : std::nullopt;
+            },
+            itself};
+}
+
+Form<std::string> one_of_names(std::string wanted, std::vector<std::string> names) {
+    Form<std::string> form = text_that(std::move(wanted), [names](const std::string& text) {
+        return std::find(names.begin(), names.end(), text) != names.end();
+    });
+    form.known = std::move(names);
+    return form;
+}
+
+Form<ListenAddress> listen_address() {
+    return {"a numeric address and a port, such as 0.0.0.0:443 or [::]:443",
+            [](const std::string& text) { return listen_address_from(text); },
+            [](const ListenAddress& address) { return to_string(address); }};
+}
+
+Form<OriginUrl> origin_url() {
+    return {"https://HOST[:PORT] or http://HOST[:PORT] without user, path, query or fragment",
+            [](const std::string& text) { return origin_url_from(text); },
+            [](const OriginUrl& url) { return to_string(url); }};
+}
+
+Form<std::pair<unsigned, unsigned>> statuses() {
+    return {"a status from 100 to 599 or a range such as 200-299", statuses_from,
+            [](const std::pair<unsigned, unsigned>& range) {
+                return range.first == range.second ? decimal(range.first)
+                                                   : decimal(range.first) + '-' + decimal(range.second);
+            }};
+}
+
+}  // namespace nearhop::conf

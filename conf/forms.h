@@ -1,0 +1,79 @@
+#pragma once
+
+#include "conf/config.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// What a value may look like: the check, the sentence that messages and the reference use for it, and the way back to
+/// text for printing a default. One form serves every key of its kind.
+namespace nearhop::conf {
+
+template <class T>
+struct Form {
+    std::string wanted;  ///< completes "want ...", e.g. "a duration with its unit from 1ms to 1h"
+    std::function<std::optional<T>(const std::string&)> read;
+    std::function<std::string(const T&)> print;
+    std::vector<std::string> known{};  ///< for "did you mean"
+    bool secret = false;               ///< messages do not repeat what was found
+};
+
+Form<milliseconds> duration(milliseconds min, milliseconds max);
+Form<seconds> whole_seconds(seconds min, seconds max);
+Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max);
+Form<std::uint64_t> size_or_unlimited(std::uint64_t max);  ///< `0` stands for no limit
+Form<std::uint64_t> count64(std::uint64_t min, std::uint64_t max);
+Form<unsigned> count(unsigned min, unsigned max);
+Form<int> integer(int min, int max);
+Form<unsigned> percent(unsigned min, unsigned max);  ///< "20%" or 20
+Form<double> degrees(double limit);                  ///< -limit .. limit
+Form<bool> flag();
+
+Form<std::string> any_text();
+Form<std::string> file_name();  ///< the caller makes it absolute
+Form<std::string> secret_text();
+Form<std::string> path();    ///< with a query, if wanted: what a probe asks for
+Form<std::string> prefix();  ///< of paths: no query
+Form<std::string> method();
+Form<std::string> field_name();   ///< not one that carries framing or routing
+Form<std::string> origin_name();  ///< a new one
+Form<std::string> site_name();    ///< a new one
+Form<std::string> group_name();   ///< a new one
+Form<std::string> site_host();
+Form<std::string> host_field();
+Form<std::string> host_header();
+Form<std::string> network();
+Form<std::string> peer_network(bool everyone_too);  ///< without the unsafe key not one that holds every address
+Form<std::string> country();
+Form<std::string> country_key(const std::vector<std::string>& groups);
+Form<std::string> dns_server();
+Form<std::string> one_of_names(std::string wanted, std::vector<std::string> names);  ///< e.g. an origin's name
+Form<ListenAddress> listen_address();
+Form<OriginUrl> origin_url();
+Form<std::pair<unsigned, unsigned>> statuses();
+
+template <class T>
+Form<T> choice(std::vector<std::pair<std::string, T>> values) {
+    Form<T> form;
+    for (const auto& [name, value] : values) {
+        form.wanted += (form.wanted.empty() ? "" : " or ") + name;
+        form.known.push_back(name);
+    }
+    form.read = [values](const std::string& text) -> std::optional<T> {
+        for (const auto& [name, value] : values)
+            if (name == text) return value;
+        return std::nullopt;
+    };
+    form.print = [values](const T& wanted) {
+        for (const auto& [name, value] : values)
+            if (value == wanted) return name;
+        return std::string{};
+    };
+    return form;
+}
+
+}  // namespace nearhop::conf

@@ -1,0 +1,98 @@
+#include "conf/parse.h"
+
+#include "conf/reader.h"
+#include "conf/sections.h"
+#include "conf/tree.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace nearhop::conf {
+namespace {
+
+void read_config(Keys& top, Config& config) {
+    top.value("workers", config.workers, count(0, 1024));
+    read_clients(top, config);
+    read_listeners(top, config);
+    read_tls(top, config);
+    read_origins(top, config);
+    read_geo(top, config);
+    read_failover(top, config.failover);
+    top.value("server_timing", config.server_timing, flag());
+    read_sites(top, config);
+    read_limits(top, config.limits);
+    read_dns(top, config.dns);
+    read_admin(top, config);
+    read_log(top, config.log);
+    read_shutdown(top, config.shutdown);
+}
+
+Config read(Reader& reader, const Tree& tree) {
+    Config config;
+    Field{reader, tree, {}, Mark{1, 1}}.map([&](Keys& top) { read_config(top, config); });
+    return config;
+}
+
+bool earlier(const Problem& a, const Problem& b) {
+    return a.mark.line != b.mark.line ? a.mark.line < b.mark.line : a.mark.column < b.mark.column;
+}
+
+Reader reader_for(const std::string& file) {
+    Reader reader;
+    reader.folder = std::filesystem::path{file}.parent_path().string();
+    return reader;
+}
+
+ParseResult whole_file_problem(std::string what) {
+    return {std::nullopt, {{Severity::error, {}, {}, std::move(what)}}};
+}
+
+}  // namespace
+
+ParseResult parse(std::string_view yaml, const std::string& file) {
+    Reader reader = reader_for(file);
+    const Tree tree = read_tree(yaml, reader.problems);
+    ParseResult result;
+    if (tree.kind != Tree::Kind::refused) {
+        result.config = read(reader, tree);
+        result.config->file = file;
+    }
+    result.problems = std::move(reader.problems);
+    std::stable_sort(result.problems.begin(), result.problems.end(), earlier);
+    if (has_errors(result.problems)) result.config.reset();
+    return result;
+}
+
+ParseResult parse_file(const std::string& file) {
+    std::error_code error;
+    if (std::filesystem::is_directory(file, error)) return whole_file_problem("want a file, found a folder");
+    errno = 0;
+    std::ifstream stream{file, std::ios::binary};
+    if (!stream) return whole_file_problem(std::string{"not readable: "} + std::strerror(errno));
+    // One byte above parse()'s limit is enough to have it refused: a device never ends.
+    std::string yaml(1024 * 1024 + 1, '\0');
+    stream.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
+    yaml.resize(static_cast<std::size_t>(stream.gcount()));
+    if (stream.bad()) return whole_file_problem("not readable to its end");
+    return parse(yaml, file);
+}
+
+std::vector<KeyInfo> known_keys() {
+    Reader reader;
+    reader.listing = true;
+    read(reader, Tree{});
+    return std::move(reader.keys);
+}
+
+std::vector<WrittenValue> written_values(std::string_view yaml, const std::string& file) {
+    Reader reader = reader_for(file);
+    const Tree tree = read_tree(yaml, reader.problems);
+    if (tree.kind != Tree::Kind::refused) read(reader, tree);
+    return std::move(reader.values);
+}
+
+}  // namespace nearhop::conf

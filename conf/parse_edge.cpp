@@ -1,0 +1,140 @@
+#include "conf/sections.h"
+#include "conf/syntax.h"
+
+#include <map>
+
+/// What faces the clients: who is trusted, listeners, certificates.
+namespace nearhop::conf {
+
+namespace {
+
+void read_trusted_map(Keys& keys, TrustedPeer& peer, bool any_peer) {
+    const Field cidr = keys.at("cidr");
+    keys.value("cidr", peer.cidr, peer_network(any_peer));
+    const Field header = keys.at("secret_header");
+    keys.section("secret_header", [&](Keys& secret) {
+        secret.required("name", peer.secret_header, field_name());
+        secret.required("value", peer.secret, secret_text());
+    });
+    if (!cidr.written() && !header.written())
+        keys.field().error("want cidr or secret_header or both, found neither");
+    else if (!cidr.written() && !any_peer)
+        keys.field().error(
+            "trusts every peer that knows the secret: want cidr"
+            " (clients.unsafe_trust_any_peer: true allows it)");
+}
+
+void read_listener(Keys& keys, const Config& config, Listener& listener) {
+    keys.required("address", listener.address, listen_address());
+    keys.value("protocol", listener.kind,
+               choice<ListenerKind>({{"https", ListenerKind::https}, {"http", ListenerKind::http}}));
+    const Field plain = keys.at("plain");
+    keys.value("plain", listener.plain,
+               choice<PlainPolicy>({{"redirect", PlainPolicy::redirect}, {"serve", PlainPolicy::serve}}));
+    if (plain.written() && listener.kind != ListenerKind::http)
+        plain.error("want it on a listener with protocol: http only, found it on https");
+    keys.section("proxy_protocol", [&](Keys& proxy) {
+        if (proxy.at("from").missing("a list of networks")) return;
+        // Whoever may send this header chooses the client's address: that is trust like any other.
+        proxy.list("from", listener.proxy_protocol_from, peer_network(config.clients.unsafe_trust_any_peer), 1,
+                   "required in `proxy_protocol`");
+    });
+    keys.value("ready_path", listener.ready_path, prefix());
+}
+
+void refuse_duplicates(Reader& reader, const std::vector<Listener>& listeners) {
+    std::map<std::string, Mark> seen;
+    for (const Listener& listener : listeners) {
+        if (listener.address->port == 0) continue;  // the kernel chooses another one each time
+        const auto [first, is_new] = seen.emplace(to_string(*listener.address), listener.address.mark);
+        if (!is_new)
+            reader.report(Severity::error, listener.address.mark, listener.address.path,
+                          "listens twice on " + first->first + ", first in line " + std::to_string(first->second.line));
+    }
+}
+
+bool read_pair(Keys& keys, Certificate& pair) {
+    keys.at("certificate").missing("a PEM file, leaf first");
+    keys.at("private_key").missing("a PEM file");
+    const bool certificate = keys.file("certificate", pair.certificate, "required");
+    const bool private_key = keys.file("private_key", pair.private_key, "required");
+    return certificate && private_key;
+}
+
+}  // namespace
+
+void read_clients(Keys& top, Config& config) {
+    Clients& clients = config.clients;
+    top.section("clients", [&](Keys& keys) {
+        keys.value("unsafe_trust_any_peer", clients.unsafe_trust_any_peer, flag());
+        const bool any_peer = clients.unsafe_trust_any_peer;
+        const Field trusted = keys.at("trusted");
+        const std::string wanted = "a network, or a map with cidr and secret_header";
+        trusted.list("a list: " + wanted, "none");
+        trusted.items(wanted, [&](const Field& item) {
+            TrustedPeer peer;
+            peer.mark = item.mark();
+            if (item.is(Tree::Kind::map) || item.listing()) {
+                item.map([&](Keys& entry) { read_trusted_map(entry, peer, any_peer); });
+            } else {
+                item.into(peer.cidr, peer_network(any_peer));
+            }
+            clients.trusted.push_back(std::move(peer));
+        });
+    });
+}
+
+void read_listeners(Keys& top, Config& config) {
+    const Field listen = top.at("listen");
+    const Field listeners = top.at("listeners");
+    Listener single;
+    if (top.value("listen", single.address, listen_address(), "required unless `listeners` is there"))
+        config.listeners.push_back(single);
+    if (listen.written() && listeners.written()) listeners.error("want listen or listeners, found both");
+
+    listeners.list("a list of maps", "required unless `listen` is there");
+    listeners.items("maps with an address", [&](const Field& item) {
+        Listener listener;
+        item.map([&](Keys& keys) { read_listener(keys, config, listener); });
+        config.listeners.push_back(std::move(listener));
+    });
+    if (!listen.written() && (!listeners.written() || (listeners.is(Tree::Kind::list) && config.listeners.empty())))
+        listeners.error("is missing: want listen: ADDRESS:PORT or a list of listeners");
+    refuse_duplicates(top.field().reader(), config.listeners);
+}
+
+void read_tls(Keys& top, Config& config) {
+    Tls& tls = config.tls;
+    const Field section = top.at("tls");
+    bool any_written = false;
+    top.section("tls", [&](Keys& keys) {
+        const Field list = keys.at("certificates");
+        const bool pair_written = keys.at("certificate").written() || keys.at("private_key").written();
+        any_written = pair_written || list.written();
+        if (pair_written && list.written()) list.error("want certificate and private_key, or certificates; found both");
+        Certificate single;
+        if (keys.field().listing()) {
+            keys.file("certificate", single.certificate, "required unless `certificates` is there");
+            keys.file("private_key", single.private_key, "required with `certificate`");
+        } else if (pair_written && read_pair(keys, single)) {
+            tls.certificates.push_back(std::move(single));
+        }
+        list.items("maps with certificate and private_key", [&](const Field& item) {
+            Certificate pair;
+            item.map([&](Keys& entry) { read_pair(entry, pair); });
+            tls.certificates.push_back(std::move(pair));
+        });
+        if (list.is(Tree::Kind::list) && tls.certificates.empty()) any_written = false;
+        keys.value("min_version", tls.min_version,
+                   choice<TlsVersion>({{"1.2", TlsVersion::tls1_2}, {"1.3", TlsVersion::tls1_3}}));
+        keys.value("ciphers", tls.ciphers, any_text(), "Mozilla intermediate");
+    });
+    for (const Listener& listener : config.listeners) {
+        if (any_written || listener.kind != ListenerKind::https) continue;
+        section.error("is missing: want certificate and private_key, for the https listener in line " +
+                      std::to_string(listener.address.mark.line));
+        break;
+    }
+}
+
+}  // namespace nearhop::conf

@@ -1,0 +1,121 @@
+#include "conf/sections.h"
+#include "conf/syntax.h"
+
+#include <algorithm>
+
+/// Failing over, limits, and what surrounds the traffic: DNS, admin, log, shutdown.
+namespace nearhop::conf {
+namespace {
+
+constexpr std::uint64_t kib = 1024;
+constexpr std::uint64_t mib = 1024 * kib;
+constexpr std::uint64_t gib = 1024 * mib;
+
+/// `low` must not exceed `high`; reported at the one that is written.
+void in_order(Keys& keys, std::string_view low, bool good, std::string_view high) {
+    if (good) return;
+    const Field upper = keys.at(high);
+    (upper.written() ? upper : keys.at(low))
+        .error("want " + std::string{low} + " at most " + std::string{high} + ", found it above");
+}
+
+}  // namespace
+
+void read_failover(Keys& top, Failover& failover) {
+    top.section("failover", [&](Keys& keys) {
+        keys.value("enabled", failover.enabled, flag());
+        keys.value("connect_candidates", failover.connect_candidates, count(1, 3));
+        keys.value("sent_candidates", failover.sent_candidates, count(1, 3));
+        keys.value("connect_timeout", failover.connect_timeout, duration(10ms, 1min));
+        keys.value("tls_timeout", failover.tls_timeout, duration(10ms, 1min));
+        keys.value("second_address_after", failover.second_address_after, duration(10ms, 1min));
+        keys.value("budget_percent", failover.budget_percent, percent(0, 100));
+        keys.value("budget_minimum", failover.budget_minimum, count(0, 100'000));
+        keys.value("backoff", failover.backoff, duration(0ms, 10s));
+        keys.value("backoff_max", failover.backoff_max, duration(0ms, 10s));
+        in_order(keys, "connect_timeout", failover.connect_timeout <= failover.tls_timeout, "tls_timeout");
+        in_order(keys, "backoff", failover.backoff <= failover.backoff_max, "backoff_max");
+    });
+}
+
+void read_limits(Keys& top, Limits& limits) {
+    top.section("limits", [&](Keys& keys) {
+        keys.value("sessions", limits.sessions, count64(0, 10'000'000));
+        keys.value("head_bytes", limits.head_bytes, size(kib, mib));
+        keys.value("head_fields", limits.head_fields, count(10, 1000));
+        keys.value("target_bytes", limits.target_bytes, size(256, 64 * kib));
+        keys.value("handshake_timeout", limits.handshake_timeout, duration(10ms, 10min));
+        keys.value("head_timeout", limits.head_timeout, duration(10ms, 10min));
+        keys.value("body_timeout", limits.body_timeout, duration(10ms, 1h));
+        keys.value("write_timeout", limits.write_timeout, duration(10ms, 1h));
+        keys.value("idle_timeout", limits.idle_timeout, duration(10ms, 1h));
+        keys.value("origin_body_timeout", limits.origin_body_timeout, duration(10ms, 24h));
+        keys.value("origin_head_bytes", limits.origin_head_bytes, size(kib, mib));
+        keys.value("origin_interim_responses", limits.origin_interim_responses, count(0, 100));
+        keys.value("chunk_line_bytes", limits.chunk_line_bytes, size(32, 16 * kib));
+        keys.value("trailer_bytes", limits.trailer_bytes, size(0, 64 * kib));
+        keys.value("replay_total", limits.replay_total, size(0, 64 * gib));
+        keys.value("drain_bytes", limits.drain_bytes, size(0, 16 * mib));
+        keys.value("drain_time", limits.drain_time, duration(0ms, 1min));
+        keys.value("origin_idle", limits.origin_idle, count(0, 10'000));
+        keys.value("origin_idle_timeout", limits.origin_idle_timeout, duration(10ms, 1h));
+        keys.value("origin_age", limits.origin_age, duration(1s, 24h));
+        keys.value("origin_requests", limits.origin_requests, count(1, 1'000'000));
+        in_order(keys, "target_bytes", limits.target_bytes <= limits.head_bytes, "head_bytes");
+    });
+}
+
+void read_dns(Keys& top, Dns& dns) {
+    top.section("dns", [&](Keys& keys) {
+        keys.list("servers", dns.servers, dns_server(), 0, "the system's");
+        keys.value("min_ttl", dns.min_ttl, whole_seconds(1s, 3600s));
+        keys.value("max_ttl", dns.max_ttl, whole_seconds(1s, 86'400s));
+        keys.value("timeout", dns.timeout, duration(100ms, 1min));
+        in_order(keys, "min_ttl", dns.min_ttl <= dns.max_ttl, "max_ttl");
+    });
+}
+
+void read_admin(Keys& top, Config& config) {
+    Admin& admin = config.admin;
+    admin.listen = At<ListenAddress>{{"127.0.0.1", 9180}};
+    const Field field = top.at("admin");
+    if (field.is_word("off")) {
+        admin.listen.reset();
+        field.note_value("off");
+        return;
+    }
+    field.list("a map, or off", "a map with the defaults below");
+    if (field.written() && !field.is(Tree::Kind::map)) return field.mismatch("a map, or off", {"off"});
+    top.section("admin", [&](Keys& keys) {
+        keys.value("listen", admin.listen, listen_address());
+        keys.value("token", admin.token, secret_text());
+        keys.list("allow", admin.allow, network(), 0, "loopback only");
+        const auto same = std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& other) {
+            return admin.listen->value.port != 0 && to_string(*other.address) == to_string(**admin.listen);
+        });
+        if (same != config.listeners.end())
+            keys.at("listen").error("listens twice on " + to_string(**admin.listen) + ", first in line " +
+                                    std::to_string(same->address.mark.line));
+    });
+}
+
+void read_log(Keys& top, Log& log) {
+    top.section("log", [&](Keys& keys) {
+        Form<std::string> access = file_name();
+        access.wanted = "stdout, off or a file name";
+        if (keys.value("access", log.access, access) && log.access != "stdout" && log.access != "off")
+            log.access = resolved(keys.field().reader(), log.access);
+        keys.value("format", log.format, choice<LogFormat>({{"json", LogFormat::json}, {"logfmt", LogFormat::logfmt}}));
+        keys.value("level", log.level,
+                   one_of_names("debug or info or warning or error", {"debug", "info", "warning", "error"}));
+    });
+}
+
+void read_shutdown(Keys& top, Shutdown& shutdown) {
+    top.section("shutdown", [&](Keys& keys) {
+        keys.value("grace", shutdown.grace, duration(0ms, 1h));
+        keys.value("drain", shutdown.drain, duration(0ms, 1h));
+    });
+}
+
+}  // namespace nearhop::conf

@@ -1,0 +1,201 @@
+#include "conf/parse.h"
+#include "conf/sections.h"
+#include "conf/syntax.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+/// Sites, their routes and country rows.
+namespace nearhop::conf {
+namespace {
+
+void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string& otherwise) {
+    keys.value("head_timeout", limits.head_timeout, duration(10ms, 10min), otherwise);
+    keys.value("deadline", limits.deadline, duration(10ms, 10min), otherwise);
+    keys.value("replay_buffer", limits.replay_buffer, size(0, 1024 * 1024), otherwise);
+    keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise);
+}
+
+void warn_of_short_deadline(const Field& around, const Failover& failover, const ExchangeLimits& limits) {
+    const char* part = *limits.deadline < failover.tls_timeout  ? "failover.tls_timeout"
+                       : *limits.deadline < limits.head_timeout ? "head_timeout"
+                                                                : nullptr;
+    if (!part) return;
+    const bool written = limits.deadline.mark.line > 0;
+    around.reader().report(Severity::warning, written ? limits.deadline.mark : around.mark(),
+                           written ? limits.deadline.path : around.path(),
+                           "the deadline (" + to_string(*limits.deadline) + ") is shorter than one attempt may take (" +
+                               part + "): it leaves no time for a second origin");
+}
+
+void read_countries(Keys& keys, const std::vector<std::string>& origins, Site& site) {
+    const Field groups = keys.at("groups");
+    std::vector<std::string> own;
+    groups.list("a map of group names to lists of countries", "none");
+    groups.entries("a map of group names to lists of countries", "GROUP",
+                   [&](const std::string& name, const Field& field) {
+                       const Form<std::string> form = group_name();
+                       field.list("a list: " + country().wanted, "required");
+                       if (!field.listing() && !form.read(name))
+                           field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
+                       own.push_back(name);
+                       field.into_list(site.groups[name], country(), 1);
+                   });
+
+    const Field countries = keys.at("countries");
+    const Form<std::string> origin = one_of_names("an origin's name, one of this site's", origins);
+    const Form<std::string> row_key = country_key(own);
+    std::set<std::string> seen;
+    countries.list("a map, its keys: " + row_key.wanted, "required with `policy: country`");
+    countries.entries("a map of countries to origins", "KEY", [&](const std::string& name, const Field& field) {
+        CountryRow row;
+        field.list("an origin's name, a list of them, or a map with origins", "required");
+        const auto key = row_key.read(name);
+        if (key) {
+            row.key = {*key, field.key_mark(), field.path()};
+            if (!seen.insert(*key).second) field.error_at(field.key_mark(), "is a second row for " + *key);
+        } else if (!field.listing()) {
+            const std::string near = near_miss(name, row_key.known);
+            field.error_at(field.key_mark(), "want " + row_key.wanted + ", found " + shown(name) +
+                                                 (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+        }
+        if (field.is(Tree::Kind::map) || field.listing())
+            field.map([&](Keys& own_keys) {
+                own_keys.at("origins").missing("a list of origins");
+                own_keys.list("origins", row.origins, origin, 1, "required");
+                own_keys.value("only", row.only, flag());
+            });
+        else
+            field.into_list(row.origins, origin, 1);
+        site.countries.push_back(std::move(row));
+    });
+
+    if (site.policy == Policy::country && site.countries.empty())
+        countries.error("is missing: want rows of countries for policy: country");
+    if (site.policy != Policy::country && countries.written())
+        countries.warning("has no effect without policy: country");
+}
+
+void read_route(Keys& keys, const std::vector<std::string>& origins, const Failover& failover, Route& route) {
+    keys.value("path", route.path_prefix, prefix());
+    keys.list("methods", route.methods, method(), 1, "any");
+    keys.list("origins", route.origins, one_of_names("an origin's name, one of this site's", origins), 1, "the site's");
+    read_exchange_limits(keys, route.limits, "the site's");
+    if (keys.at("deadline").written() || keys.at("head_timeout").written())
+        warn_of_short_deadline(keys.field(), failover, route.limits);
+}
+
+void read_site(Keys& keys, const Config& config, Site& site) {
+    const std::vector<std::string> all = names_of(config.origins);
+    keys.list("hosts", site.hosts, site_host(), 1);
+    keys.value("default", site.is_default, flag(), "true for the only site without hosts, else false");
+    if (!keys.list("origins", site.origins, one_of_names("an origin's name", all), 1, "all, in their order"))
+        for (const Origin& origin : config.origins) site.origins.push_back({origin.name});
+    keys.value("policy", site.policy,
+               choice<Policy>({{"nearest", Policy::nearest},
+                               {"country", Policy::country},
+                               {"failover", Policy::failover},
+                               {"latency", Policy::latency}}));
+    std::vector<std::string> own;
+    for (const auto& origin : site.origins) own.push_back(*origin);
+    read_countries(keys, own, site);
+    keys.list("writes", site.writes, one_of_names("an origin's name, one of this site's", own), 1,
+              "all of the site's origins");
+    keys.value("host_header", site.host_header, host_header());
+    keys.value("all_down", site.all_down, choice<AllDown>({{"open", AllDown::open}, {"closed", AllDown::closed}}));
+    read_exchange_limits(keys, site.limits, {});
+    warn_of_short_deadline(keys.field(), config.failover, site.limits);
+    keys.value("decision_header", site.decision_header, flag());
+    keys.value("server_timing", site.server_timing, flag(), "as the top-level `server_timing`");
+
+    const Field routes = keys.at("routes");
+    routes.list("a list of maps", "none");
+    routes.items("maps with path, methods, origins or limits", [&](const Field& item) {
+        Route route;
+        route.limits = site.limits;
+        route.mark = item.mark();
+        item.map([&](Keys& route_keys) { read_route(route_keys, own, config.failover, route); });
+        site.routes.push_back(std::move(route));
+    });
+}
+
+Site new_site(const Config& config, std::string name, Mark mark) {
+    Site site;
+    site.name = std::move(name);
+    site.server_timing = config.server_timing;
+    site.mark = mark;
+    return site;
+}
+
+/// What only several sites together can get wrong.
+void check_together(Reader& reader, const std::vector<Site>& sites) {
+    const auto refuse = [&](Mark mark, std::string path, std::string what) {
+        reader.report(Severity::error, mark, std::move(path), std::move(what));
+    };
+    std::map<std::string, const Site*> names;
+    std::map<std::string, const Site*> hosts;
+    const Site* default_site = nullptr;
+    for (const Site& site : sites) {
+        const auto [same, is_new] = names.emplace(site.name, &site);
+        if (!is_new && !site.name.empty())
+            refuse(site.mark, "sites",
+                   "the name " + site.name + " is taken, in line " + std::to_string(same->second->mark.line));
+        for (const auto& host : site.hosts) {
+            const auto [first, is_first] = hosts.emplace(*host, &site);
+            if (!is_first && first->second != &site)
+                refuse(host.mark, host.path, "the host " + *host + " is taken by site " + first->second->name);
+        }
+        if (site.is_default && default_site)
+            refuse(site.mark, "sites", "want one default site, found " + default_site->name + " and " + site.name);
+        if (site.is_default && !default_site) default_site = &site;
+    }
+}
+
+}  // namespace
+
+void read_sites(Keys& top, Config& config) {
+    const Field sites = top.at("sites");
+    const std::string wanted = "a map of site names to sites, or a list of sites";
+    sites.list(wanted, "one default site with all origins");
+    if (!sites.written() && !sites.listing()) {
+        Site site = new_site(config, "default", sites.mark());
+        site.is_default = true;
+        for (const Origin& origin : config.origins) site.origins.push_back({origin.name});
+        warn_of_short_deadline(sites, config.failover, site.limits);
+        config.sites.push_back(std::move(site));
+        return;
+    }
+
+    std::vector<Field> hostless;
+    const auto add = [&](std::string name, const Field& field, bool in_list) {
+        Site site = new_site(config, std::move(name), field.key_mark());
+        field.map([&](Keys& keys) {
+            if (in_list) keys.required("name", site.name, site_name());
+            if (keys.field().listing())
+                keys.at("name").list(site_name().wanted, "the key; required where sites are a list");
+            read_site(keys, config, site);
+            if (!keys.at("hosts").written() && !site.is_default) hostless.push_back(field);
+        });
+        config.sites.push_back(std::move(site));
+    };
+    if (sites.is(Tree::Kind::list))
+        sites.items(wanted, [&](const Field& item) { add({}, item, true); });
+    else
+        sites.entries(wanted, "NAME", [&](const std::string& name, const Field& field) {
+            const Form<std::string> form = site_name();
+            if (!form.read(name)) field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
+            add(name, field, false);
+        });
+
+    const bool is_collection = sites.is(Tree::Kind::list) || sites.is(Tree::Kind::map);
+    if (is_collection && config.sites.empty()) sites.mismatch("at least one site");
+    if (config.sites.size() == 1 && !hostless.empty())
+        config.sites.front().is_default = true;
+    else
+        for (const Field& field : hostless)
+            field.error_at(field.key_mark(), "want hosts or default: true, found neither");
+    check_together(top.field().reader(), config.sites);
+}
+
+}  // namespace nearhop::conf

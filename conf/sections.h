@@ -1,0 +1,33 @@
+#pragma once
+
+#include "conf/config.h"
+#include "conf/reader.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// The parts of the file, each read from the top-level keys into its part of the Config. Called in this order by
+/// parse.cpp: a later part may look at an earlier one (sites name origins, origins inherit `health`).
+namespace nearhop::conf {
+
+void read_clients(Keys& top, Config& config);
+void read_listeners(Keys& top, Config& config);
+void read_tls(Keys& top, Config& config);
+void read_origins(Keys& top, Config& config);  ///< with `health` and `passive`
+void read_geo(Keys& top, Config& config);
+void read_failover(Keys& top, Failover& failover);
+void read_sites(Keys& top, Config& config);
+void read_limits(Keys& top, Limits& limits);
+void read_dns(Keys& top, Dns& dns);
+void read_admin(Keys& top, Config& config);
+void read_log(Keys& top, Log& log);
+void read_shutdown(Keys& top, Shutdown& shutdown);
+
+/// `[latitude, longitude]`.
+bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point);
+
+std::vector<std::string> names_of(const std::vector<Origin>& origins);
+
+}  // namespace nearhop::conf
