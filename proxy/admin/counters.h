@@ -63,12 +63,10 @@ enum class Stay : std::uint8_t { method, body, budget, deadline, candidates, sta
 inline constexpr std::size_t stay_count = 7;
 std::string_view name(Stay why) noexcept;
 
-/// Of one site: own answers (no origin) and its origins by OriginId.
+/// Of one site as a whole.
 struct SiteCounters {
-    explicit SiteCounters(std::size_t origins) : by_origin(origins) {}
-    std::array<Counter, exchange::fault_count> own_answers;
+    std::array<Counter, exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
     std::array<Counter, stay_count> not_moved;
-    std::vector<std::shared_ptr<OriginCounters>> by_origin;
 };
 
 /// Live use of one origin's pool by one worker.

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "proxy/exchange/fault.h"
+#include "proxy/loop/socket.h"
+#include "proxy/wire/framing.h"
+#include "proxy/wire/head.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace nearhop::exchange {
+
+/// A request in its checked form, whatever protocol it came in. Views last as long as the exchange.
+struct Request {
+    std::string_view method;
+    std::string_view target;     ///< origin-form, or "*"
+    std::string_view path;       ///< target up to '?'
+    std::string_view authority;  ///< Host with its port as sent; empty for HTTP/1.0 without Host
+    std::string_view host;       ///< authority without port and trailing dot
+    std::span<const wire::Field> fields;
+    wire::Framing framing;
+    bool http10 = false;
+    bool expects_continue = false;
+    bool secure = true;          ///< came over TLS
+};
+
+/// How a response's body is announced to the client.
+struct ResponseStart {
+    unsigned status = 200;
+    std::string_view reason;
+    std::span<const wire::Field> fields;  ///< of the origin; hop-by-hop fields are left out by the codec
+    std::string_view extra;               ///< our own fields, ready lines with CRLF
+    wire::Framing framing;                ///< of the origin's body
+    bool bodyless = false;                ///< HEAD, 204, 304: Content-Length may announce, nothing follows
+    bool close = false;                   ///< the client's connection cannot be used again
+};
+
+/// The client's side of one exchange. HTTP/1.1 implements it; an exchange does not know which codec it talks to.
+/// Nothing here waits: the exchange's wake is notified when the client's side changes.
+class Codec {
+public:
+    /// Request body bytes that are at hand, decoded. `complete`: nothing follows them.
+    struct Body {
+        std::string_view bytes;
+        bool complete = false;
+        Fault fault = Fault::none;
+    };
+    virtual Body body() = 0;
+    virtual void consume_body(std::size_t bytes) = 0;
+    virtual std::string_view request_trailers() const = 0;  ///< lines with CRLF; after the body is complete
+
+    virtual void interim(unsigned status, std::span<const wire::Field> fields) = 0;  ///< 1xx; dropped for HTTP/1.0
+    virtual void start(const ResponseStart& start) = 0;
+    /// Takes as much of the response body as fits under the high-water mark; returns how much.
+    virtual std::size_t write(std::string_view body) = 0;
+    virtual void finish(std::string_view trailers) = 0;  ///< the response is complete
+    virtual void abort() = 0;                            ///< the response is cut off so that the client sees it
+    virtual loop::Io flush() = 0;
+    virtual std::size_t unsent() const = 0;
+    virtual bool gone() = 0;                             ///< the client has left
+
+protected:
+    ~Codec() = default;
+};
+
+}  // namespace nearhop::exchange

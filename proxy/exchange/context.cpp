@@ -1,0 +1,115 @@
+#include "proxy/exchange/context.h"
+
+#include <sys/random.h>
+
+#include <bit>
+#include <stdexcept>
+#include <utility>
+
+namespace nearhop::exchange {
+
+Dice::Dice() {
+    if (getrandom(state_.data(), sizeof state_, 0) != static_cast<ssize_t>(sizeof state_))
+        throw std::runtime_error{"getrandom"};
+}
+
+std::uint64_t Dice::next() noexcept {
+    const auto result = std::rotl(state_[1] * 5, 7) * 9;
+    const auto shifted = state_[1] << 17;
+    state_[2] ^= state_[0];
+    state_[3] ^= state_[1];
+    state_[1] ^= state_[2];
+    state_[0] ^= state_[3];
+    state_[2] ^= shifted;
+    state_[3] = std::rotl(state_[3], 45);
+    return result;
+}
+
+Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::Registry& registry,
+                 run::Control& control, run::AccessLog& access)
+    : loop{owner}, counters{registry.worker(index)}, log{access.enabled() ? &access.lane(index) : nullptr},
+      index_{index}, registry_{registry}, control_{control}, view_{board} {}
+
+const std::shared_ptr<const Snapshot>& Context::snapshot() {
+    const auto& latest = view_.get();
+    if (latest != seen_) {
+        seen_ = latest;
+        if (!bound_ || bound_->routing != latest->routing) bind();
+        if (latest->addresses != retained_) {
+            retained_ = latest->addresses;
+            for (std::size_t i = 0; i < bound_->pools.size(); ++i) bound_->pools[i]->retain(retained_->by_origin[i]);
+        }
+    }
+    return seen_;
+}
+
+const std::shared_ptr<const Bound>& Context::bound() {
+    snapshot();
+    return bound_;
+}
+
+void Context::bind() {
+    auto fresh = std::make_shared<Bound>();
+    fresh->routing = seen_->routing;
+    const auto& config = fresh->routing->config;
+    for (const auto& origin : fresh->routing->origins) {
+        auto& pool = pools_[origin.identity];
+        if (!pool) pool = std::make_unique<origin::Pool>(loop, registry_.pool(index_, origin.name));
+        pool->set_limits(config.limits);
+        fresh->pools.push_back(pool.get());
+    }
+    for (const auto& site : fresh->routing->table->sites) {
+        SiteState state;
+        state.counters = registry_.site(index_, site.name);
+        auto& budget = budgets_[site.name];
+        if (!budget) budget = std::make_unique<RetryBudget>(config.failover);
+        budget->set(config.failover);
+        state.budget = budget.get();
+        for (std::size_t id = 0; id < fresh->routing->origins.size(); ++id)
+            state.origins.push_back(site.members.test(id)
+                                        ? registry_.origin(index_, site.name, fresh->routing->origins[id].name)
+                                        : nullptr);
+        fresh->sites.push_back(std::move(state));
+    }
+    bound_ = std::move(fresh);
+}
+
+steering::OriginSet Context::local_skips(const Routing& routing) noexcept {
+    if (skipped_.none()) return {};
+    // A newer verdict knows better, and OriginIds count in one configuration only.
+    if (skips_of_.get() != &routing || skips_health_ != seen_->health) {
+        skipped_.reset();
+        return {};
+    }
+    for (std::size_t id = 0; id < skip_until_.size(); ++id)
+        if (skipped_.test(id) && skip_until_[id] <= loop.now()) skipped_.reset(id);
+    return skipped_;
+}
+
+void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin) {
+    if (skips_of_ != routing || skips_health_ != seen_->health) {
+        skipped_.reset();
+        skips_of_ = routing;
+        skips_health_ = seen_->health;
+    }
+    skipped_.set(origin);
+    skip_until_[origin] = loop.now() + loop::milliseconds{1000};
+}
+
+void Context::report(run::PassiveReport report) {
+    if (report.address.empty() && report.result != health::Passive::ok) troubled_.set(report.origin);
+    reports_.push_back(std::move(report));
+}
+
+void Context::report_ok(const Bound& bound, geo::OriginId origin) {
+    if (!troubled_.test(origin)) return;
+    troubled_.reset(origin);
+    reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, {}});
+}
+
+void Context::send_reports() {
+    if (reports_.empty()) return;
+    control_.report(std::exchange(reports_, {}));
+}
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,95 @@
+#pragma once
+
+#include "proxy/admin/counters.h"
+#include "proxy/exchange/budget.h"
+#include "proxy/loop/loop.h"
+#include "proxy/origin/pool.h"
+#include "proxy/run/access_log.h"
+#include "proxy/run/control.h"
+#include "proxy/snapshot.h"
+
+#include <array>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace nearhop::exchange {
+
+/// xoshiro256**: request ids, backoff and jitter need speed, not secrecy. One per worker, seeded by the kernel.
+class Dice {
+public:
+    Dice();
+    std::uint64_t next() noexcept;
+    double fraction() noexcept { return static_cast<double>(next() >> 11) * 0x1.0p-53; }  ///< [0, 1)
+
+private:
+    std::array<std::uint64_t, 4> state_;
+};
+
+/// What one site needs on one worker beside the shared configuration.
+struct SiteState {
+    std::shared_ptr<admin::SiteCounters> counters;
+    RetryBudget* budget = nullptr;
+    std::vector<std::shared_ptr<admin::OriginCounters>> origins;  ///< by OriginId; null for origins of other sites
+};
+
+/// The worker's resolved view of one configuration: counters and pools by index, looked up once per change. An
+/// exchange keeps the one that it began with.
+struct Bound {
+    std::shared_ptr<const Routing> routing;
+    std::vector<SiteState> sites;          ///< by SiteId
+    std::vector<origin::Pool*> pools;      ///< by OriginId
+};
+
+/// Everything that the exchanges of one worker share. Lives as long as the worker's loop; never touched by another
+/// thread, except where noted.
+class Context {
+public:
+    Context(unsigned index, loop::Loop& loop, const Board& board, admin::Registry& registry, run::Control& control,
+            run::AccessLog& log);
+
+    loop::Loop& loop;
+    admin::WorkerCounters& counters;
+    run::AccessLog::Lane* log;  ///< null when the access log is off
+    Dice dice;
+
+    /// The latest snapshot and, with it, the bound configuration. Cheap when nothing changed.
+    const std::shared_ptr<const Snapshot>& snapshot();
+    const std::shared_ptr<const Bound>& bound();
+
+    /// Origins that this worker passes over for a moment because a connection to them just failed.
+    steering::OriginSet local_skips(const Routing& routing) noexcept;
+    void skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin);
+
+    /// Tells the control thread what an attempt said of its origin; sent after the current batch of events.
+    void report(run::PassiveReport report);
+    void report_ok(const Bound& bound, geo::OriginId origin);
+    void send_reports();
+
+    std::uint64_t replay_bytes = 0;  ///< held in replay buffers now
+    unsigned index() const noexcept { return index_; }
+    /// Idle origin connections are closed; for the end of the worker.
+    void close_pools() noexcept { pools_.clear(); }
+
+private:
+    void bind();
+
+    unsigned index_;
+    admin::Registry& registry_;
+    run::Control& control_;
+    View view_;
+    std::shared_ptr<const Snapshot> seen_;
+    std::shared_ptr<const Bound> bound_;
+    std::shared_ptr<const Addresses> retained_;
+    std::unordered_map<std::string, std::unique_ptr<origin::Pool>> pools_;   // by identity
+    std::unordered_map<std::string, std::unique_ptr<RetryBudget>> budgets_;  // by site name
+    std::shared_ptr<const Routing> skips_of_;
+    std::array<loop::TimePoint, geo::max_origins> skip_until_{};
+    steering::OriginSet skipped_;
+    std::shared_ptr<const health::Table> skips_health_;
+    steering::OriginSet troubled_;  ///< origins whose last report was a failure: the next success is reported too
+    std::vector<run::PassiveReport> reports_;
+};
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,187 @@
+#include "proxy/exchange/headers.h"
+
+#include "proxy/wire/head.h"
+
+#include <charconv>
+#include <cstring>
+
+namespace nearhop::exchange {
+
+using wire::Name;
+
+ConnectionNames::ConnectionNames(std::span<const wire::Field> fields) {
+    for (const auto& field : fields) {
+        if (field.id != Name::connection) continue;
+        wire::for_each_token(field.value, [&](std::string_view token) {
+            if (!wire::equal_ignoring_case(token, "close") && !wire::equal_ignoring_case(token, "keep-alive"))
+                names_.push_back(token);
+        });
+    }
+}
+
+bool ConnectionNames::lists(std::string_view name) const noexcept {
+    for (const auto listed : names_)
+        if (wire::equal_ignoring_case(listed, name)) return true;
+    return false;
+}
+
+bool is_hop_by_hop(Name name) noexcept {
+    switch (name) {
+        case Name::connection:
+        case Name::keep_alive:
+        case Name::proxy_connection:
+        case Name::te:
+        case Name::trailer:
+        case Name::transfer_encoding:
+        case Name::upgrade: return true;
+        default: return false;
+    }
+}
+
+namespace {
+
+/// Appends to one contiguous block with a single size check per field.
+class Writer {
+public:
+    explicit Writer(wire::Buffer& out) : out_{out} {}
+    template <class... Parts>
+    void operator()(const Parts&... parts) {
+        const std::string_view views[] = {std::string_view{parts}...};
+        std::size_t size = 0;
+        for (const auto view : views) size += view.size();
+        char* to = out_.prepare(size);
+        for (const auto view : views) {
+            std::memcpy(to, view.data(), view.size());
+            to += view.size();
+        }
+        out_.commit(size);
+    }
+
+private:
+    wire::Buffer& out_;
+};
+
+/// Fields that the proxy writes itself, so that what a client sent under these names must go.
+bool is_ours(Name name, bool trusted) noexcept {
+    switch (name) {
+        case Name::host:
+        case Name::content_length:
+        case Name::x_forwarded_for:
+        case Name::x_request_id:
+        case Name::forwarded:
+        case Name::x_nearhop:
+        case Name::underscore_twin: return true;
+        case Name::x_forwarded_proto:
+        case Name::x_forwarded_host:
+        case Name::x_forwarded_other:
+        case Name::x_real_ip:
+        case Name::cloudfront_viewer: return !trusted;
+        default: return false;
+    }
+}
+
+struct Seen {
+    std::string_view forwarded_for[8];
+    std::size_t forwarded_for_count = 0;
+    std::string_view forwarded;
+    bool proto = false;
+    bool host = false;
+};
+
+Seen collect(std::span<const wire::Field> fields) {
+    Seen seen;
+    for (const auto& field : fields) {
+        if (field.id == Name::x_forwarded_for && seen.forwarded_for_count < std::size(seen.forwarded_for))
+            seen.forwarded_for[seen.forwarded_for_count++] = field.value;
+        if (field.id == Name::forwarded && seen.forwarded.empty()) seen.forwarded = field.value;
+        if (field.id == Name::x_forwarded_proto) seen.proto = true;
+        if (field.id == Name::x_forwarded_host) seen.host = true;
+    }
+    return seen;
+}
+
+/// A host is quoted into Forwarded only if it cannot end the quotation.
+bool quotable(std::string_view text) { return text.find_first_of("\"\\") == std::string_view::npos; }
+
+}  // namespace
+
+void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
+                        const OriginInfo& origin, wire::Buffer& out) {
+    Writer line{out};
+    const std::string_view host = site.host_header == "client" ? request.authority
+                                  : site.host_header == "origin" ? std::string_view{origin.host_field}
+                                                                 : std::string_view{site.host_header};
+    // An HTTP/1.0 client may leave Host out; HTTP/1.1 towards the origin may not (RFC 9112 section 3.2).
+    line(request.method, " ", request.target, " HTTP/1.1\r\nHost: ", host.empty() ? origin.host_field : host, "\r\n");
+
+    const ConnectionNames listed{request.fields};
+    Seen seen;
+    if (how.trusted) seen = collect(request.fields);
+    const bool trailers = request.framing.kind == wire::Framing::Kind::chunked;
+    for (const auto& field : request.fields) {
+        if (is_hop_by_hop(field.id) || is_ours(field.id, how.trusted)) continue;
+        if (field.id == Name::expect && request.http10) continue;
+        if (field.id != Name::expect && listed.lists(field.name)) continue;
+        bool secret = false;
+        for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
+        if (!secret) line(field.name, ": ", field.value, "\r\n");
+    }
+    line("Via: ", request.http10 ? "1.0" : "1.1", " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
+
+    const std::string peer = how.peer.text();
+    line("X-Forwarded-For: ");
+    for (std::size_t i = 0; i < seen.forwarded_for_count; ++i) line(seen.forwarded_for[i], ", ");
+    line(peer, "\r\n");
+    const std::string_view proto = request.secure ? "https" : "http";
+    if (!seen.proto) line("X-Forwarded-Proto: ", proto, "\r\n");
+    if (!seen.host && !request.authority.empty()) line("X-Forwarded-Host: ", request.authority, "\r\n");
+    line("Forwarded: ", seen.forwarded, seen.forwarded.empty() ? "" : ", ");
+    if (how.peer.is_v4()) line("for=", peer);
+    else line("for=\"[", peer, "]\"");
+    if (!request.authority.empty() && quotable(request.authority)) line(";host=\"", request.authority, "\"");
+    line(";proto=", proto, "\r\n");
+
+    if (trailers) {
+        line("Transfer-Encoding: chunked\r\n\r\n");
+    } else if (request.framing.kind == wire::Framing::Kind::length) {
+        char digits[24];
+        const auto end = std::to_chars(digits, digits + sizeof digits, request.framing.length).ptr;
+        line("Content-Length: ", std::string_view{digits, static_cast<std::size_t>(end - digits)}, "\r\n\r\n");
+    } else if (request.method == "POST" || request.method == "PUT" || request.method == "PATCH") {
+        line("Content-Length: 0\r\n\r\n");  // RFC 9110 section 8.6: expected where the method gives a body a meaning
+    } else {
+        line("\r\n");
+    }
+}
+
+void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out) {
+    Writer line{out};
+    const ConnectionNames listed{fields};
+    for (const auto& field : fields) {
+        if (is_hop_by_hop(field.id) || field.id == Name::content_length || field.id == Name::x_nearhop) continue;
+        if (listed.lists(field.name)) continue;
+        line(field.name, ": ", field.value, "\r\n");
+    }
+}
+
+bool filter_trailers(std::string_view trailers, std::string& out) {
+    while (!trailers.empty()) {
+        const auto end = trailers.find("\r\n");
+        if (end == std::string_view::npos) return false;
+        const auto text = trailers.substr(0, end);
+        trailers.remove_prefix(end + 2);
+        const auto colon = text.find(':');
+        if (colon == std::string_view::npos || colon == 0) return false;
+        const auto name = text.substr(0, colon);
+        for (const char c : name)
+            if (c <= ' ' || c >= 0x7f || std::strchr("\"(),/:;<=>?@[\\]{}", c)) return false;
+        const auto id = wire::classify(name);
+        if (id == Name::other || id == Name::accept) {
+            out += text;
+            out += "\r\n";
+        }
+    }
+    return true;
+}
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "proxy/loop/loop.h"
+#include "proxy/wire/stream.h"
+
+#include <string>
+
+namespace nearhop::origin {
+
+class Pool;
+
+/// One TCP or TLS connection to one address of an origin. While it is leased, its socket notifies the exchange; while
+/// it idles, it notifies itself, and whatever happens then (an end, a reset, a stray byte) removes it from its pool
+/// before a request could meet it.
+class Connection final : public loop::Notify {
+public:
+    explicit Connection(Pool& owner) noexcept : pool_{owner} {}
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    wire::Stream stream;
+    std::string address;         ///< Endpoint::text
+    loop::TimePoint created{};
+    loop::TimePoint idle_since{};
+    unsigned requests = 0;       ///< sent on it so far
+
+    bool reused() const noexcept { return requests > 1; }
+    Pool& pool() const noexcept { return pool_; }
+    void notify() noexcept override;  ///< idle only
+
+private:
+    Pool& pool_;
+};
+
+}  // namespace nearhop::origin

@@ -1,0 +1,149 @@
+#include "proxy/origin/dial.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace nearhop::origin {
+
+using exchange::Fault;
+using loop::Io;
+
+namespace {
+
+Fault fault_of_connect(int error) noexcept {
+    switch (error) {
+        case ECONNREFUSED: return Fault::origin_refused;
+        case ECONNRESET: return Fault::origin_refused;
+        case ETIMEDOUT: return Fault::origin_connect_timeout;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM: return Fault::edge_overloaded;
+        default: return Fault::origin_unreachable;
+    }
+}
+
+}  // namespace
+
+Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
+           const conf::Failover& limits, loop::Notify& notify)
+    : pool_{pool}, origin_{origin}, addresses_{std::move(addresses)}, limits_{limits}, notify_{notify} {
+    const auto& all = addresses_->by_origin[id];
+    const std::size_t turn = all.empty() ? 0 : pool_.next_turn() % all.size();
+    // Good addresses in turn, then the ones that probes say are down.
+    for (const bool down : {false, true})
+        for (std::size_t i = 0; i < all.size() && endpoint_count_ < endpoints_.size(); ++i)
+            if (const auto& endpoint = all[(turn + i) % all.size()]; endpoint.down == down)
+                endpoints_[endpoint_count_++] = &endpoint;
+}
+
+void Dial::begin(Try& attempt) {
+    const Endpoint& endpoint = *endpoints_[started_++];
+    attempt.began = pool_.loop().now();
+    attempt.connection = std::make_unique<Connection>(pool_);
+    pool_.counters().active.add();
+    pool_.counters().opened.add();
+    attempt.connection->address = endpoint.text;
+    attempt.connection->created = attempt.began;
+    attempt.connection->requests = 1;
+    const int descriptor =
+        ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (descriptor < 0) return fail(attempt, fault_of_connect(errno));
+    const int on = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // What the origin does not acknowledge for this long is lost; without it a half-open path takes minutes.
+    const unsigned unacknowledged = 20'000;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
+    if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) != 0 &&
+        errno != EINPROGRESS) {
+        const int error = errno;
+        ::close(descriptor);
+        return fail(attempt, fault_of_connect(error));
+    }
+    attempt.connection->stream.socket().open(pool_.loop(), descriptor, notify_, true);
+    attempt.phase = Phase::connecting;
+}
+
+void Dial::fail(Try& attempt, Fault fault) {
+    attempt.phase = Phase::failed;
+    fault_ = fault;
+    if (failure_count_ < failures_.size()) failures_[failure_count_++] = {endpoints_[started_ - 1]->text, fault};
+    if (attempt.connection) {
+        for (const Endpoint* endpoint : endpoints_)
+            if (endpoint && endpoint->text == attempt.connection->address) failures_[failure_count_ - 1].address = endpoint->text;
+        tls_failure_ = attempt.connection->stream.tls_failure();
+    }
+    attempt.connection.reset();
+}
+
+bool Dial::advance(Try& attempt) {
+    const auto now = pool_.loop().now();
+    auto& stream = attempt.connection->stream;
+    if (attempt.phase == Phase::connecting) {
+        const auto connected = stream.socket().connected();
+        if (connected.pending) {
+            if (now >= attempt.began + limits_.connect_timeout) fail(attempt, Fault::origin_connect_timeout);
+            return false;
+        }
+        if (connected.error != 0) {
+            fail(attempt, fault_of_connect(connected.error));
+            return false;
+        }
+        if (!origin_.tls) return true;
+        auto& session = pool_.session_for(attempt.connection->address);
+        stream.start_tls_client(origin_.context.get(), origin_.host, origin_.host_is_address, session.get());
+        SSL_set_app_data(stream.tls(), &session);
+        attempt.phase = Phase::handshaking;
+    }
+    switch (stream.handshake()) {
+        case Io::ok: return true;
+        case Io::blocked:
+            if (now >= attempt.began + limits_.tls_timeout) fail(attempt, Fault::origin_tls_timeout);
+            return false;
+        case Io::closed:
+        case Io::failed: break;
+    }
+    fail(attempt, stream.tls_failure().certificate ? Fault::origin_certificate : Fault::origin_tls);
+    return false;
+}
+
+Dial::Step Dial::step() {
+    for (;;) {
+        for (auto& attempt : tries_) {
+            if (attempt.phase != Phase::connecting && attempt.phase != Phase::handshaking) continue;
+            if (!advance(attempt)) continue;
+            winner_ = std::move(attempt.connection);
+            attempt.phase = Phase::unused;
+            for (auto& other : tries_) other.connection.reset();  // the slower one is closed
+            return Step::ready;
+        }
+        const bool none_running = std::none_of(tries_.begin(), tries_.end(), [](const Try& attempt) {
+            return attempt.phase == Phase::connecting || attempt.phase == Phase::handshaking;
+        });
+        const bool may_start = started_ < endpoint_count_;
+        const bool late = started_ == 1 && pool_.loop().now() >= tries_[0].began + limits_.second_address_after;
+        if (may_start && (none_running || late)) {
+            begin(tries_[started_]);
+            continue;
+        }
+        return none_running ? Step::failed : Step::pending;
+    }
+}
+
+loop::TimePoint Dial::due() const noexcept {
+    auto due = loop::TimePoint::max();
+    for (const auto& attempt : tries_) {
+        if (attempt.phase == Phase::connecting) due = std::min(due, attempt.began + limits_.connect_timeout);
+        if (attempt.phase == Phase::handshaking) due = std::min(due, attempt.began + limits_.tls_timeout);
+    }
+    if (started_ == 1 && started_ < endpoint_count_) due = std::min(due, tries_[0].began + limits_.second_address_after);
+    return due;
+}
+
+}  // namespace nearhop::origin

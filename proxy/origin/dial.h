@@ -1,0 +1,67 @@
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/exchange/fault.h"
+#include "proxy/origin/pool.h"
+#include "proxy/snapshot.h"
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace nearhop::origin {
+
+/// One attempt to connect to an origin: up to two of its addresses, the second on refusal or after a moment, whichever
+/// is ready first wins (RFC 8305 in small). A state machine that is stepped whenever its sockets notify or due() has
+/// passed; it never waits by itself. Nothing of the request is sent here.
+class Dial {
+public:
+    enum class Step : std::uint8_t { pending, ready, failed };
+
+    Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
+         const conf::Failover& limits, loop::Notify& notify);
+
+    Step step();
+    /// When step() must be called although nothing notified.
+    loop::TimePoint due() const noexcept;
+    std::unique_ptr<Connection> take() noexcept { return std::move(winner_); }
+    /// Of the attempt as a whole; after `failed`.
+    exchange::Fault fault() const noexcept { return fault_; }
+    const wire::TlsFailure& tls_failure() const noexcept { return tls_failure_; }
+
+    /// Addresses that failed and why, also when another one won.
+    struct Failure {
+        std::string_view address;
+        exchange::Fault fault;
+    };
+    std::span<const Failure> failures() const noexcept { return {failures_.data(), failure_count_}; }
+
+private:
+    enum class Phase : std::uint8_t { unused, connecting, handshaking, failed };
+    struct Try {
+        Phase phase = Phase::unused;
+        std::unique_ptr<Connection> connection;
+        loop::TimePoint began{};
+    };
+    void begin(Try& attempt);
+    void fail(Try& attempt, exchange::Fault fault);
+    bool advance(Try& attempt);
+
+    Pool& pool_;
+    const OriginInfo& origin_;
+    std::shared_ptr<const Addresses> addresses_;
+    const conf::Failover& limits_;
+    loop::Notify& notify_;
+    std::array<const Endpoint*, 2> endpoints_{};
+    std::size_t endpoint_count_ = 0;
+    std::size_t started_ = 0;
+    std::array<Try, 2> tries_;
+    std::unique_ptr<Connection> winner_;
+    exchange::Fault fault_ = exchange::Fault::origin_resolve;
+    wire::TlsFailure tls_failure_;
+    std::array<Failure, 2> failures_{};
+    std::size_t failure_count_ = 0;
+};
+
+}  // namespace nearhop::origin

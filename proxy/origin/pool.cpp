@@ -1,0 +1,112 @@
+#include "proxy/origin/pool.h"
+
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace nearhop::origin {
+
+Connection::~Connection() { pool_.counters().active.subtract(); }
+
+void Connection::notify() noexcept { pool_.remove(*this); }
+
+Pool::Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters)
+    : loop_{loop}, counters_{std::move(counters)}, timer_{loop, *this} {}
+
+Pool::~Pool() {
+    for (std::size_t i = 0; i < idle_.size(); ++i) {
+        counters_->idle.subtract();
+        counters_->active.add();
+    }
+}
+
+void Pool::set_limits(const conf::Limits& limits) noexcept {
+    most_ = limits.origin_idle;
+    idle_timeout_ = limits.origin_idle_timeout;
+    age_ = limits.origin_age;
+    requests_ = limits.origin_requests;
+}
+
+bool Pool::worn(const Connection& connection) const noexcept {
+    const auto now = loop_.now();
+    return connection.requests >= requests_ || now - connection.created >= age_ ||
+           now - connection.idle_since >= idle_timeout_ || connection.stream.socket().hung_up();
+}
+
+std::unique_ptr<Connection> Pool::take() {
+    while (!idle_.empty()) {
+        auto connection = std::move(idle_.back());
+        idle_.pop_back();
+        counters_->idle.subtract();
+        counters_->active.add();
+        if (worn(*connection)) continue;
+        ++connection->requests;
+        counters_->reused.add();
+        return connection;
+    }
+    return nullptr;
+}
+
+void Pool::keep(std::unique_ptr<Connection> connection) {
+    auto& stream = connection->stream;
+    connection->idle_since = loop_.now();
+    if (!stream.in().empty() || stream.unsent() != 0 || most_ == 0 || worn(*connection)) return;
+    if (idle_.size() >= most_) drop(0);
+    stream.release_buffers();
+    stream.socket().notify_to(*connection);
+    // A TLS origin may already have sent something (a late ticket): reading it here keeps the edge armed. Anything
+    // but protocol chatter closes the connection.
+    if (stream.socket().maybe_readable() && (stream.fill(1) != loop::Io::blocked || !stream.in().empty())) return;
+    stream.release_buffers();
+    counters_->active.subtract();
+    counters_->idle.add();
+    idle_.push_back(std::move(connection));
+    if (timer_.due() == loop::TimePoint::max()) timer_.expires_after(idle_timeout_);
+}
+
+void Pool::remove(Connection& connection) noexcept {
+    const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const auto& idle) { return idle.get() == &connection; });
+    if (found == idle_.end()) return;
+    // TLS 1.3 tickets arrive after the handshake, perhaps only when the connection already idles.
+    auto& stream = connection.stream;
+    if (stream.is_tls() && !stream.socket().hung_up() && stream.fill(1) == loop::Io::blocked && stream.in().empty()) {
+        stream.release_buffers();
+        return;
+    }
+    drop(static_cast<std::size_t>(found - idle_.begin()));
+}
+
+void Pool::drop(std::size_t index) noexcept {
+    counters_->idle.subtract();
+    counters_->active.add();  // until its destructor has run
+    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void Pool::retain(const std::vector<Endpoint>& endpoints) noexcept {
+    for (std::size_t i = idle_.size(); i-- > 0;) {
+        const bool good = std::any_of(endpoints.begin(), endpoints.end(), [&](const Endpoint& endpoint) {
+            return !endpoint.down && endpoint.text == idle_[i]->address;
+        });
+        if (!good) drop(i);
+    }
+}
+
+void Pool::notify() noexcept {
+    const auto now = loop_.now();
+    while (!idle_.empty() && now - idle_.front()->idle_since >= idle_timeout_) drop(0);
+    if (idle_.empty()) timer_.clear();
+    else timer_.expires_at(idle_.front()->idle_since + idle_timeout_);
+}
+
+void remember_sessions(ssl_ctx_st* context) {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, [](SSL* ssl, SSL_SESSION* session) {
+        auto* slot = static_cast<wire::SslSession*>(SSL_get_app_data(ssl));
+        if (!slot) return 0;
+        slot->reset(session);
+        return 1;  // the slot owns the reference now
+    });
+}
+
+}  // namespace nearhop::origin

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/admin/counters.h"
+#include "proxy/origin/connection.h"
+#include "proxy/snapshot.h"
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace nearhop::origin {
+
+/// One worker's idle connections to one origin, and what makes new ones cheap (TLS sessions by address). Found by the
+/// origin's identity, so that a reload keeps it. Not thread-safe: it belongs to its worker.
+class Pool final : private loop::Notify {
+public:
+    Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters);
+    ~Pool();
+
+    void set_limits(const conf::Limits& limits) noexcept;
+
+    /// The most recently used idle connection that is still good, or null.
+    std::unique_ptr<Connection> take();
+    /// Only after a complete, unambiguous exchange with nothing left unread (style.md rule 17). Dropping a connection
+    /// instead closes it.
+    void keep(std::unique_ptr<Connection> connection);
+    /// An idle connection had an event: it is of no more use.
+    void remove(Connection& connection) noexcept;
+    /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
+    void retain(const std::vector<Endpoint>& endpoints) noexcept;
+
+    wire::SslSession& session_for(const std::string& address) { return sessions_[address]; }
+    admin::PoolCounters& counters() noexcept { return *counters_; }
+    loop::Loop& loop() noexcept { return loop_; }
+    unsigned next_turn() noexcept { return turn_++; }  ///< spreads connections over an origin's addresses
+
+private:
+    void notify() noexcept override;  ///< timer: close what idled too long
+    void drop(std::size_t index) noexcept;
+    bool worn(const Connection& connection) const noexcept;
+
+    loop::Loop& loop_;
+    std::shared_ptr<admin::PoolCounters> counters_;
+    std::vector<std::unique_ptr<Connection>> idle_;  // oldest first
+    std::unordered_map<std::string, wire::SslSession> sessions_;
+    loop::Timer timer_;
+    unsigned turn_ = 0;
+    std::size_t most_ = 64;
+    loop::milliseconds idle_timeout_{50'000};
+    loop::milliseconds age_{300'000};
+    unsigned requests_ = 1000;
+};
+
+/// Makes OpenSSL hand new client sessions to the pool's slot; once per origin context, before it is used.
+void remember_sessions(ssl_ctx_st* context);
+
+}  // namespace nearhop::origin
