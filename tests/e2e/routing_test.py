@@ -30,7 +30,7 @@ def config(scene):
         "trusted": [
             {"cidr": "127.0.0.1/32"},
             {"cidr": "127.0.0.30/32"},
-            {"cidr": "127.0.0.3/32", "secret_header": "X-Edge-Secret", "secret": "swordfish"},
+            {"cidr": "127.0.0.3/32", "secret_header": {"name": "X-Edge-Secret", "value": "swordfish"}},
         ]
     }
     made["geo"] = {
