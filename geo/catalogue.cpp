@@ -11,9 +11,20 @@
 namespace nearhop::geo {
 namespace {
 
-/// One line of a data file, split at its commas; our own files never quote.
+/// One line of a data file.
 template <std::size_t columns>
 using Row = std::array<std::string_view, columns>;
+
+/// Cuts the first field off a line, without the quotes around one that holds commas; our files never nest quotes.
+std::string_view take_field(std::string_view& line) {
+    const bool quoted = !line.empty() && line.front() == '"';
+    const std::size_t closing = quoted ? line.find('"', 1) : 0;
+    if (closing == std::string_view::npos) throw std::logic_error{"geo/data: a quote is not closed"};
+    const std::size_t comma = std::min(line.find(',', closing), line.size());
+    const std::string_view field = quoted ? line.substr(1, closing - 1) : line.substr(0, comma);
+    line.remove_prefix(std::min(comma + 1, line.size()));
+    return field;
+}
 
 /// Calls `use` with each row after the heading. The files are part of the binary: a bad one is a bug, not an input.
 template <std::size_t columns, class Use>
@@ -24,12 +35,8 @@ void for_each_row(std::string_view csv, Use use) {
         csv.remove_prefix(std::min(end + 1, csv.size()));
         if (heading) continue;
         Row<columns> row;
-        for (std::size_t i = 0; i < columns; ++i) {
-            const std::size_t comma = line.find(',');
-            if ((comma == std::string_view::npos) != (i + 1 == columns)) throw std::logic_error{"geo/data: columns"};
-            row[i] = line.substr(0, comma);
-            line.remove_prefix(std::min(comma, line.size() - 1) + 1);
-        }
+        for (std::string_view& field : row) field = take_field(line);
+        if (!line.empty()) throw std::logic_error{"geo/data: more columns than expected"};
         use(row);
     }
 }
@@ -37,7 +44,8 @@ void for_each_row(std::string_view csv, Use use) {
 double degrees(std::string_view text) {
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) throw std::logic_error{"geo/data: degrees"};
+    if (error != std::errc{} || end != text.data() + text.size())
+        throw std::logic_error{"geo/data: not a number: " + std::string{text}};
     return value;
 }
 

@@ -46,7 +46,7 @@ std::string copy(int source, int memory) {
     if (fstat(source, &before) != 0) return reason();
     if (!S_ISREG(before.st_mode)) return "it is not a regular file";
     if (before.st_size == 0) return "it is empty";
-    std::vector<char> chunk(1 << 20);
+    std::vector<char> chunk(64 * 1024);
     for (;;) {
         const ssize_t got = ::read(source, chunk.data(), chunk.size());
         if (got < 0 && errno == EINTR) continue;

@@ -1,0 +1,28 @@
+#include "geo/database.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace nearhop::geo;
+
+/// Any bytes in the place of a database: refused in a sentence, or asked without harm.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const int descriptor = memfd_create("fuzz", MFD_CLOEXEC);
+    if (descriptor < 0 || write(descriptor, data, size) != static_cast<ssize_t>(size)) std::abort();
+    const auto [database, error] = Database::open("/proc/self/fd/" + std::to_string(descriptor));
+    close(descriptor);
+    if ((database == nullptr) == error.empty()) std::abort();
+    if (database == nullptr) return 0;
+
+    for (const char* text : {"81.2.69.1", "8.8.8.8", "0.0.0.0", "255.255.255.255", "2a02:1234::5", "::"}) {
+        Record record;
+        const Lookup answer = database->lookup(Address::parse(text).value(), record);
+        if (answer != Lookup::found && (record.country || record.point || record.continent)) std::abort();
+        if (record.subdivision[3] != '\0') std::abort();
+    }
+    return 0;
+}

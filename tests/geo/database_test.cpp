@@ -1,0 +1,166 @@
+#include "geo/database.h"
+
+#include "tests/geo/support.h"
+
+#include <sys/stat.h>
+
+namespace nearhop::geo {
+namespace {
+
+struct RecordCase {
+    const char* database;
+    const char* address;
+    const char* country;      ///< "": unknown
+    const char* continent;    ///< "": unknown
+    const char* subdivision;  ///< "": unknown
+    bool registered_only;
+    std::optional<std::pair<double, double>> point;
+};
+
+const std::pair<double, double> berlin{52.52, 13.405};
+const std::pair<double, double> paris{48.86, 2.35};
+const auto no_point = std::nullopt;
+
+class DatabaseRecord : public testing::TestWithParam<RecordCase> {};
+
+TEST_P(DatabaseRecord, SaysWhatTheFileSaysAndNoMore) {
+    const auto& expected = GetParam();
+    const auto database = open_database(expected.database);
+    Record record;
+    ASSERT_EQ(database->lookup(ip(expected.address), record), Lookup::found);
+    EXPECT_EQ(record.country ? record.country->text() : "", expected.country);
+    EXPECT_EQ(record.continent ? code(*record.continent) : "", expected.continent);
+    EXPECT_STREQ(record.subdivision, expected.subdivision);
+    EXPECT_EQ(record.registered_only, expected.registered_only);
+    ASSERT_EQ(record.point.has_value(), expected.point.has_value());
+    if (record.point) {
+        EXPECT_EQ(distance_km(*record.point, point_at(expected.point->first, expected.point->second).value()), 0);
+    }
+    EXPECT_EQ(database->errors(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Nested, DatabaseRecord,
+    testing::Values(RecordCase{"nested", "81.2.69.1", "DE", "EU", "BE", false, berlin},
+                    RecordCase{"nested", "81.2.70.1", "JP", "AS", "", true, no_point},  // registered only
+                    RecordCase{"nested", "81.2.71.1", "", "", "", false, no_point},     // represented: never
+                    RecordCase{"nested", "81.2.72.1", "US", "", "", false, no_point},   // no city, no radius
+                    RecordCase{"nested", "81.2.73.1", "US", "", "", false, no_point},   // no city, 1000 km
+                    RecordCase{"nested", "81.2.74.1", "FR", "", "", false, paris},      // no city, 499 km
+                    RecordCase{"nested", "81.2.75.1", "FR", "", "", false, no_point},   // no city, 500 km
+                    RecordCase{"nested", "81.2.76.1", "GH", "", "", false, no_point},   // (0, 0)
+                    RecordCase{"nested", "81.2.77.1", "US", "", "CA", false, no_point},
+                    RecordCase{"nested", "81.2.79.1", "", "EU", "", false, no_point},  // EU is no country
+                    RecordCase{"nested", "81.2.80.1", "GB", "", "", false, no_point},  // UK
+                    RecordCase{"nested", "81.2.81.1", "FR", "", "", false, paris},     // city without a radius
+                    RecordCase{"nested", "81.2.82.1", "", "SA", "", false, no_point},
+                    RecordCase{"nested", "2a02:1234::5", "BR", "", "", false, no_point}));
+
+INSTANTIATE_TEST_SUITE_P(Flat, DatabaseRecord,
+                         testing::Values(RecordCase{"flat", "81.2.69.1", "DE", "", "", false, no_point},
+                                         RecordCase{"flat", "81.2.70.1", "", "AS", "", false, no_point},  // AP
+                                         RecordCase{"flat", "81.2.71.1", "", "", "", false, no_point},    // XX
+                                         RecordCase{"flat", "81.2.72.1", "", "", "", false, no_point},    // A1
+                                         RecordCase{"flat", "81.2.73.1", "", "", "", false, no_point},    // empty
+                                         RecordCase{"flat", "81.2.74.1", "JP", "", "", false, no_point},  // lower case
+                                         RecordCase{"flat", "81.2.75.1", "", "", "", false,
+                                                    no_point},  // a name, not a code
+                                         RecordCase{"flat", "81.2.76.1", "US", "", "TX", false, no_point},
+                                         RecordCase{"flat", "2a02:1234::5", "BR", "", "", false, no_point}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Others, DatabaseRecord,
+    testing::Values(RecordCase{"floats", "81.2.69.1", "DE", "", "", false, berlin},
+                    RecordCase{"floats", "81.2.70.1", "DE", "", "", false, no_point},  // city is an empty text
+                    RecordCase{"strings", "81.2.69.1", "DE", "", "", false, berlin},
+                    RecordCase{"strings", "81.2.70.1", "DE", "", "", false, no_point},  // "52.52N"
+                    RecordCase{"strings", "81.2.71.1", "DE", "", "", false, no_point},  // latitude 91
+                    RecordCase{"strings", "81.2.72.1", "", "", "", false, no_point},    // `country` is a name
+                    RecordCase{"lite", "81.2.69.1", "DE", "EU", "", false, no_point},
+                    RecordCase{"lite", "81.2.70.1", "", "OC", "", false, no_point}));
+
+TEST(Database, AnAddressOutsideItsNetworksIsMissing) {
+    Record record;
+    record.country = Country::parse("DE");
+    EXPECT_EQ(open_database("nested")->lookup(ip("9.9.9.9"), record), Lookup::missing);
+    EXPECT_FALSE(record.country) << "a record is emptied before each lookup";
+}
+
+TEST(Database, AFileOfVersion4KnowsNothingOfVersion6AndThatIsNoError) {
+    const auto database = open_database("floats");
+    Record record;
+    EXPECT_EQ(database->lookup(ip("2a02:1234::5"), record), Lookup::missing);
+    EXPECT_EQ(database->errors(), 0U);
+}
+
+TEST(Database, MappedAddressesAreLookedUpAsV4EvenWithoutTheAlias) {
+    Record record;
+    EXPECT_EQ(open_database("flat")->lookup(ip("::ffff:81.2.69.1"), record), Lookup::found);
+    EXPECT_EQ(record.country, Country::parse("DE"));
+}
+
+TEST(Database, TellsItsNameTypeAndAge) {
+    const auto database = open_database("nested");
+    EXPECT_EQ(database->name(), database_file("nested"));
+    EXPECT_EQ(database->type(), "Test-nested");
+    EXPECT_GT(database->built(), std::chrono::system_clock::now() - std::chrono::hours{24 * 365 * 10});
+    EXPECT_LT(database->built(), std::chrono::system_clock::now() + std::chrono::hours{24});
+}
+
+TEST(EmbeddedDatabase, KnowsTheWorld) {
+    const auto [database, error] = Database::open_embedded();
+    ASSERT_TRUE(database) << error;
+    EXPECT_EQ(database->name(), "embedded");
+    EXPECT_FALSE(database->type().empty());
+    const std::pair<const char*, const char*> cases[] = {
+        {"8.8.8.8", "US"}, {"193.0.6.139", "NL"}, {"133.11.0.1", "JP"}, {"200.160.2.3", "BR"}, {"2001:200::1", "JP"}};
+    for (const auto& [address, country] : cases) {
+        Record record;
+        ASSERT_EQ(database->lookup(ip(address), record), Lookup::found) << address;
+        EXPECT_EQ(record.country ? record.country->text() : "", country) << address;
+    }
+}
+
+TEST(Database, WritingOverTheFileDoesNotReachAnOpenOne) {
+    TemporaryFile file{contents(database_file("nested"))};
+    const auto database = Database::open(file.name()).database;
+    ASSERT_TRUE(database);
+    file.write("gone");
+    Record record;
+    EXPECT_EQ(database->lookup(ip("81.2.69.1"), record), Lookup::found);
+    EXPECT_EQ(record.country, Country::parse("DE"));
+}
+
+struct RefusalCase {
+    const char* name;
+    std::string file;
+    const char* reason;
+};
+
+TEST(Database, RefusesWhatItCannotUseInOneSentence) {
+    const TemporaryFile empty{""};
+    const TemporaryFile text{"country_code: DE\n"};
+    const std::string fifo = testing::TempDir() + "nearhop-geo-fifo-" + std::to_string(getpid());
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+    const RefusalCase cases[] = {
+        {"absent", "/nonexistent/geo.mmdb", "No such file"},
+        {"directory", "/", "not a regular file"},
+        {"fifo", fifo, "not a regular file"},
+        {"empty", empty.name(), "it is empty"},
+        {"text", text.name(), "metadata"},
+        {"other data", database_file("networks_only"), "neither countries nor coordinates"},
+        {"no records", database_file("no_records"), "no records"},
+    };
+    for (const auto& [name, file, reason] : cases) {
+        const auto result = Database::open(file);
+        EXPECT_FALSE(result.database) << name;
+        EXPECT_NE(result.error.find(reason), std::string::npos) << name << ": " << result.error;
+        EXPECT_NE(result.error.find(file), std::string::npos) << "the sentence names the file: " << result.error;
+        EXPECT_EQ(result.error.back(), '.') << result.error;
+        EXPECT_EQ(result.error.find('\n'), std::string::npos) << result.error;
+    }
+    unlink(fifo.c_str());
+}
+
+}  // namespace
+}  // namespace nearhop::geo
