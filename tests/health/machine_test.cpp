@@ -140,6 +140,14 @@ TEST(Machine, EjectsOnTheShareOfFailuresInTheWindow) {
     }
 }
 
+TEST(Machine, EjectsNobodyWithoutAFailureHoweverLowTheShare) {
+    Thresholds thresholds;
+    thresholds.ratio_percent = thresholds.ratio_minimum = 0;
+    auto machine = up_machine(thresholds);
+    EXPECT_FALSE(machine.on_traffic(0, 0, t0, 0.5));
+    EXPECT_FALSE(machine.on_traffic(10, 0, t0, 0.5));
+}
+
 TEST(Machine, EndsNoRowOfFailuresByTrafficCounts) {
     auto machine = up_machine();
     machine.on_passive(Passive::connect_failed, Reason::refused, t0, 0.5);

@@ -131,6 +131,20 @@ TEST(OriginMonitor, IsNotHeldOutByADeadAddressBesideAGoodOne) {
     EXPECT_TRUE(origin.state().eligible());
 }
 
+TEST(OriginMonitor, ProbesDeadAddressesOfAnEjectedOriginAtTheDownIntervalAndKeepsTheirReason) {
+    Origin origin{{a, b, c}};
+    origin.eject(t0);
+    for (const auto& address : {a, b, c}) origin.fail(address, t0, 1, Reason::head_timeout);
+    EXPECT_FALSE(origin.schedule_state(a).changing);
+    // One pass each: enough for the ejection, not for any verdict.
+    origin.pass(a, t0 + 11s);
+    origin.pass(b, t0 + 11s);
+    EXPECT_TRUE(origin.pass(c, t0 + 11s));
+    EXPECT_FALSE(origin.state().ejected);
+    EXPECT_EQ(origin.verdict(), Verdict::down);
+    EXPECT_EQ(origin.state().reason, Reason::head_timeout);
+}
+
 TEST(OriginMonitor, CountsAnAttemptAgainstTheOriginAndADialAgainstItsAddressOnly) {
     Origin origin{{a, b}};
     origin.pass(a, t0);
@@ -165,6 +179,7 @@ TEST(OriginMonitor, DrainsAndKeepsItsStateOverNewThresholds) {
     const auto before = origin.state();
     Thresholds thresholds;
     thresholds.fall = 1;
+    thresholds.connect_failures = 1;
     origin.set_thresholds(thresholds);
     EXPECT_EQ(origin.state(), before);
     origin.fail(a, t0 + 2s);
@@ -175,6 +190,7 @@ TEST(OriginMonitor, DrainsAndKeepsItsStateOverNewThresholds) {
     EXPECT_EQ(origin.verdict(), Verdict::up);
     origin.fail(b, t0 + 4s);
     EXPECT_EQ(origin.verdict(), Verdict::down) << "and the addresses that come later";
+    EXPECT_TRUE(origin.on_passive("", Passive::connect_failed, Reason::refused, t0 + 5s, 0.5)) << "and the origin";
 }
 
 TEST(OriginMonitor, PublishesTheMeanRoundTripOfAddressesThatAreNotDown) {
