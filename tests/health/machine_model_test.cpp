@@ -151,7 +151,7 @@ TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
                     model.passive(kind, now);
                     break;
                 }
-                case 3: {
+                default: {
                     const std::uint64_t ok = below(health), failed = below(101 - health) / 4;
                     changed = machine.on_traffic(ok, failed, now, dice);
                     model.traffic(ok, failed, now);
