@@ -1,0 +1,213 @@
+"""A reload costs nothing: not under load, not with a bad file, not when certificates change."""
+
+import signal
+import threading
+
+import pytest
+from cryptography import x509
+from support import faults
+from support.client import HOST
+from support.clock import FULL, SLOW, wait_until
+from support.load import Load
+from support.setup import viewer
+
+
+def serial(edge):
+    with edge.connect() as connection:
+        return x509.load_der_x509_certificate(connection.socket.getpeercert(True)).serial_number
+
+
+@pytest.mark.parametrize("by", ["signal", "admin"])
+def test_a_reload_every_200_ms_under_load_costs_no_error(scene, start, authority, by):
+    """The configuration changes each time: another route, another order of origins."""
+    config = scene.config()
+    edge = start(config)
+    seconds = 30 if FULL else 4
+    done = threading.Event()
+    reloads = []
+
+    def reload():
+        pause = threading.Event()
+        while not done.is_set():
+            changed = {**config, "sites": {"main": {**config["sites"]["main"], "routes": [
+                {"path": f"/route-{len(reloads)}", "origins": ["us-east-1"]}]}}}  # fmt: skip
+            if len(reloads) % 2:
+                changed["origins"] = dict(reversed(changed["origins"].items()))
+            edge.write(changed)
+            if by == "signal":
+                edge.signal(signal.SIGHUP)
+            else:
+                assert edge.post("/reload").status == 200
+            reloads.append(1)
+            pause.wait(0.2)  # the pace of the reloads
+
+    # Kept-alive, new connections, and posts of a body, all at once.
+    loads = [
+        Load(edge.https, authority.file, rate=100 / SLOW, fields=viewer("DE")),
+        Load(edge.https, authority.file, rate=40 / SLOW, connections=4, fields=viewer("JP"), fresh=True),
+        Load(edge.https, authority.file, rate=40 / SLOW, connections=4, fields=[*viewer("US"), ("Content-Length", "0")], method="POST"),
+    ]  # fmt: skip
+    thread = threading.Thread(target=reload)
+    for load in loads:
+        load.start()
+    thread.start()
+    try:
+        wait_until(lambda: len(reloads) >= seconds * 5 or not thread.is_alive(), seconds * 3, lambda: f"{len(reloads)} reloads")
+    finally:
+        done.set()
+        thread.join()
+        for load in loads:
+            load.stop()
+    for load, region in zip(loads, ("eu-west-1", "ap-southeast-1", "us-east-1")):
+        assert not load.errors() and not load.truncated() and load.stale == 0, (load.summary(), load.errors()[:3])
+        assert set(load.regions()) == {region} and len(load.good()) > 20, load.summary()
+    assert len(reloads) >= seconds * 5
+    wait_until(lambda: edge.metrics().sum("nearhop_reloads_total", result="success") >= (len(reloads) if by == "admin" else 5), what="reloads to be counted")
+    assert edge.metrics().sum("nearhop_reloads_total", result="failure") == 0
+
+
+def test_a_reload_takes_effect(scene, start):
+    config = scene.config()
+    edge = start(config)
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+    generation = edge.metrics().value("nearhop_config_generation")
+    config["sites"]["main"]["policy"] = "failover"
+    edge.reload(config)
+    assert edge.fetch(fields=viewer("DE")).region == "us-east-1"
+    assert edge.metrics().value("nearhop_config_generation") == generation + 1
+    config["sites"]["other"] = {"hosts": ["other.example.com"], "origins": ["ap-southeast-1"]}
+    edge.reload(config, by="admin")
+    assert edge.fetch(host="other.example.com").region == "ap-southeast-1"
+
+
+BAD = {
+    "not YAML": "{{{",
+    "unknown key": lambda config: config.update(surprise=1),
+    "wrong unit": lambda config: config["shutdown"].update(grace="5 parsecs"),
+    "missing certificate": lambda config: config["tls"]["certificates"][0].update(certificate="/nonexistent.pem"),
+    "unknown region": lambda config: config["origins"]["us-east-1"].update(region="atlantis-1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_configuration_leaves_the_old_one_in_place(scene, start, name):
+    config = scene.config()
+    edge = start(config)
+    bad = BAD[name]
+    if callable(bad):
+        changed = scene.config()
+        changed["sites"]["main"]["policy"] = "failover"
+        bad(changed)
+        bad = changed
+    edge.reload(bad, result="failure")
+    edge.log.wait_text(r"level=error")
+    assert edge.post("/reload").status in (400, 409, 422, 500)
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+    assert edge.metrics().sum("nearhop_reloads_total", result="success") == 0
+    edge.reload(config)  # and a good one is taken again
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+
+
+def test_a_deleted_configuration_leaves_the_old_one_in_place(scene, start):
+    edge = start(scene.config())
+    edge.file.unlink()
+    edge.reload(result="failure")
+    assert edge.fetch().status == 200
+
+
+def test_new_handshakes_use_a_rotated_certificate_and_old_connections_live_on(scene, start, authority):
+    edge = start(scene.config())
+    assert serial(edge) == scene.edge_identity.serial()
+    with edge.connect() as old:
+        assert old.request().status == 200
+        fresh = authority.leaf(HOST)
+        scene.edge_identity.certificate.write_bytes(fresh.certificate.read_bytes())
+        scene.edge_identity.private_key.write_bytes(fresh.private_key.read_bytes())
+        edge.reload()
+        assert serial(edge) == fresh.serial()
+        assert old.request().status == 200
+    expiry = edge.metrics().all("nearhop_certificate_expiry_seconds") or edge.metrics().all("nearhop_certificate_not_after_seconds")
+    assert expiry or any("certificate" in name for name in edge.metrics().names())
+
+
+def test_a_key_of_another_certificate_is_refused_and_the_old_pair_stays(scene, start, authority):
+    edge = start(scene.config())
+    before = serial(edge)
+    other = authority.leaf(HOST)
+    scene.edge_identity.certificate.write_bytes(other.certificate.read_bytes())
+    edge.reload(result="failure")
+    assert serial(edge) == before
+
+
+def test_a_session_ticket_survives_a_reload(scene, start, authority):
+    from support.client import trusting
+
+    edge = start(scene.config())
+    context = trusting(authority.file)
+    with edge.connect(tls=context) as connection:
+        connection.request()
+        session = connection.socket.session
+    edge.reload()
+    with edge.connect(tls=context, session=session) as connection:
+        assert connection.request().status == 200
+        assert connection.socket.session_reused
+
+
+def test_verdicts_and_pools_survive_a_reload(scene, start):
+    config = scene.config()
+    edge = start(config)
+    for _ in range(3):
+        edge.fetch(fields=viewer("DE"))
+    origin = scene["eu-west-1"]
+    accepted, probes = origin.accepted, len(origin.probes)
+    config["sites"]["main"]["server_timing"] = True
+    edge.reload(config)
+    assert edge.verdict("eu-west-1") == "up"
+    for _ in range(6):
+        edge.fetch(fields=viewer("DE"))
+    assert origin.accepted - accepted <= 1, "the pool was thrown away"  # a worker may open its first connection
+    assert len(origin.probes) <= probes + 1
+
+
+def test_a_request_in_flight_finishes_under_the_configuration_it_began_with(scene, start):
+    config = scene.config()
+    edge = start(config)
+    gate = threading.Event()
+    scene["eu-west-1"].answer = faults.until(gate, faults.normally)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(edge.fetch(fields=viewer("DE"))))
+    thread.start()
+    wait_until(lambda: scene["eu-west-1"].requests, what="the request to arrive")
+    del config["origins"]["eu-west-1"]
+    config["sites"]["main"]["origins"] = ["us-east-1", "ap-southeast-1"]
+    edge.reload(config)
+    assert edge.fetch(fields=viewer("DE")).region == "us-east-1"
+    gate.set()
+    thread.join()
+    assert answers[0].region == "eu-west-1"
+
+
+def test_a_listener_that_is_added_or_changed_is_reported_or_opened(scene, start):
+    config = scene.config()
+    edge = start(config)
+    config["listeners"].append({"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"})
+    edge.write(config)
+    edge.signal(signal.SIGHUP)
+    edge.log.wait_text(r"listener")
+    assert edge.fetch().status == 200
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong-token", "let-me-i", "let-me-in2"])
+def test_a_reload_over_admin_needs_the_token(scene, start, token):
+    edge = start(scene.config())
+    assert edge.post("/reload", token=token).status in (401, 403)
+    assert edge.metrics().sum("nearhop_reloads_total") == 0
+    assert edge.admin("/reload").status in (404, 405)
+
+
+def test_without_a_token_nothing_can_be_changed(scene, start):
+    config = scene.config()
+    del config["admin"]["token"]
+    edge = start(config)
+    for token in (None, "", "x"):
+        assert edge.post("/reload", token=token).status in (401, 403, 404)
