@@ -16,30 +16,31 @@ namespace nearhop::steering {
 
 /// Why an origin is where it is in the decision. A closed set: log field, metric label, explain output.
 enum class Reason : std::uint8_t {
-    nearest,           ///< candidate: first by distance
-    next_nearest,      ///< candidate: a nearer one was passed over, or it is the second choice
-    lowest_latency,    ///< candidate under policy latency
+    nearest,         ///< candidate: first by distance
+    next_nearest,    ///< candidate: a nearer one was passed over, or it is the second choice
+    lowest_latency,  ///< candidate under policy latency
     next_latency,
-    country_map,       ///< candidate: listed for the client's country, group or continent, or by default row
-    failover_order,    ///< candidate: configuration order (policy failover, or place unknown)
-    override_order,    ///< candidate: the operator's override of this address lists it
-    writer,            ///< candidate: the request is a write and this origin takes writes
-    pinned,            ///< candidate: the route names it
-    degraded,          ///< candidate behind every up origin
-    unknown,           ///< candidate behind every up and degraded origin: no verdict yet
-    last_eligible,     ///< candidate although ejected: nothing else would be left
-    all_down_open,     ///< candidate although down, by all_down: open
+    country_map,     ///< candidate: listed for the client's country, group or continent, or by default row
+    failover_order,  ///< candidate: configuration order (policy failover, or place unknown)
+    override_order,  ///< candidate: the operator's override of this address lists it
+    writer,          ///< candidate: the request is a write and this origin takes writes
+    pinned,          ///< candidate: the route names it
+    degraded,        ///< candidate behind every up origin
+    unknown,         ///< candidate behind every up and degraded origin: no verdict yet
+    local_skip,      ///< candidate behind everything eligible: it just refused a connection to this worker
+    last_eligible,   ///< candidate although ejected: nothing else would be left
+    all_down_open,   ///< candidate although down, by all_down: open
     // Not candidates:
-    forbidden_route,   ///< the route allows other origins only
-    forbidden_write,   ///< takes no writes
-    forbidden_country, ///< `only` for the client's country
+    forbidden_route,    ///< the route allows other origins only
+    forbidden_write,    ///< takes no writes
+    forbidden_country,  ///< `only` for the client's country
     down,
     ejected,
     draining,
-    local_skip,        ///< just refused a connection to this worker
-    surplus,           ///< would do, but three candidates are enough
+    surplus,  ///< would do, but three candidates are enough
 };
 std::string_view name(Reason reason) noexcept;
+std::string_view describe(Reason reason) noexcept;  ///< a clause for people: "first by distance"
 
 /// What is asked. Views must outlive the call only.
 struct Facts {
@@ -63,7 +64,7 @@ struct Decision {
     std::uint8_t candidate_count = 0;
     std::array<Considered, max_candidates> candidates{};  ///< first choice first
     std::uint8_t considered_count = 0;
-    std::array<Considered, geo::max_origins> considered{};///< every origin of the site: candidates and the others
+    std::array<Considered, geo::max_origins> considered{};  ///< every origin of the site: candidates and the others
 
     std::span<const Considered> chosen() const noexcept { return {candidates.data(), candidate_count}; }
     std::span<const Considered> all() const noexcept { return {considered.data(), considered_count}; }
@@ -71,6 +72,7 @@ struct Decision {
 
 /// Steps 3-7 of design.md section 5. `local_skips`: origins that this worker just failed to connect to.
 /// Writes into `decision` (reused by the caller, so that 64 slots are not cleared per request).
+/// `facts.site` must be a site of `table`; an origin that `health` does not know counts as unknown.
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
             const OriginSet& local_skips, Decision& decision) noexcept;
 

@@ -14,16 +14,20 @@ namespace nearhop::steering {
 /// The forwarded and viewer fields of one request, collected while the head is read. Empty view: absent.
 /// `repeated` marks a field that came more than once, which makes it worthless.
 struct ViewerFields {
-    std::string_view country;              ///< CloudFront-Viewer-Country
-    std::string_view country_region;       ///< CloudFront-Viewer-Country-Region
-    std::string_view address;              ///< CloudFront-Viewer-Address: ip:port, IPv6 unbracketed
-    std::string_view latitude;             ///< CloudFront-Viewer-Latitude
-    std::string_view longitude;            ///< CloudFront-Viewer-Longitude
+    std::string_view country;         ///< CloudFront-Viewer-Country
+    std::string_view country_region;  ///< CloudFront-Viewer-Country-Region
+    std::string_view address;         ///< CloudFront-Viewer-Address: ip:port, IPv6 unbracketed
+    std::string_view latitude;        ///< CloudFront-Viewer-Latitude
+    std::string_view longitude;       ///< CloudFront-Viewer-Longitude
     bool country_repeated = false;
     bool address_repeated = false;
     bool point_repeated = false;
-    std::array<std::string_view, 8> forwarded_for{};  ///< X-Forwarded-For field lines in order; more are ignored
+    std::array<std::string_view, 8> forwarded_for{};  ///< X-Forwarded-For field lines in order, the last eight
     std::uint8_t forwarded_for_count = 0;
+
+    /// Adds a field line. When there are more than eight the oldest goes: what our trusted peer appended is at the
+    /// end, and a client that sends nine lines of its own must not push it out.
+    void add_forwarded_for(std::string_view line) noexcept;
 };
 
 /// Which peers are believed (geo-rules section 3). Immutable; part of the snapshot.
@@ -56,13 +60,16 @@ private:
 
 /// Who the client is and where: steps 1-2 of design.md section 5.
 struct Located {
-    geo::Address client;               ///< the address that was located
+    geo::Address client;  ///< the address that was located
     geo::Place place;
-    bool bad_viewer_field = false;     ///< a trusted viewer field was malformed or repeated: counted
-    bool disagreement = false;         ///< header country and database differ: counted; the header wins
+    bool bad_viewer_field = false;  ///< a trusted viewer field was malformed or repeated: counted
+    bool disagreement = false;      ///< header country and database differ: counted; the header wins
 };
 
-/// Pure, no allocation. `peer` is the TCP peer or what the PROXY protocol said; `trusted` from Trust::trusts.
+/// Pure, no allocation. The client is the Viewer-Address, else the X-Forwarded-For client, else the peer; its place is
+/// the operator's override of that address, else trusted coordinates, else the header country, else the databases.
+/// From an untrusted peer no field counts. `peer` is the TCP peer or what the PROXY protocol said; `trusted` from
+/// Trust::trusts.
 Located locate(const geo::Address& peer, bool trusted, const ViewerFields& fields, const Trust& trust,
                const geo::Locator& locator) noexcept;
 

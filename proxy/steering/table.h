@@ -6,7 +6,9 @@
 
 #include <bitset>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -42,23 +44,31 @@ struct SiteTable {
     conf::Policy policy = conf::Policy::nearest;
     conf::AllDown all_down = conf::AllDown::open;
     OriginSet members;
-    OriginSet writers;                   ///< origins that take unsafe methods; equals members when not configured
-    std::vector<OriginId> failover_order;///< as configured
-    geo::Ranking nearest;                ///< of the members
-    std::vector<CountryOrder> rows;      ///< policy country
-    std::vector<std::int16_t> row_of_country;    ///< by geo::Country::index(): index into rows, -1: none
+    OriginSet writers;                         ///< origins that take unsafe methods; equals members when not configured
+    std::vector<OriginId> failover_order;      ///< as configured
+    geo::Ranking nearest;                      ///< of the members
+    std::vector<CountryOrder> rows;            ///< policy country
+    std::vector<std::int16_t> row_of_country;  ///< by geo::Country::index(): index into rows, -1: none
     std::int16_t row_of_continent[7] = {-1, -1, -1, -1, -1, -1, -1};
     std::int16_t default_row = -1;
-    std::vector<RouteTable> routes;      ///< longest prefix first, then configuration order; the last one matches all
-    std::string host_header;             ///< "client", "origin" or a name
+    std::vector<RouteTable> routes;  ///< longest prefix first, then configuration order; the last one matches all
+    std::string host_header;         ///< "client", "origin" or a name
     bool decision_header = false;
     bool server_timing = false;
 };
+
+/// Hashes std::string and std::string_view alike, so that a lookup by view copies nothing.
+struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+};
+using HostMap = std::unordered_map<std::string, SiteId, TextHash, std::equal_to<>>;
 
 /// What steering knows of an origin.
 struct OriginTable {
     std::string name;
     std::string region;  ///< empty when unknown
+    std::string host;    ///< of the origin's URL: SNI and the name that its certificate must carry
     std::optional<geo::Point> point;
     unsigned weight = 1;
 };
@@ -68,12 +78,12 @@ struct Table {
     std::vector<SiteTable> sites;                  ///< by SiteId
     std::vector<std::vector<OriginId>> overrides;  ///< ordered origins of geo.overrides, by index; may be empty
 
-    /// The site for a host name without port, in any case, with or without a trailing dot: exact, then the longest
-    /// wildcard, then the default site; nullopt when there is no default. No allocation.
+    /// The site for a host name in any case, with or without port and trailing dot: exact, then the longest wildcard,
+    /// then the default site; nullopt when there is no default. No allocation.
     std::optional<SiteId> site_of(std::string_view host) const noexcept;
 
-    std::unordered_map<std::string, SiteId> exact;               ///< lower case
-    std::vector<std::pair<std::string, SiteId>> wildcards;       ///< ".example.com", longest first
+    HostMap exact;      ///< lower case, IPv6 literals without brackets
+    HostMap wildcards;  ///< "*.example.com" under ".example.com"
     std::optional<SiteId> default_site;
 };
 

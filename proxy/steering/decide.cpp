@@ -1,0 +1,303 @@
+#include "proxy/steering/decision.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace nearhop::steering {
+namespace {
+
+/// `/files` holds `/files` and `/files/x` but not `/filesystem`; `/files/` holds what is below it; `/` holds
+/// everything, also the `*` of OPTIONS, so that a rule for the whole site has no hole.
+bool holds(std::string_view prefix, std::string_view path) noexcept {
+    if (prefix.empty() || prefix == "/") return true;
+    if (!path.starts_with(prefix)) return false;
+    return prefix.back() == '/' || path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
+RouteId route_of(const SiteTable& site, const Facts& facts) noexcept {
+    const std::size_t last = site.routes.size() - 1;  // build_table puts a route for everything there
+    for (std::size_t i = 0; i < last; ++i) {
+        const RouteTable& route = site.routes[i];
+        if (!holds(route.path_prefix, facts.path)) continue;
+        if (route.methods.empty() ||
+            std::find(route.methods.begin(), route.methods.end(), facts.method) != route.methods.end())
+            return static_cast<RouteId>(i);
+    }
+    return static_cast<RouteId>(last);
+}
+
+/// The row of the `country` policy for a place: country (groups are expanded into it), continent, default.
+const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noexcept {
+    if (site.policy != conf::Policy::country) return nullptr;
+    std::int16_t row = -1;
+    if (place.country && !site.row_of_country.empty()) row = site.row_of_country[place.country->index()];
+    if (row < 0 && place.continent) row = site.row_of_continent[static_cast<std::size_t>(*place.continent)];
+    if (row < 0) row = site.default_row;
+    return row < 0 ? nullptr : &site.rows[static_cast<std::size_t>(row)];
+}
+
+/// Step 4: who may serve this request at all. What is not allowed never comes back, whatever fails.
+struct Rules {
+    OriginSet by_route;
+    OriginSet by_write;
+    OriginSet by_country;
+    OriginSet allowed;
+    const CountryOrder* row = nullptr;
+    Reason narrowed = Reason::surplus;  ///< writer or pinned where such a rule took origins away; surplus: none did
+};
+
+Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& facts, const geo::Place& place) noexcept {
+    Rules rules;
+    rules.by_route = site.members & route.allowed;
+    rules.by_write = method_class(facts.method) == MethodClass::safe ? site.members : site.members & site.writers;
+    rules.by_country = site.members;
+    rules.row = row_for(site, place);
+    if (rules.row != nullptr && rules.row->only) {
+        OriginSet listed;
+        for (const OriginId id : rules.row->listed) listed.set(id);
+        rules.by_country &= listed;
+    }
+    if (rules.by_route != site.members) rules.narrowed = Reason::pinned;
+    if ((rules.by_route & rules.by_write) != rules.by_route) rules.narrowed = Reason::writer;
+    rules.allowed = rules.by_route & rules.by_write & rules.by_country;
+    return rules;
+}
+
+Reason forbidden(const Rules& rules, OriginId id) noexcept {
+    if (!rules.by_route[id]) return Reason::forbidden_route;
+    if (!rules.by_write[id]) return Reason::forbidden_write;
+    return Reason::forbidden_country;
+}
+
+/// Step 6: how far back health moves an origin. Up to local_skip it is a normal candidate. Worse ones are used only
+/// when no normal one but a skipped one is left, and those that are down only when all are.
+enum class Rank : std::uint8_t { up, degraded, unknown, local_skip, ejected, ejected_and_skipped, down, never };
+
+/// Draining is the operator's own word, not a guess of the machine that may be overruled: a draining origin gets no new
+/// exchange even when every other one is down. Who drains the last origin of a site wants it left alone.
+Rank rank_of(OriginId id, const health::Table& health, const OriginSet& local_skips) noexcept {
+    if (id >= health.origins.size()) return local_skips[id] ? Rank::local_skip : Rank::unknown;
+    const health::State& state = health.origins[id].state;
+    if (state.draining) return Rank::never;
+    if (state.verdict == health::Verdict::down) return Rank::down;
+    if (state.ejected) return local_skips[id] ? Rank::ejected_and_skipped : Rank::ejected;
+    if (local_skips[id]) return Rank::local_skip;
+    switch (state.verdict) {
+        case health::Verdict::up: return Rank::up;
+        case health::Verdict::degraded: return Rank::degraded;
+        default: return Rank::unknown;
+    }
+}
+
+using Ranks = std::array<Rank, geo::max_origins>;  ///< by OriginId; only members are filled
+
+/// Step 5: all members of the site in the order of its policy, written to decision.considered.
+class Ordering {
+public:
+    Ordering(const SiteTable& site, const Table& table, const geo::Place& place, const Rules& rules,
+             Decision& decision) noexcept
+        : site_{site}, table_{table}, place_{place}, rules_{rules}, decision_{decision}, left_{site.members} {
+        decision_.considered_count = 0;
+    }
+
+    void write(const geo::Order& distances, const health::Table& health, const Ranks& ranks) noexcept {
+        if (place_.override_index && *place_.override_index < table_.overrides.size())
+            for (const OriginId id : table_.overrides[*place_.override_index])
+                add(id, Reason::override_order, km_of(id, distances));
+        switch (site_.policy) {
+            case conf::Policy::nearest: add_nearest(distances); break;
+            case conf::Policy::country:
+                if (rules_.row != nullptr)
+                    for (const OriginId id : rules_.row->listed) add(id, Reason::country_map, km_of(id, distances));
+                add_nearest(distances);
+                break;
+            case conf::Policy::failover:
+                for (const OriginId id : site_.failover_order) add(id, Reason::failover_order, km_of(id, distances));
+                break;
+            case conf::Policy::latency: add_by_latency(distances, health, ranks); break;
+        }
+    }
+
+private:
+    void add(OriginId id, Reason reason, std::int32_t km) noexcept {
+        if (!left_[id]) return;
+        left_.reset(id);
+        decision_.considered[decision_.considered_count++] = {id, reason, km};
+    }
+
+    static std::int32_t km_of(OriginId id, const geo::Order& distances) noexcept {
+        for (std::size_t i = 0; i < distances.count; ++i)
+            if (distances.ids[i] == id) return distances.km[i];
+        return -1;
+    }
+
+    void add_nearest(const geo::Order& distances) noexcept {
+        for (std::size_t i = 0; i < distances.count; ++i) {
+            const bool first = i == 0 && decision_.considered_count == 0;
+            const std::int32_t km = distances.km[i];
+            add(distances.ids[i], km < 0 ? Reason::failover_order : first ? Reason::nearest : Reason::next_nearest, km);
+        }
+    }
+
+    struct Timed {
+        OriginId id;
+        std::int32_t km;
+        std::int32_t ms;  ///< rounded, so that ties are real ties; unknown_ms: neither measured nor modelled
+        bool in_band;     ///< as good as the best: weights decide
+        unsigned weight;
+    };
+    static constexpr std::int32_t unknown_ms = std::numeric_limits<std::int32_t>::max();
+
+    /// Where nothing is measured the prior is the distance model over the client's distance: the edge's own position is
+    /// not known, and edges stand near their clients where anyone asks for this policy.
+    std::int32_t milliseconds_to(OriginId id, std::int32_t km, const health::Table& health) const noexcept {
+        const double measured = id < health.origins.size() ? health.origins[id].rtt_ms : -1;
+        if (measured >= 0) return static_cast<std::int32_t>(std::min(measured, 1e6) + 0.5);  // NaN fails the comparison
+        return km < 0 ? unknown_ms : static_cast<std::int32_t>(geo::model_rtt_ms(km) + 0.5);
+    }
+
+    /// max(25 ms, 15 %) above the best.
+    static std::int32_t band_above(std::int32_t best) noexcept {
+        return best == unknown_ms ? -1 : best + std::max(25, best * 15 / 100);
+    }
+
+    static bool before(const Timed& a, const Timed& b) noexcept {
+        if (a.in_band != b.in_band) return a.in_band;
+        return a.in_band ? a.weight > b.weight : a.ms < b.ms;
+    }
+
+    void add_by_latency(const geo::Order& distances, const health::Table& health, const Ranks& ranks) noexcept {
+        std::array<Timed, geo::max_origins> timed;
+        std::size_t count = 0;
+        // The best is one that can serve: a band around a region that is down would order the others by chance.
+        std::int32_t best = unknown_ms;
+        std::int32_t best_of_any = unknown_ms;
+        for (const OriginId id : site_.failover_order) {
+            if (!left_[id]) continue;  // the override's
+            const std::int32_t km = km_of(id, distances);
+            const std::int32_t ms = milliseconds_to(id, km, health);
+            timed[count++] = {id, km, ms, false, table_.origins[id].weight};
+            if (!rules_.allowed[id]) continue;
+            best_of_any = std::min(best_of_any, ms);
+            if (ranks[id] <= Rank::unknown) best = std::min(best, ms);
+        }
+        const std::int32_t band = band_above(best != unknown_ms ? best : best_of_any);
+        for (std::size_t i = 0; i < count; ++i) {
+            Timed item = timed[i];
+            item.in_band = item.ms <= band;
+            std::size_t at = i;  // insertion sort: few, and stable, so that ties keep the configuration's order
+            for (; at > 0 && before(item, timed[at - 1]); --at) timed[at] = timed[at - 1];
+            timed[at] = item;
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            const bool first = decision_.considered_count == 0;
+            add(timed[i].id,
+                timed[i].ms == unknown_ms ? Reason::failover_order
+                : first                   ? Reason::lowest_latency
+                                          : Reason::next_latency,
+                timed[i].km);
+        }
+    }
+
+    const SiteTable& site_;
+    const Table& table_;
+    const geo::Place& place_;
+    const Rules& rules_;
+    Decision& decision_;
+    OriginSet left_;  ///< members that are not written yet
+};
+
+/// Calls `use` with the members' distances from the place: of the client's own point, else its country's precomputed
+/// row, else none are known.
+template <class Use>
+void with_distances(const SiteTable& site, const geo::Place& place, Use use) noexcept {
+    if (place.level == geo::Level::country && place.country) return use(site.nearest.of(*place.country));
+    if (!place.point) return use(site.nearest.in_default_order());
+    geo::Order order;
+    geo::order_by_distance(*place.point, site.nearest.origins(), order);
+    use(order);
+}
+
+/// The worst rank that still makes a candidate, given the best one that is there.
+Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
+    if (best <= Rank::unknown) return Rank::local_skip;
+    if (best <= Rank::ejected_and_skipped) return Rank::ejected_and_skipped;
+    return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::ejected_and_skipped;
+}
+
+/// The reason of a candidate: health's where health moved it, else a rule's, else the policy's.
+Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) noexcept {
+    switch (rank) {
+        case Rank::degraded: return Reason::degraded;
+        case Rank::unknown:
+            if (any_known) return Reason::unknown;
+            break;  // the first seconds: no verdict has moved anything
+        case Rank::local_skip: return Reason::local_skip;
+        case Rank::ejected:
+        case Rank::ejected_and_skipped: return Reason::last_eligible;
+        case Rank::down: return Reason::all_down_open;
+        case Rank::up:
+        case Rank::never: break;
+    }
+    return narrowed == Reason::surplus || policy == Reason::override_order ? policy : narrowed;
+}
+
+/// Of an allowed origin that is no candidate although there was room for one.
+Reason passed_over(Rank rank) noexcept {
+    switch (rank) {
+        case Rank::ejected:
+        case Rank::ejected_and_skipped: return Reason::ejected;
+        case Rank::down: return Reason::down;
+        case Rank::never: return Reason::draining;
+        default: return Reason::surplus;
+    }
+}
+
+}  // namespace
+
+void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
+            const OriginSet& local_skips, Decision& decision) noexcept {
+    const SiteTable& site = table.sites[facts.site];
+    decision.site = facts.site;
+    decision.route = route_of(site, facts);
+    const Rules rules = rules_for(site, site.routes[decision.route], facts, place);
+
+    Ranks ranks;
+    Rank best = Rank::never;
+    bool any_known = false;
+    for (const OriginId id : site.failover_order) {
+        ranks[id] = rank_of(id, health, local_skips);
+        if (!rules.allowed[id]) continue;
+        best = std::min(best, ranks[id]);
+        any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;
+    }
+
+    with_distances(site, place, [&](const geo::Order& distances) noexcept {
+        Ordering{site, table, place, rules, decision}.write(distances, health, ranks);
+    });
+
+    // Step 7: the first three, rank by rank, each rank in the order of the policy.
+    const Rank worst = worst_used(best, site.all_down);
+    decision.candidate_count = 0;
+    const auto considered = std::span{decision.considered}.first(decision.considered_count);
+    for (auto rank = best; rank <= worst; rank = static_cast<Rank>(static_cast<int>(rank) + 1)) {
+        for (Considered& origin : considered) {
+            if (!rules.allowed[origin.id] || ranks[origin.id] != rank) continue;
+            if (decision.candidate_count == max_candidates) {
+                origin.reason = Reason::surplus;
+                continue;
+            }
+            origin.reason = chosen_reason(rank, any_known, rules.narrowed, origin.reason);
+            decision.candidates[decision.candidate_count++] = origin;
+        }
+    }
+    for (Considered& origin : considered) {
+        if (!rules.allowed[origin.id])
+            origin.reason = forbidden(rules, origin.id);
+        else if (ranks[origin.id] > worst)
+            origin.reason = passed_over(ranks[origin.id]);
+    }
+}
+
+}  // namespace nearhop::steering

@@ -1,0 +1,204 @@
+#include "proxy/steering/locate.h"
+
+#include "geo/catalogue.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace nearhop::steering {
+namespace {
+
+constexpr std::size_t max_hops = 20;  ///< of X-Forwarded-For entries that are looked at
+
+std::string_view trimmed(std::string_view text) noexcept {
+    const auto first = text.find_first_not_of(" \t");
+    if (first == text.npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+bool is_port(std::string_view text) noexcept {
+    if (text.size() > 5) return false;
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    return error == std::errc{} && end == text.data() + text.size() && port != 0;
+}
+
+/// "192.0.2.1:443", "2001:db8::1:443" and "[2001:db8::1]:443": the port is what follows the last colon, and there must
+/// be one.
+std::optional<geo::Address> parse_viewer_address(std::string_view text) noexcept {
+    const auto colon = text.rfind(':');
+    if (colon == text.npos || !is_port(text.substr(colon + 1))) return std::nullopt;
+    std::string_view address = text.substr(0, colon);
+    const bool bracketed = address.size() > 2 && address.front() == '[' && address.back() == ']';
+    if (bracketed) address = address.substr(1, address.size() - 2);
+    if (bracketed && address.find(':') == address.npos) return std::nullopt;  // brackets are for IPv6
+    return geo::Address::parse(address);
+}
+
+/// One X-Forwarded-For entry: an address, as some proxies write it with a port ("192.0.2.1:4711", "[2001:db8::1]:80").
+std::optional<geo::Address> parse_hop(std::string_view text) noexcept {
+    if (const auto plain = geo::Address::parse(text)) return plain;
+    if (!text.empty() && text.front() == '[' && text.back() == ']')
+        return text.find(':') == text.npos ? std::nullopt : geo::Address::parse(text.substr(1, text.size() - 2));
+    if (text.empty() || (text.front() != '[' && text.find(':') != text.rfind(':'))) return std::nullopt;
+    return parse_viewer_address(text);
+}
+
+/// From our peer towards the client: every hop is believed only as far as the one that named it is trusted. The first
+/// untrusted address is the client; where the walk ends early (a malformed entry, too many of them), it is the last
+/// one that was reached.
+geo::Address walk_forwarded_for(const geo::Address& peer, const ViewerFields& fields, const Trust& trust) noexcept {
+    geo::Address reached = peer;
+    std::size_t seen = 0;
+    for (std::size_t line = std::min<std::size_t>(fields.forwarded_for_count, fields.forwarded_for.size());
+         line-- > 0;) {
+        std::string_view rest = fields.forwarded_for[line];
+        while (!rest.empty()) {
+            const auto comma = rest.rfind(',');
+            const std::string_view entry = trimmed(comma == rest.npos ? rest : rest.substr(comma + 1));
+            rest = comma == rest.npos ? std::string_view{} : rest.substr(0, comma);
+            if (++seen > max_hops) return reached;
+            if (entry.empty()) continue;  // RFC 9110 section 5.6.1: empty list elements mean nothing
+            const auto hop = parse_hop(entry);
+            if (!hop) return reached;
+            reached = *hop;
+            if (!trust.trusts_hop(reached)) return reached;
+        }
+    }
+    return reached;
+}
+
+/// A plain decimal number, whole: no sign but '-', no exponent, no "inf", no spaces.
+std::optional<double> parse_degrees(std::string_view text, double limit) noexcept {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    if (!std::isfinite(value) || std::abs(value) > limit) return std::nullopt;
+    return value;
+}
+
+struct Coordinates {
+    std::optional<geo::Point> point;  ///< also absent for (0, 0), which stands for "unknown"
+    bool bad = false;
+};
+
+Coordinates parse_coordinates(const ViewerFields& fields) noexcept {
+    if (fields.point_repeated) return {.point = {}, .bad = true};
+    if (fields.latitude.empty() && fields.longitude.empty()) return {};
+    const auto latitude = parse_degrees(fields.latitude, 90);
+    const auto longitude = parse_degrees(fields.longitude, 180);
+    if (!latitude || !longitude) return {.point = {}, .bad = true};
+    return {.point = geo::point_at(*latitude, *longitude), .bad = false};
+}
+
+bool is_code(std::string_view text) noexcept {
+    const auto fits = [](char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '?';
+    };
+    return text.size() == 2 && fits(text[0]) && fits(text[1]);
+}
+
+/// What the fields of a trusted peer say, each already judged.
+struct Told {
+    std::optional<geo::Address> viewer;
+    std::optional<geo::Point> point;
+    std::optional<geo::Country> country;
+    std::optional<geo::Continent> continent;  ///< of the codes EU and AP, which are no countries
+    std::string_view subdivision;             ///< of US and CA
+    bool bad = false;
+};
+
+void read_country(const ViewerFields& fields, Told& told) noexcept {
+    if (fields.country_repeated || (!fields.country.empty() && !is_code(fields.country))) {
+        told.bad = true;
+        return;
+    }
+    told.country = geo::Country::parse(fields.country);
+    if (told.country && geo::facts(*told.country) == nullptr) {
+        told.country.reset();  // two letters, but no country: the address may know more
+        told.bad = true;
+    }
+    if (!told.country && (fields.country == "EU" || fields.country == "AP"))
+        told.continent = geo::parse_continent(fields.country);
+    if (told.country && geo::subdivision_point(*told.country, fields.country_region))
+        told.subdivision = fields.country_region;
+}
+
+Told read_fields(const ViewerFields& fields) noexcept {
+    Told told;
+    if (fields.address_repeated)
+        told.bad = true;
+    else if (!fields.address.empty()) {
+        told.viewer = parse_viewer_address(fields.address);
+        told.bad |= !told.viewer;
+    }
+    const Coordinates coordinates = parse_coordinates(fields);
+    told.point = coordinates.point;
+    told.bad |= coordinates.bad;
+    read_country(fields, told);
+    return told;
+}
+
+geo::Place place_told(const Told& told) noexcept {
+    if (told.point) return geo::place_of(*told.point, told.country, geo::Source::header);
+    return geo::place_of(*told.country, told.subdivision, geo::Source::header);
+}
+
+}  // namespace
+
+void ViewerFields::add_forwarded_for(std::string_view line) noexcept {
+    if (forwarded_for_count == forwarded_for.size()) {
+        std::move(forwarded_for.begin() + 1, forwarded_for.end(), forwarded_for.begin());
+        --forwarded_for_count;
+    }
+    forwarded_for[forwarded_for_count++] = line;
+}
+
+Located locate(const geo::Address& peer, bool trusted, const ViewerFields& fields, const Trust& trust,
+               const geo::Locator& locator) noexcept {
+    Located located;
+    located.client = peer;
+    if (!trusted) {
+        located.place = locator.locate(peer);
+        return located;
+    }
+
+    const Told told = read_fields(fields);
+    located.bad_viewer_field = told.bad;
+    located.client = told.viewer ? *told.viewer : walk_forwarded_for(peer, fields, trust);
+
+    const auto chosen = locator.override_of(located.client);
+    if (chosen && chosen->level != geo::Level::none) {
+        located.place = *chosen;
+        return located;
+    }
+    if (!told.point && !told.country) {
+        located.place = locator.locate(located.client);
+        if (located.place.level == geo::Level::none && told.continent) {
+            located.place.continent = told.continent;
+            located.place.level = geo::Level::continent;
+            if (!located.place.override_index) located.place.source = geo::Source::header;
+        }
+        return located;
+    }
+
+    located.place = place_told(told);
+    if (chosen) {
+        // The override only lists origins: they come first, and what the peer told orders the others.
+        located.place.override_index = chosen->override_index;
+        located.place.source = geo::Source::cidr;
+    }
+    // Where nobody named the client its address is the CDN's, and says nothing about where the viewer is.
+    if (located.client == peer) return located;
+    const geo::Place looked_up = locator.locate(located.client);
+    if (!told.country) {  // coordinates alone: a country rule still wants its country
+        located.place.country = looked_up.country;
+        located.place.continent = looked_up.continent;
+    } else {
+        located.disagreement = looked_up.country && !looked_up.low_confidence && *looked_up.country != *told.country;
+    }
+    return located;
+}
+
+}  // namespace nearhop::steering

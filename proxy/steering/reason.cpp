@@ -1,0 +1,59 @@
+#include "proxy/steering/decision.h"
+
+namespace nearhop::steering {
+
+std::string_view name(Reason reason) noexcept {
+    switch (reason) {
+        case Reason::nearest: return "nearest";
+        case Reason::next_nearest: return "next_nearest";
+        case Reason::lowest_latency: return "lowest_latency";
+        case Reason::next_latency: return "next_latency";
+        case Reason::country_map: return "country_map";
+        case Reason::failover_order: return "failover_order";
+        case Reason::override_order: return "override_order";
+        case Reason::writer: return "writer";
+        case Reason::pinned: return "pinned";
+        case Reason::degraded: return "degraded";
+        case Reason::unknown: return "unknown";
+        case Reason::last_eligible: return "last_eligible";
+        case Reason::all_down_open: return "all_down_open";
+        case Reason::forbidden_route: return "forbidden_route";
+        case Reason::forbidden_write: return "forbidden_write";
+        case Reason::forbidden_country: return "forbidden_country";
+        case Reason::down: return "down";
+        case Reason::ejected: return "ejected";
+        case Reason::draining: return "draining";
+        case Reason::local_skip: return "local_skip";
+        case Reason::surplus: return "surplus";
+    }
+    return "?";
+}
+
+std::string_view describe(Reason reason) noexcept {
+    switch (reason) {
+        case Reason::nearest: return "first by distance";
+        case Reason::next_nearest: return "next by distance";
+        case Reason::lowest_latency: return "as fast as the fastest, and first by weight and configuration";
+        case Reason::next_latency: return "next by latency";
+        case Reason::country_map: return "listed for the client's country, group, continent or by default";
+        case Reason::failover_order: return "in configuration order";
+        case Reason::override_order: return "listed by the operator's override of this address";
+        case Reason::writer: return "takes writes";
+        case Reason::pinned: return "the route names it";
+        case Reason::degraded: return "degraded: behind every origin that is up";
+        case Reason::unknown: return "no verdict yet: behind every origin that is up or degraded";
+        case Reason::last_eligible: return "ejected, but nothing better would be left";
+        case Reason::all_down_open: return "down, but all are, and the site tries all the same";
+        case Reason::forbidden_route: return "the route allows other origins only";
+        case Reason::forbidden_write: return "takes no writes";
+        case Reason::forbidden_country: return "not allowed for the client's country";
+        case Reason::down: return "down";
+        case Reason::ejected: return "ejected by live traffic";
+        case Reason::draining: return "draining: takes no new exchange";
+        case Reason::local_skip: return "just refused a connection: behind every other origin";
+        case Reason::surplus: return "would do, but three candidates are enough";
+    }
+    return "?";
+}
+
+}  // namespace nearhop::steering
