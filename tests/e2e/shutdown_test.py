@@ -1,0 +1,149 @@
+"""SIGTERM under load: not ready, still accepting, connections told to close, nothing cut, exit code 0."""
+
+import signal
+import threading
+import time
+
+import pytest
+from support import faults
+from support.client import Ended, Truncated, request_bytes
+from support.clock import SLOW, patient, wait_until
+from support.load import Load
+from support.setup import viewer
+
+
+def config_for(scene, grace="0s", drain="5s"):
+    return scene.config(shutdown={"grace": grace, "drain": drain})
+
+
+def test_sigterm_under_load_costs_no_error_until_the_grace_is_over(scene, start, authority):
+    edge = start(config_for(scene, grace=f"{int(2 * SLOW)}s"))
+    kept = Load(edge.https, authority.file, rate=100 / SLOW, connections=8, fields=viewer("DE"))
+    fresh = Load(edge.https, authority.file, rate=50 / SLOW, connections=4, fields=viewer("JP"), fresh=True)
+    with kept.running(), fresh.running():
+        wait_until(lambda: kept.regions()["eu-west-1"] > 20, what=kept.summary)
+        began = time.monotonic()
+        edge.signal(signal.SIGTERM)
+        wait_until(lambda: edge.admin("/readyz").status == 503, what="not ready")
+        seen = len(fresh.good())
+        wait_until(lambda: len(fresh.good()) > seen + 20, 2, "new connections to be served during the grace")
+        assert time.monotonic() - began < 2 * SLOW, "the load was too slow to prove anything"
+    assert not kept.errors() and not kept.truncated(), (kept.summary(), kept.errors()[:3])
+    assert not fresh.errors() and not fresh.truncated(), (fresh.summary(), fresh.errors()[:3])
+    assert edge.wait_end() == 0
+
+
+def test_answers_say_connection_close_after_the_signal(scene, start):
+    edge = start(config_for(scene, grace="30s"))
+    with edge.connect() as connection:
+        assert not connection.request().closes
+        edge.signal(signal.SIGTERM)
+        wait_until(lambda: edge.admin("/readyz").status == 503, what="not ready")
+        response = connection.request()
+        assert response.status == 200 and response.closes and connection.is_closed()
+    edge.signal(signal.SIGTERM)
+
+
+def test_an_exchange_in_flight_finishes_and_an_idle_connection_does_not_delay_the_end(scene, start):
+    edge = start(config_for(scene, drain="30s"))
+    gate = threading.Event()
+    origin = scene["us-east-1"]
+    idle = edge.connect()
+    idle.request()
+    origin.answer = faults.until(gate, faults.normally)
+    with edge.connect() as busy:
+        busy.send(request_bytes(target="/busy"))
+        wait_until(lambda: "/busy" in origin.targets(), what="the request to arrive")
+        began = time.monotonic()
+        edge.signal(signal.SIGTERM)
+        assert idle.is_closed()
+        gate.set()
+        response = busy.response()
+        assert response.body == b"us-east-1 GET /busy\n" and response.closes
+        assert edge.wait_end() == 0
+        assert time.monotonic() - began < patient(10), "it waited for its idle connections"
+    idle.close()
+
+
+def test_a_large_download_in_flight_is_whole(scene, start):
+    edge = start(config_for(scene, drain="30s"))
+    scene["us-east-1"].answer = lambda request: request.respond(200, b"x" * 20_000_000)
+    with edge.connect(receive_buffer=65536) as connection:
+        connection.send(request_bytes())
+        started = threading.Event()
+
+        def on_piece(_):
+            if not started.is_set():
+                edge.signal(signal.SIGTERM)
+                started.set()
+
+        assert connection.response(keep=False, on_piece=on_piece).size == 20_000_000
+    assert edge.wait_end() == 0
+
+
+def test_an_exchange_that_never_ends_is_cut_after_the_drain(scene, start):
+    edge = start(config_for(scene, drain="500ms"))
+    scene["us-east-1"].answer = faults.truncated(10, then="hang")
+    with edge.connect() as connection:
+        connection.send(request_bytes())
+        assert connection.head().status == 200
+        edge.signal(signal.SIGTERM)
+        began = time.monotonic()
+        with pytest.raises((Truncated, Ended)):
+            while True:
+                connection._more(None)
+                connection.buffer = b""
+    assert edge.wait_end() == 0
+    assert time.monotonic() - began < patient(10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_edge_ends_at_once_with_0(scene, start, number):
+    edge = start(config_for(scene, drain="30s"))
+    edge.fetch()
+    began = time.monotonic()
+    edge.signal(number)
+    assert edge.wait_end() == 0
+    assert time.monotonic() - began < patient(5)
+
+
+def test_a_second_signal_shortens_the_grace(scene, start):
+    edge = start(config_for(scene, grace="60s", drain="30s"))
+    edge.signal(signal.SIGTERM)
+    wait_until(lambda: edge.admin("/readyz").status == 503, what="not ready")
+    assert edge.fetch().status == 200
+    edge.signal(signal.SIGTERM)
+    assert edge.wait_end(20) == 0
+
+
+def test_connections_waiting_in_the_accept_queue_are_served_before_the_listener_closes(scene, start, authority):
+    """Many clients connect in the very moment of the signal: each is served or was never accepted, none is reset."""
+    edge = start(config_for(scene, grace="500ms"))
+    loads = [Load(edge.https, authority.file, rate=60 / SLOW, connections=6, fresh=True) for _ in range(2)]
+    for load in loads:
+        load.start()
+    wait_until(lambda: all(len(load.good()) > 10 for load in loads), what="load")
+    edge.signal(signal.SIGTERM)
+    assert edge.wait_end() == 0
+    for load in loads:
+        load.stop()
+        wrong = [o for o in load.errors() if "ConnectionRefusedError" not in o.error]
+        assert not wrong, (load.summary(), wrong[:3])
+
+
+def test_the_end_while_reloading_and_probing_is_clean(scene, start):
+    for _ in range(5):
+        edge = start(scene.config(health={"interval": "100ms", "timeout": "90ms"}, shutdown={"grace": "0s", "drain": "1s"}))
+        edge.signal(signal.SIGHUP)
+        edge.signal(signal.SIGTERM)
+        edge.signal(signal.SIGHUP)
+        assert edge.wait_end() == 0
+
+
+def test_a_signal_before_the_listeners_are_open_ends_it_too(scene, start):
+    for origin in scene:
+        origin.on_accept = faults.hang_on_accept
+    edge = start(config_for(scene), wait=False)
+    wait_until(lambda: all(origin.accepted for origin in scene), what="the first probes")
+    edge.signal(signal.SIGTERM)
+    assert edge.wait_end() == 0
