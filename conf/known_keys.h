@@ -11,6 +11,7 @@ struct KeyInfo {
     std::string path;           ///< "origins.NAME.health.timeout", "listeners[].address"; NAME is the operator's word
     std::string wanted;         ///< what it may hold
     std::string default_value;  ///< as it would be written; "none", "required" or a phrase where it is no fixed value
+    bool is_fixed = false;      ///< default_value may be written as it stands
 };
 
 /// Every key, in the order in which the parser asks for them. Made by the parser itself, run over nothing: a key that

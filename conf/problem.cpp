@@ -10,7 +10,11 @@ std::string to_string(const Problem& problem, const std::string& file) {
         line += ':' + std::to_string(problem.mark.line) + ':' + std::to_string(problem.mark.column);
     line += problem.severity == Severity::error ? ": error: " : ": warning: ";
     if (!problem.path.empty()) line += problem.path + ": ";
-    return line + problem.what;
+    line += problem.what;
+    // Names in it are the operator's: a key may hold a line break, a message is one line all the same.
+    std::replace_if(
+        line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return line;
 }
 
 bool has_errors(const Problems& problems) {

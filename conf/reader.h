@@ -95,7 +95,7 @@ public:
     /// "want ..., found ...; did you mean ...?"
     void mismatch(const std::string& wanted, const std::vector<std::string>& known = {}, bool secret = false) const;
     /// Lists this key for the reference.
-    void list(std::string wanted, std::string default_value) const;
+    void list(std::string wanted, std::string default_value, bool is_fixed = false) const;
     void note_value(std::string text) const;
     /// Reports a value that must be written and is not.
     bool missing(const std::string& wanted) const;
@@ -211,8 +211,9 @@ public:
         const Field field = at(key);
         if (field.listing()) {
             const T* standing = current(slot);
-            if (otherwise.empty() && standing) otherwise = form.print(*standing);
-            field.list(form.wanted, std::move(otherwise));
+            const std::string text = standing ? form.print(*standing) : std::string{};
+            const bool is_fixed = otherwise.empty() && !text.empty();
+            field.list(form.wanted, is_fixed ? text : std::move(otherwise), is_fixed);
         }
         return field.into(slot, form);
     }
@@ -229,10 +230,11 @@ public:
               std::string otherwise = {}) {
         const Field field = at(key);
         if (field.listing()) {
-            if (otherwise.empty())
+            const bool is_fixed = otherwise.empty() && !slots.empty();
+            if (is_fixed)
                 for (const Slot& slot : slots)
                     otherwise += (otherwise.empty() ? "" : ", ") + form.print(*current(slot));
-            field.list("a list: " + form.wanted, std::move(otherwise));
+            field.list("a list: " + form.wanted, std::move(otherwise), is_fixed);
         }
         return field.into_list(slots, form, at_least);
     }

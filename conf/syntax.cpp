@@ -137,7 +137,7 @@ std::optional<std::string> host_name_from(std::string_view text) {
 std::optional<std::string> site_host_from(std::string_view text) {
     if (!text.starts_with("*.")) return host_name_from(text);
     const auto name = host_name_from(text.substr(2));
-    if (!name || is_ipv4(*name) || name->find('.') == std::string::npos) return std::nullopt;
+    if (!name || is_ipv4(*name)) return std::nullopt;
     return "*." + *name;
 }
 

@@ -25,7 +25,7 @@ bool is_ipv6(std::string_view text);  ///< without brackets and zone
 /// A host name in lower case without a trailing dot, or an IPv4 address. No port, no wildcard.
 std::optional<std::string> host_name_from(std::string_view text);
 
-/// The same, or `*.` before a name of at least two labels.
+/// The same, or `*.` before a name.
 std::optional<std::string> site_host_from(std::string_view text);
 
 /// HOST, HOST:PORT, [IPV6] or [IPV6]:PORT, as in a Host field.
