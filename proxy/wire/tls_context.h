@@ -39,8 +39,6 @@ private:
         std::vector<std::string> names;  ///< lower case, from the certificate's SAN
         Expiry expiry;
     };
-    friend struct ServerTlsCallbacks;
-    const Entry& entry_for(std::string_view name) const noexcept;
     std::vector<std::unique_ptr<Entry>> entries_;
 };
 
