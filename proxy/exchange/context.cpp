@@ -1,5 +1,7 @@
 #include "proxy/exchange/context.h"
 
+#include "proxy/exchange/attempt.h"
+
 #include <sys/random.h>
 
 #include <bit>
@@ -29,6 +31,21 @@ Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::R
                  run::Control& control, run::AccessLog& access)
     : loop{owner}, counters{registry.worker(index)}, log{access.enabled() ? &access.lane(index) : nullptr},
       index_{index}, registry_{registry}, control_{control}, view_{board} {}
+
+Context::~Context() = default;
+
+std::unique_ptr<Attempt> Context::fresh_attempt() {
+    if (free_attempts_.empty()) return std::make_unique<Attempt>(*this);
+    auto attempt = std::move(free_attempts_.back());
+    free_attempts_.pop_back();
+    return attempt;
+}
+
+void Context::recycle(std::unique_ptr<Attempt> attempt) noexcept {
+    attempt->reset();
+    if (free_attempts_.capacity() == 0) free_attempts_.reserve(256);
+    if (free_attempts_.size() < 256) free_attempts_.push_back(std::move(attempt));
+}
 
 const std::shared_ptr<const Snapshot>& Context::snapshot() {
     const auto& latest = view_.get();

@@ -16,6 +16,8 @@
 
 namespace nearhop::exchange {
 
+class Attempt;
+
 /// xoshiro256**: request ids, backoff and jitter need speed, not secrecy. One per worker, seeded by the kernel.
 class Dice {
 public:
@@ -49,6 +51,10 @@ public:
     Context(unsigned index, loop::Loop& loop, const Board& board, admin::Registry& registry, run::Control& control,
             run::AccessLog& log);
 
+    ~Context();
+    Context(const Context&) = delete;
+    Context& operator=(const Context&) = delete;
+
     loop::Loop& loop;
     admin::WorkerCounters& counters;
     run::AccessLog::Lane* log;  ///< null when the access log is off
@@ -67,6 +73,10 @@ public:
     void report_ok(const Bound& bound, geo::OriginId origin);
     void send_reports();
 
+    /// Attempts are recycled: their vectors and buffers keep their capacity.
+    std::unique_ptr<Attempt> fresh_attempt();
+    void recycle(std::unique_ptr<Attempt> attempt) noexcept;
+
     std::uint64_t replay_bytes = 0;  ///< held in replay buffers now
     unsigned index() const noexcept { return index_; }
     /// Idle origin connections are closed; for the end of the worker.
@@ -75,6 +85,7 @@ public:
 private:
     void bind();
 
+    std::vector<std::unique_ptr<Attempt>> free_attempts_;
     unsigned index_;
     admin::Registry& registry_;
     run::Control& control_;

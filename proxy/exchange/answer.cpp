@@ -1,0 +1,88 @@
+#include "proxy/exchange/answer.h"
+
+#include <array>
+#include <utility>
+
+namespace nearhop::exchange {
+namespace {
+
+/// JSON unless the client names text or HTML first; a browser's or curl's default gets what people can read.
+bool wants_json(std::string_view accept) {
+    bool json = false;
+    bool decided = false;
+    wire::for_each_token(accept, [&](std::string_view token) {
+        if (decided) return;
+        const auto type = token.substr(0, token.find(';'));
+        if (type.starts_with("application/json") || type.ends_with("+json")) json = decided = true;
+        if (type.starts_with("text/")) decided = true;
+    });
+    return json;
+}
+
+}  // namespace
+
+std::string_view reason_phrase(unsigned status) noexcept {
+    switch (status) {
+        case 200: return "OK";
+        case 308: return "Permanent Redirect";
+        case 400: return "Bad Request";
+        case 405: return "Method Not Allowed";
+        case 408: return "Request Timeout";
+        case 413: return "Content Too Large";
+        case 414: return "URI Too Long";
+        case 417: return "Expectation Failed";
+        case 421: return "Misdirected Request";
+        case 431: return "Request Header Fields Too Large";
+        case 500: return "Internal Server Error";
+        case 502: return "Bad Gateway";
+        case 503: return "Service Unavailable";
+        case 504: return "Gateway Timeout";
+        default: return "";
+    }
+}
+
+Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id) {
+    const FaultInfo& row = info(fault);
+    Answer answer;
+    answer.status = row.status;
+    answer.fault = fault;
+    // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6).
+    answer.close = row.side == Side::client && fault != Fault::client_unknown_host;
+    const std::string status = std::to_string(row.status);
+    if (wants_json(accept)) {
+        answer.fields = "Content-Type: application/json\r\n";
+        answer.body = "{\"fault\": \"" + std::string{row.code} + "\", \"status\": " + status + ", \"request_id\": \"" +
+                      std::string{request_id} + "\"}\n";
+    } else {
+        answer.fields = "Content-Type: text/plain; charset=utf-8\r\n";
+        answer.body = status + " " + std::string{reason_phrase(row.status)} + ": " + std::string{row.meaning} +
+                      "\nfault " + std::string{row.code} + ", request " + std::string{request_id} + "\n";
+    }
+    answer.fields += "X-Nearhop-Fault: " + std::string{row.code} + "\r\nX-Request-Id: " + std::string{request_id} +
+                     "\r\nCache-Control: no-store\r\n";
+    if (row.status == 503) answer.fields += "Retry-After: 5\r\n";
+    if (row.status == 405) answer.fields += "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+    return answer;
+}
+
+Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_view target) {
+    Answer answer;
+    answer.status = 308;
+    answer.fields = "Location: https://" + std::string{host} + (port == 443 ? "" : ":" + std::to_string(port)) +
+                    std::string{target} + "\r\n";
+    return answer;
+}
+
+void send(Codec& codec, const Answer& answer, bool head_only) {
+    codec.start({.status = answer.status,
+                 .reason = reason_phrase(answer.status),
+                 .fields = {},
+                 .extra = answer.fields,
+                 .framing = {wire::Framing::Kind::length, answer.body.size()},
+                 .bodyless = head_only,
+                 .close = answer.close});
+    if (!head_only) codec.write(answer.body);
+    codec.finish({});
+}
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "proxy/exchange/codec.h"
+
+#include <string>
+#include <string_view>
+
+namespace nearhop::exchange {
+
+/// An answer of the edge's own.
+struct Answer {
+    unsigned status = 200;
+    Fault fault = Fault::none;
+    std::string fields;  ///< ready lines with CRLF
+    std::string body;
+    bool close = false;
+};
+
+/// The error answer for a fault: {"fault", "status", "request_id"} as JSON, or text where Accept prefers it; with
+/// X-Nearhop-Fault, and Retry-After where trying again makes sense. `accept` may be empty.
+Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id);
+
+/// 308 to the https URL of the same target (RFC 9110 section 15.4.9).
+Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_view target);
+
+/// Sends a whole answer; `head_only` for HEAD.
+void send(Codec& codec, const Answer& answer, bool head_only);
+
+std::string_view reason_phrase(unsigned status) noexcept;
+
+}  // namespace nearhop::exchange

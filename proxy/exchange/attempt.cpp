@@ -1,0 +1,258 @@
+#include "proxy/exchange/attempt.h"
+
+#include "proxy/exchange/headers.h"
+
+#include <algorithm>
+
+namespace nearhop::exchange {
+
+using loop::Io;
+using wire::Framing;
+
+namespace {
+constexpr std::size_t small_body = 8 * 1024;    // joins the head in one record
+constexpr std::size_t read_ahead = 128 * 1024;  // response bytes taken from the socket before the client has them
+}  // namespace
+
+void Replay::begin(const Framing& framing, std::uint64_t limit, std::uint64_t total_limit) noexcept {
+    limit_ = limit;
+    total_limit_ = total_limit;
+    // A body that is announced too long is not copied at all: it stops being whole with its first byte.
+    if (framing.kind == Framing::Kind::length && framing.length > limit) limit_ = 0;
+}
+
+void Replay::remember(std::string_view bytes) {
+    if (!whole_ || bytes.empty()) return;
+    if (bytes_.size() + bytes.size() > limit_ || context_.replay_bytes + bytes.size() > total_limit_) {
+        forget();
+        whole_ = false;
+        return;
+    }
+    bytes_ += bytes;
+    context_.replay_bytes += bytes.size();
+    context_.counters.replay_bytes.add(bytes.size());
+}
+
+void Replay::forget() noexcept {
+    context_.replay_bytes -= bytes_.size();
+    context_.counters.replay_bytes.subtract(bytes_.size());
+    bytes_.clear();
+}
+
+void Attempt::begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method,
+                    const conf::Limits& limits) {
+    reset();
+    connection = std::move(leased);
+    method_ = request_method;
+    limits_ = &limits;
+    head_.status = 0;
+    decoder_ = wire::ChunkedDecoder{limits.chunk_line_bytes, limits.trailer_bytes};
+}
+
+void Attempt::reset() noexcept {
+    connection.reset();
+    staging_.clear();
+    staging_.release();
+    head_bytes_.clear();
+    head_bytes_.release();
+    head_.fields.clear();
+    scan_.reset();
+    framing_ = {};
+    replayed_ = 0;
+    left_ = 0;
+    chunk_ = {};
+    chunk_used_ = 0;
+    interims_ = 0;
+    request_complete_ = starved_ = write_broken_ = received_any_ = body_complete_ = keep_alive_ = false;
+    sent_at = {};
+    fault_ = Fault::none;
+}
+
+void Attempt::send_staging() {
+    if (staging_.empty()) return;
+    connection->stream.write(staging_.view());
+    staging_.clear();
+    staging_.release();
+}
+
+/// Hands body bytes on; returns how many were taken.
+std::size_t Attempt::offer(std::string_view bytes, bool chunked) {
+    auto& stream = connection->stream;
+    const std::size_t queued = stream.unsent() + staging_.size();
+    if (queued >= wire::Stream::high_water) return 0;
+    if (chunked) {
+        bytes = bytes.substr(0, wire::Stream::high_water - queued);
+        char line[20];
+        staging_.append({line, wire::write_chunk_line(bytes.size(), line)});
+        if (bytes.size() <= small_body) {
+            staging_.append(bytes);
+        } else {
+            send_staging();
+            stream.write(bytes);
+        }
+        staging_.append("\r\n");
+        return bytes.size();
+    }
+    if (!staging_.empty() && bytes.size() <= small_body) {
+        staging_.append(bytes);
+        return bytes.size();
+    }
+    send_staging();
+    return stream.write_some(bytes);
+}
+
+Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
+                    std::uint64_t& body_read) {
+    const bool chunked = request.framing.kind == Framing::Kind::chunked;
+    starved_ = false;
+    while (!request_complete_ && !write_broken_) {
+        if (replayed_ < replay.bytes().size()) {
+            const std::size_t taken = offer(replay.bytes().substr(replayed_), chunked);
+            if (taken == 0) break;
+            replayed_ += taken;
+            continue;
+        }
+        const auto body = client.body();
+        if (body.fault != Fault::none) return body.fault;
+        if (body.bytes.empty()) {
+            if (!body.complete) {
+                starved_ = true;
+                break;
+            }
+            if (chunked) {
+                std::string trailers;
+                if (!filter_trailers(client.request_trailers(), trailers)) return Fault::client_bad_framing;
+                staging_.append("0\r\n");
+                staging_.append(trailers);
+                staging_.append("\r\n");
+            }
+            request_complete_ = true;
+            sent_at = context_.loop.now();
+            break;
+        }
+        if (body_limit != 0 && body_read + body.bytes.size() > body_limit) return Fault::client_body_too_large;
+        const std::size_t taken = offer(body.bytes, chunked);
+        if (taken == 0) break;
+        replay.remember(body.bytes.substr(0, taken));
+        replayed_ = replay.bytes().size();
+        body_read += taken;
+        client.consume_body(taken);
+    }
+    if (write_broken_) return Fault::none;
+    send_staging();
+    if (connection->stream.flush() == Io::failed) write_broken_ = true;  // an answer may still be there to read
+    return Fault::none;
+}
+
+Attempt::Progress Attempt::receive_head() {
+    auto& stream = connection->stream;
+    for (;;) {
+        switch (stream.in().empty() ? wire::HeadScan::State::more : scan_.scan(stream.in().view())) {
+            case wire::HeadScan::State::malformed: return fail(Fault::origin_bad_response);
+            case wire::HeadScan::State::more: break;
+            case wire::HeadScan::State::complete: {
+                const std::size_t size = scan_.size();
+                if (size > limits_->origin_head_bytes) return fail(Fault::origin_bad_response);
+                head_bytes_.clear();
+                head_bytes_.append(stream.in().view().substr(0, size));
+                stream.in().consume(size);
+                scan_.reset();
+                if (wire::parse_response(head_bytes_.view(), 1000, head_) != wire::HeadError::none)
+                    return fail(Fault::origin_bad_response);
+                if (head_.status < 200) {
+                    // 101 is an answer to an Upgrade that we never send.
+                    if (head_.status == 101 || ++interims_ > limits_->origin_interim_responses)
+                        return fail(Fault::origin_bad_response);
+                    return Progress::interim;
+                }
+                const auto framing = wire::response_framing(head_, method_);
+                if (!framing) return fail(Fault::origin_bad_response);
+                framing_ = *framing;
+                left_ = framing_.length;
+                keep_alive_ = framing_.kind != Framing::Kind::until_close && wire::keeps_alive(head_.minor, head_.fields);
+                return Progress::head;
+            }
+        }
+        if (stream.in().size() >= limits_->origin_head_bytes) return fail(Fault::origin_bad_response);
+        switch (stream.fill(std::max<std::size_t>(limits_->origin_head_bytes, 16 * 1024))) {
+            case Io::ok: received_any_ = true; continue;
+            case Io::blocked: return Progress::pending;
+            case Io::closed:
+            case Io::failed:
+                if (received_any_) return fail(Fault::origin_bad_response);
+                return fail(connection->reused() ? Fault::origin_stale : Fault::origin_reset);
+        }
+    }
+}
+
+Attempt::Body Attempt::body(std::string_view& bytes) {
+    const auto truncated = [this] {
+        fault_ = Fault::origin_truncated;
+        return Body::failed;
+    };
+    auto& stream = connection->stream;
+    for (;;) {
+        if (body_complete_) return Body::complete;
+        const std::string_view in = stream.in().view();
+        switch (framing_.kind) {
+            case Framing::Kind::none: body_complete_ = true; continue;
+            case Framing::Kind::length:
+                if (left_ == 0) {
+                    body_complete_ = true;
+                    continue;
+                }
+                bytes = in.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, in.size())));
+                break;
+            case Framing::Kind::until_close: bytes = in; break;
+            case Framing::Kind::chunked: {
+                if (chunk_.empty()) {
+                    const auto step = decoder_.next(in);
+                    if (step.result == wire::ChunkedDecoder::Result::malformed) {
+                        fault_ = Fault::origin_bad_response;
+                        return Body::failed;
+                    }
+                    chunk_ = step.data;
+                    chunk_used_ = step.used;
+                    if (step.result != wire::ChunkedDecoder::Result::data) stream.in().consume(step.used);
+                    if (step.result == wire::ChunkedDecoder::Result::done) {
+                        body_complete_ = true;
+                        continue;
+                    }
+                }
+                bytes = chunk_;
+                break;
+            }
+        }
+        if (!bytes.empty()) return Body::data;
+        switch (stream.fill(read_ahead)) {
+            case Io::ok: continue;
+            case Io::blocked: return Body::pending;
+            case Io::closed:
+                if (framing_.kind != Framing::Kind::until_close) return truncated();
+                body_complete_ = true;
+                continue;
+            case Io::failed: return truncated();
+        }
+    }
+}
+
+void Attempt::consume_body(std::size_t bytes) noexcept {
+    auto& in = connection->stream.in();
+    if (framing_.kind == Framing::Kind::chunked) {
+        // The chunk's frame bytes before the data go with its first part.
+        const std::size_t frame = chunk_used_ - chunk_.size();
+        chunk_.remove_prefix(bytes);
+        chunk_used_ -= frame + bytes;
+        in.consume(frame + bytes);
+        return;
+    }
+    if (framing_.kind == Framing::Kind::length) left_ -= bytes;
+    in.consume(bytes);
+}
+
+bool Attempt::reusable() const noexcept {
+    return connection && keep_alive_ && body_complete_ && request_complete_ && !write_broken_ &&
+           connection->stream.in().empty() && connection->stream.unsent() == 0;
+}
+
+}  // namespace nearhop::exchange

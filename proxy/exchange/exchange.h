@@ -1,0 +1,103 @@
+#pragma once
+
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/attempt.h"
+#include "proxy/exchange/codec.h"
+#include "proxy/exchange/context.h"
+#include "proxy/exchange/headers.h"
+#include "proxy/exchange/retry.h"
+#include "proxy/loop/task.h"
+#include "proxy/origin/dial.h"
+
+#include <memory>
+#include <string>
+
+namespace nearhop::exchange {
+
+/// What a session knows of the peer at the other end.
+struct Peer {
+    geo::Address address;  ///< the TCP peer, or what its PROXY header said
+};
+
+/// How an exchange ended, for the session.
+struct Outcome {
+    unsigned status = 0;        ///< 0: nothing was answered
+    Fault fault = Fault::none;
+    bool response_complete = false;
+};
+
+/// One request and its response: locates the client, decides, offers the request to origins in the decided order
+/// until one answers, relays the answer, counts and logs. Read run() from top to bottom to follow a request.
+class Exchange {
+public:
+    Exchange(Context& context, loop::Wake& wake, Codec& client, const Request& request, const Peer& peer);
+    ~Exchange();
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
+
+    loop::Task<Outcome> run();
+
+private:
+    void locate();
+    bool decide();
+    const steering::Considered* next_candidate();
+    loop::Task<Fault> offer();
+    loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
+    loop::Task<Fault> await_head();
+    loop::Task<Fault> relay();
+    void start_response();
+    Move move_after(Fault fault, unsigned status) const noexcept;
+    bool another_candidate();
+    loop::Task<Fault> back_off();
+    void count_attempt(Fault fault);
+    void note_passive(Fault fault, unsigned status);
+    void answer(Fault fault);
+    void record();
+    void choose_request_id();
+    const Snapshot& current();
+    void discard(std::unique_ptr<Attempt> attempt);
+    loop::Clock::duration time_left() const noexcept { return limits_->deadline.value - waited_; }
+
+    Context& context_;
+    loop::Wake& wake_;
+    Codec& client_;
+    const Request& request_;
+    const Peer& peer_;
+    loop::Timer timer_;
+
+    std::shared_ptr<const Snapshot> snapshot_;  ///< as it was when the exchange began
+    std::shared_ptr<const Bound> bound_;
+    const conf::Config* config_ = nullptr;
+    const steering::SiteTable* site_ = nullptr;
+    const conf::ExchangeLimits* limits_ = nullptr;
+    const SiteState* state_ = nullptr;
+
+    steering::Located located_;
+    Forwarding forwarding_;
+    steering::Decision decision_;
+    steering::OriginSet tried_;
+    steering::MethodClass method_ = steering::MethodClass::safe;
+    bool idempotency_key_ = false;
+    bool same_origin_tried_ = false;
+    bool continue_sent_ = false;
+
+    std::unique_ptr<Attempt> attempt_;
+    std::unique_ptr<Attempt> parked_;   ///< an answered 502/503/504 that is forwarded if nobody does better
+    Replay replay_;
+    unsigned attempts_ = 0;
+    unsigned sent_attempts_ = 0;
+    loop::Clock::duration waited_{0};   ///< for origins, over all attempts: what the deadline counts
+
+    bool response_started_ = false;
+    Outcome outcome_;
+    loop::TimePoint began_{};
+    loop::TimePoint first_attempt_{};
+    loop::Clock::duration connect_time_{};
+    loop::Clock::duration head_time_{};
+    std::uint64_t bytes_in_ = 0;
+    std::uint64_t bytes_out_ = 0;
+    std::array<char, 32> id_buffer_{};
+    std::string_view id_;
+};
+
+}  // namespace nearhop::exchange
