@@ -131,6 +131,28 @@ TEST(Database, WritingOverTheFileDoesNotReachAnOpenOne) {
     EXPECT_EQ(record.country, Country::parse("DE"));
 }
 
+/// How many databases this process holds in memory.
+std::size_t mappings() {
+    const std::string maps = contents("/proc/self/maps");
+    std::size_t count = 0;
+    for (std::size_t at = maps.find("nearhop-geo"); at != std::string::npos; at = maps.find("nearhop-geo", at + 1))
+        ++count;
+    return count;
+}
+
+TEST(Database, ItsMemoryGoesWithTheLastOwner) {
+    const std::size_t before = mappings();
+    auto database = open_database("nested");
+    auto another_owner = database;
+    EXPECT_EQ(mappings(), before + 1);
+    database.reset();
+    EXPECT_EQ(mappings(), before + 1);
+    another_owner.reset();
+    EXPECT_EQ(mappings(), before);
+    EXPECT_FALSE(Database::open(database_file("networks_only")).database);
+    EXPECT_EQ(mappings(), before) << "a refused file is let go of as well";
+}
+
 struct RefusalCase {
     const char* name;
     std::string file;
