@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 from support import faults
-from support.client import Connection, request_bytes, split
+from support.client import Connection, Ended, request_bytes, split
 from support.clock import patient, wait_until
 from support.proxy import Metrics, run
 from support.setup import REGIONS, VIEWERS, viewer
@@ -128,10 +128,10 @@ def test_livez_readyz_and_unknown_pages(scene, start):
     assert edge.admin("/nothing").status == 404
     assert edge.admin("/metrics", "DELETE").status in (404, 405)
     with Connection(edge.addresses("admin")[0]) as connection:
-        connection.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200_000)
         try:
-            connection.response()
-        except Exception:  # noqa: BLE001 - any end will do
+            connection.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200_000)
+            assert connection.response().status in (400, 431)
+        except (Ended, OSError):
             pass
     assert edge.admin("/livez").status == 200
 
@@ -195,11 +195,11 @@ def test_the_admin_listener_serves_only_allowed_peers(scene, start):
     edge = start(config)
     assert edge.admin("/livez").status == 200
     with Connection(edge.addresses("admin")[0], source="127.0.0.9") as connection:
+        connection.send(request_bytes(target="/metrics", host="admin"))
         try:
-            connection.send(request_bytes(target="/metrics", host="admin"))
             assert connection.response().status == 403
-        except (OSError, Exception) as refused:  # closing at once is as good
-            assert "assert" not in str(refused)
+        except (Ended, OSError):
+            pass  # closing at once is as good
 
 
 # ---- access log -----------------------------------------------------------------------------------------------------

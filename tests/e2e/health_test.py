@@ -1,6 +1,7 @@
 """What probes and live traffic say of an origin, and how soon requests follow."""
 
 import json
+import re
 
 import pytest
 from support import faults
@@ -44,8 +45,6 @@ def test_a_failing_probe_takes_an_origin_down_with_its_reason_and_it_comes_back(
     break_it(origin, authority)
     status = edge.wait_verdict(NEAR, "down")
     line = edge.log.wait_text(rf"{NEAR}.*verdict=down.*reason=")
-    import re
-
     assert re.search(reason, line, re.I), line
     assert re.search(reason, json.dumps(status), re.I), status
     assert ask(edge) == "us-east-1"
@@ -56,7 +55,6 @@ def test_a_failing_probe_takes_an_origin_down_with_its_reason_and_it_comes_back(
         origin.listen()
     edge.wait_verdict(NEAR, "up", 20)
     wait_until(lambda: ask(edge) == NEAR, what="its traffic to return")
-    assert len(edge.log.find(event="verdict", origin=NEAR, verdict="up")) <= 2 or True
 
 
 def test_a_verdict_needs_fall_failures_and_rise_successes(scene, start):

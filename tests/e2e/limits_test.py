@@ -1,0 +1,237 @@
+"""The edge at its own limits: few descriptors, too many sessions, idle and half-open clients. It sheds, and recovers."""
+
+import resource
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+from support import faults
+from support.client import Connection, Ended, request_bytes, split, trusting
+from support.clock import patient, wait_until
+
+
+def descriptors(count):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
+def open_many(edge, count):
+    """TCP connections that say nothing."""
+    opened = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.settimeout(patient(5))
+        sock.connect(split(edge.https))
+        opened.append(sock)
+    return opened
+
+
+def sum_of(edge, part):
+    metrics = edge.metrics()
+    return sum(value for name, _, value in metrics.samples if part in name)
+
+
+def test_sessions_above_the_cap_are_refused_and_counted_and_the_cap_recovers(scene, start):
+    config = scene.config()
+    config["limits"] = {"sessions": 10}
+    edge = start(config)
+    kept = []
+    for _ in range(8):
+        connection = edge.connect()
+        assert connection.request().status == 200
+        kept.append(connection)
+    crowd = open_many(edge, 30)
+    wait_until(lambda: edge.metrics().sum("nearhop_sessions_refused_total") > 0, what="refusals to be counted")
+    for connection in kept:  # who is in stays in
+        assert connection.request().status == 200
+    for sock in crowd:
+        sock.close()
+    for connection in kept:
+        connection.close()
+
+    def served():
+        try:
+            return edge.fetch().status == 200
+        except (OSError, Ended):
+            return False
+
+    wait_until(served, what="new sessions to be served again")
+
+
+def test_few_descriptors_pause_accepting_and_never_crash_or_spin(scene, start):
+    edge = start(scene.config(), limits=descriptors(128))
+    with edge.connect() as inside:
+        assert inside.request().status == 200
+        crowd = open_many(edge, 300)
+        wait_until(lambda: edge.open_files() >= 60, what="descriptors to fill up")
+        before, began = edge.cpu_seconds(), time.monotonic()
+        for _ in range(20):
+            assert inside.request().status == 200, "an established session must go on"
+            threading.Event().wait(0.05)  # the pace of a visitor
+        used = (edge.cpu_seconds() - before) / (time.monotonic() - began)
+        assert used < 0.5, f"busy loop: {used:.0%} of a core"
+        for sock in crowd:
+            sock.close()
+
+    def served():
+        try:
+            return edge.fetch(timeout=5).status == 200
+        except (OSError, Ended):
+            return False
+
+    wait_until(served, 20, "service to come back")
+    assert edge.verdict("us-east-1") == "up"
+
+
+def test_running_out_of_descriptors_in_the_middle_is_survived(scene, start):
+    """The cap is put above what the descriptors allow, so that accept() itself meets EMFILE."""
+    config = scene.config()
+    config["limits"] = {"sessions": 10_000}
+    edge = start(config, limits=descriptors(100))
+    crowd = open_many(edge, 200)
+    wait_until(lambda: edge.open_files() >= 60, what="descriptors to fill up")
+    for sock in crowd:
+        sock.close()
+
+    def served():
+        try:
+            return edge.fetch(timeout=5).status == 200
+        except (OSError, Ended):
+            return False
+
+    wait_until(served, 20, "service to come back")
+
+
+def test_a_client_that_never_speaks_tls_is_cut_after_the_handshake_timeout(scene, start):
+    config = scene.config()
+    config["limits"] = {"handshake_timeout": "500ms"}
+    edge = start(config)
+    for first in (b"", b"\x16\x03\x01\x02\x00"):
+        with socket.create_connection(split(edge.https), patient(20)) as raw:
+            raw.sendall(first)
+            try:
+                while raw.recv(4096):  # an alert may come first
+                    pass
+            except ConnectionResetError:
+                pass
+    assert edge.fetch().status == 200
+
+
+def test_a_handshake_that_drips_is_cut_too(scene, start, authority):
+    config = scene.config()
+    config["limits"] = {"handshake_timeout": "1s"}
+    edge = start(config)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting(authority.file).wrap_bio(incoming, outgoing, server_hostname="api.example.com")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = outgoing.read()
+    with socket.create_connection(split(edge.https), patient(20)) as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        began = time.monotonic()
+        with pytest.raises(OSError):
+            for at in range(len(hello) - 1):
+                raw.sendall(hello[at : at + 1])
+                threading.Event().wait(0.05)  # the pace of the drip
+        assert time.monotonic() - began < patient(5)
+
+
+def test_an_idle_connection_is_closed_silently(scene, start):
+    config = scene.config()
+    config["limits"] = {"idle_timeout": "500ms"}
+    edge = start(config)
+    with edge.connect() as connection:
+        connection.request()
+        assert connection.is_closed() and connection.ended_cleanly
+    with edge.connect() as connection:
+        assert connection.is_closed(), "also before the first request"
+
+
+def test_a_busy_keep_alive_connection_outlives_every_timeout(scene, start):
+    config = scene.config()
+    config["limits"] = {"idle_timeout": "1s", "head_timeout": "1s", "handshake_timeout": "1s", "body_timeout": "1s"}
+    edge = start(config)
+    with edge.connect() as connection:
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5:
+            assert connection.request("POST", body=b"x").status == 200
+            threading.Event().wait(0.1)  # the pace of a client that is not idle
+
+
+def test_many_connections_come_and_go_without_a_leak(scene, start):
+    edge = start(scene.config())
+
+    def storm(count):
+        for number in range(count):
+            if number % 3 == 0:
+                edge.fetch()
+            elif number % 3 == 1:
+                edge.connect().close()
+            else:
+                open_many(edge, 1)[0].close()
+
+    storm(60)
+    files = edge.open_files()
+    storm(240)
+    wait_until(lambda: edge.open_files() <= files + 4, what=lambda: f"{edge.open_files()} of {files} descriptors")
+
+
+def test_origin_connections_are_bounded_while_idle(scene, start):
+    config = scene.config(workers=1)
+    config["limits"] = {"origin_idle": 3}
+    edge = start(config)
+    gate = threading.Event()
+    origin = scene["us-east-1"]
+    origin.answer = faults.until(gate, faults.normally)
+    threads = [threading.Thread(target=edge.fetch) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(origin.requests) == 12, what="12 requests at once")
+    gate.set()
+    for thread in threads:
+        thread.join()
+    wait_until(lambda: origin.open_connections() <= 4, what=lambda: f"{origin.open_connections()} connections stay")
+
+
+def test_origin_connections_end_after_their_requests(scene, start):
+    config = scene.config(workers=1)
+    config["limits"] = {"origin_requests": 5}
+    edge = start(config)
+    for _ in range(20):
+        assert edge.fetch().status == 200
+    numbers = [request.connection.number for request in scene["us-east-1"].requests]
+    assert max(numbers.count(number) for number in set(numbers)) == 5
+
+
+def test_a_hundred_clients_at_once_are_all_served(scene, start):
+    edge = start(scene.config())
+    good = []
+
+    def visit():
+        with edge.connect() as connection:
+            for _ in range(5):
+                connection.send(request_bytes())
+                if connection.response().status == 200:
+                    good.append(1)
+
+    threads = [threading.Thread(target=visit) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patient(30))
+    assert len(good) == 500
+
+
+def test_plain_admin_and_metrics_work_while_sessions_are_full(scene, start):
+    config = scene.config()
+    config["limits"] = {"sessions": 5}
+    edge = start(config)
+    crowd = open_many(edge, 20)
+    for _ in range(5):
+        assert edge.admin("/livez").status == 200
+    assert sum_of(edge, "sessions") >= 5
+    for sock in crowd:
+        sock.close()
+    with Connection(edge.addresses("admin")[0]) as connection:
+        assert connection.request("GET", "/livez", host="admin").status == 200
