@@ -1,11 +1,13 @@
 #pragma once
 
 #include "conf/parse.h"
+#include "geo/database.h"
 #include "proxy/snapshot.h"
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace nearhop::run {
 
@@ -17,7 +19,15 @@ struct BuildResult {
 };
 BuildResult build(conf::Config config, const wire::TicketKeys& keys);
 
-/// Both passes over one file.
+/// Both passes over one file, with the problems of both.
 BuildResult load(const std::string& file, const wire::TicketKeys& keys);
+
+/// Opens a geo database and tries it out; also what a changed file has to pass before it replaces the one in use.
+geo::Database::OpenResult open_database(const std::string& file);
+bool is_old(const geo::Database& database);  ///< built more than 30 days ago
+
+/// The overrides of a configuration that build() accepted, over other databases.
+std::shared_ptr<const geo::Locator> build_locator(const conf::Geo& geo,
+                                                  std::vector<std::shared_ptr<const geo::Database>> databases);
 
 }  // namespace nearhop::run

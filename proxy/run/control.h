@@ -31,7 +31,8 @@ public:
     };
 
     /// `routing` and the rest of the first snapshot come from build() and are published at once (not ready).
-    Control(loop::Loop& loop, Board& board, admin::Registry& registry, Snapshot first);
+    /// `keys` are the process's ticket keys: a reload makes contexts with the same ones.
+    Control(loop::Loop& loop, Board& board, admin::Registry& registry, Snapshot first, const wire::TicketKeys& keys);
     ~Control();
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
@@ -52,9 +53,9 @@ public:
 
     const Snapshot& current() const noexcept;
 
-    /// For metrics and /status.
+    /// For metrics and /status; declared in proxy/run/status.h. Valid until the next call.
     struct Status;
-    const Status& status() const noexcept;
+    const Status& status();
 
 private:
     struct Impl;

@@ -1,0 +1,296 @@
+#include "proxy/origin/probe.h"
+
+#include "proxy/wire/chunked.h"
+#include "proxy/wire/head.h"
+
+#include <openssl/x509_vfy.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string_view>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+namespace nearhop::origin {
+namespace {
+
+using health::Reason;
+using loop::Clock;
+using loop::Io;
+using loop::Task;
+using loop::TimePoint;
+
+constexpr std::size_t head_limit = 64 * 1024;
+constexpr unsigned head_fields = 1000;
+constexpr unsigned interim_limit = 8;
+
+double seconds_between(TimePoint from, TimePoint to) noexcept {
+    return std::max(0.0, std::chrono::duration<double>(to - from).count());
+}
+
+Reason reason_of_connect(int error) noexcept {
+    switch (error) {
+        case ECONNREFUSED:
+        case ECONNRESET: return Reason::refused;
+        case ETIMEDOUT: return Reason::connect_timeout;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+        case EADDRNOTAVAIL: return Reason::none;  // the edge's own trouble
+        default: return Reason::unreachable;
+    }
+}
+
+/// Looks for a text in bytes that arrive in pieces.
+class TextSearch {
+public:
+    explicit TextSearch(std::string_view wanted) : wanted_{wanted}, found_{wanted.empty()} {}
+    void add(std::string_view piece) {
+        if (found_) return;
+        window_.append(piece);
+        found_ = window_.find(wanted_) != window_.npos;
+        if (window_.size() >= wanted_.size()) window_.erase(0, window_.size() - wanted_.size() + 1);
+    }
+    bool found() const noexcept { return found_; }
+
+private:
+    std::string_view wanted_;
+    std::string window_;
+    bool found_;
+};
+
+}  // namespace
+
+health::CertificateProblem certificate_problem(long verify_result) noexcept {
+    using enum health::CertificateProblem;
+    switch (verify_result) {
+        case X509_V_OK: return none;
+        case X509_V_ERR_CERT_HAS_EXPIRED: return expired;
+        case X509_V_ERR_CERT_NOT_YET_VALID: return not_yet_valid;
+        case X509_V_ERR_HOSTNAME_MISMATCH:
+        case X509_V_ERR_IP_ADDRESS_MISMATCH: return wrong_name;
+        case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: return self_signed;
+        case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+        case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+        case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        case X509_V_ERR_CERT_UNTRUSTED: return untrusted;
+        case X509_V_ERR_CERT_REVOKED: return revoked;
+        default: return other;
+    }
+}
+
+ProbePlan::ProbePlan(const OriginInfo& info, const conf::Probe& settings)
+    : how{settings},
+      tls{info.tls},
+      host{info.host},
+      host_is_address{info.host_is_address},
+      context{info.context},
+      request{"GET " + settings.path +
+              " HTTP/1.1\r\nHost: " + (settings.host.empty() ? info.host_field : settings.host) +
+              "\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n"} {}
+
+bool ProbePlan::passes(unsigned status) const noexcept {
+    return std::any_of(how.statuses.begin(), how.statuses.end(),
+                       [&](const auto& range) { return status >= range.first && status <= range.second; });
+}
+
+Prober::Prober(loop::Loop& loop, const Endpoint& endpoint) : wake_{loop}, timer_{loop, wake_}, endpoint_{endpoint} {}
+
+Task<ProbeOutcome> Prober::probe(std::shared_ptr<const ProbePlan> plan) {
+    ProbeOutcome outcome;
+    const TimePoint began = wake_.loop().now();
+    outcome.result.began = began;
+    deadline_ = began + *plan->how.timeout;
+
+    Result failure;
+    outcome.reused = may_reuse(plan);
+    if (outcome.reused) {
+        failure = co_await exchange(*plan, outcome);
+        // The origin closed it as our request was under way: its right, and no sign of sickness.
+        if (failure && failure->reason == Reason::reset && outcome.phases.first_byte < 0) outcome.reused = false;
+    }
+    if (!outcome.reused) {
+        failure = co_await connect(*plan, outcome.phases);
+        made_under_ = plan;
+        if (!failure && plan->tls) failure = co_await handshake(*plan, outcome);
+        if (!failure) failure = co_await exchange(*plan, outcome);
+    }
+    timer_.clear();
+    if (failure) stream_.reset();
+
+    outcome.phases.total = seconds_between(began, wake_.loop().now());
+    outcome.result.passed = !failure;
+    outcome.result.reason = failure ? failure->reason : Reason::passed;
+    if (failure) outcome.detail = std::move(failure->detail);
+    co_return outcome;
+}
+
+bool Prober::may_reuse(const std::shared_ptr<const ProbePlan>& plan) {
+    if (!stream_ || !std::exchange(idle_, false)) return false;
+    if (made_under_ != plan || wake_.loop().now() - made_ >= connection_age) return false;
+    // An end, a reset or a stray byte may have come while it idled. So may TLS tickets, which are read here.
+    if (stream_->socket().hung_up()) return false;
+    return !stream_->socket().maybe_readable() || (stream_->fill(1) == Io::blocked && stream_->in().empty());
+}
+
+Task<Prober::Result> Prober::connect(const ProbePlan& plan, ProbePhases& phases) {
+    stream_ = std::make_unique<wire::Stream>();
+    idle_ = false;
+    made_ = wake_.loop().now();
+    const int descriptor =
+        ::socket(endpoint_.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (descriptor < 0) co_return Failure{reason_of_connect(errno), std::strerror(errno)};
+    const int on = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const TimePoint began = Clock::now();  // finer than the batch's time: this difference is the round trip
+    if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&endpoint_.address), endpoint_.size) != 0 &&
+        errno != EINPROGRESS) {
+        const int error = errno;
+        ::close(descriptor);
+        co_return Failure{reason_of_connect(error), std::strerror(error)};
+    }
+    auto& socket = stream_->socket();
+    socket.open(wake_.loop(), descriptor, wake_, true);
+    timer_.expires_at(std::min(deadline_, wake_.loop().now() + plan.how.connect_timeout));
+    for (;;) {
+        const auto connected = socket.connected();
+        if (!connected.pending) {
+            if (connected.error != 0)
+                co_return Failure{reason_of_connect(connected.error), std::strerror(connected.error)};
+            phases.connect = seconds_between(began, wake_.loop().now());
+            co_return std::nullopt;
+        }
+        if (timer_.expired()) co_return Failure{Reason::connect_timeout};
+        co_await wake_.wait();
+    }
+}
+
+Task<Prober::Result> Prober::handshake(const ProbePlan& plan, ProbeOutcome& outcome) {
+    const TimePoint began = wake_.loop().now();
+    // No session is resumed: a resumed handshake would not look at the certificate.
+    stream_->start_tls_client(plan.context.get(), plan.host, plan.host_is_address, nullptr);
+    timer_.expires_at(deadline_);
+    for (;;) {
+        const Io io = stream_->handshake();
+        if (io == Io::ok) {
+            outcome.phases.tls = seconds_between(began, wake_.loop().now());
+            co_return std::nullopt;
+        }
+        if (io != Io::blocked) {
+            const auto& why = stream_->tls_failure();
+            if (!why.certificate) co_return Failure{Reason::tls_failed, why.text()};
+            outcome.result.certificate = certificate_problem(why.verify_result);
+            co_return Failure{Reason::tls_certificate, why.text()};
+        }
+        if (timer_.expired()) co_return Failure{Reason::tls_timeout};
+        co_await wake_.wait();
+    }
+}
+
+Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outcome) {
+    timer_.expires_at(deadline_);
+    const TimePoint began = Clock::now();
+    auto& in = stream_->in();
+    stream_->write(plan.request);
+    wire::HeadScan scan;
+    wire::ResponseHead head;
+    for (unsigned interim = 0;;) {
+        switch (scan.scan(in.view())) {
+            case wire::HeadScan::State::malformed: co_return Failure{Reason::bad_response, "the head is not HTTP"};
+            case wire::HeadScan::State::complete:
+                if (wire::parse_response(in.view().substr(0, scan.size()), head_fields, head) != wire::HeadError::none)
+                    co_return Failure{Reason::bad_response, "the head is not HTTP/1"};
+                if (head.status >= 200) break;
+                if (head.status == 101 || ++interim > interim_limit)
+                    co_return Failure{Reason::bad_response, "interim answers that nobody asked for"};
+                in.consume(scan.size());
+                scan.reset();
+                continue;
+            case wire::HeadScan::State::more: break;
+        }
+        if (head.status >= 200) break;
+        if (in.size() >= head_limit) co_return Failure{Reason::bad_response, "the head is larger than 64 KiB"};
+        (void)stream_->flush();  // where it fails, what the origin said before is still read
+        const Io io = stream_->fill(head_limit);
+        if (io == Io::ok) {
+            if (outcome.phases.first_byte < 0) outcome.phases.first_byte = seconds_between(began, wake_.loop().now());
+            continue;
+        }
+        if (io != Io::blocked) {
+            if (outcome.phases.first_byte < 0) co_return Failure{Reason::reset};
+            co_return Failure{Reason::bad_response, "the answer ended within its head"};
+        }
+        if (timer_.expired()) co_return Failure{Reason::head_timeout};
+        co_await wake_.wait();
+    }
+
+    outcome.result.status = head.status;
+    const auto framing = wire::response_framing(head, "GET");
+    if (!framing) co_return Failure{Reason::bad_response, "the framing of the answer is ambiguous"};
+    if (!plan.passes(head.status)) co_return Failure{Reason::status};
+    bool keep = wire::keeps_alive(head.minor, head.fields);
+    in.consume(scan.size());  // ends the views in `head`
+    if (auto failure = co_await read_body(plan, *framing, keep)) co_return failure;
+
+    idle_ = keep && in.empty() && stream_->unsent() == 0;
+    if (idle_)
+        stream_->release_buffers();
+    else
+        stream_.reset();
+    co_return std::nullopt;
+}
+
+Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing framing, bool& keep) {
+    using Kind = wire::Framing::Kind;
+    auto& in = stream_->in();
+    TextSearch search{plan.how.body_contains};
+    wire::ChunkedDecoder decoder;
+    std::uint64_t left = framing.kind == Kind::length ? framing.length : 0;
+    bool complete = framing.kind == Kind::none || (framing.kind == Kind::length && left == 0);
+    std::uint64_t room = plan.how.body_limit;
+
+    while (!complete && room > 0) {
+        if (in.empty()) {
+            const Io io = stream_->fill(16 * 1024);
+            if (io == Io::blocked) {
+                if (timer_.expired()) co_return Failure{Reason::body_timeout};
+                co_await wake_.wait();
+            } else if (io != Io::ok) {
+                if (framing.kind != Kind::until_close || io == Io::failed)
+                    co_return Failure{Reason::bad_response, "the answer ended early"};
+                complete = true;
+            }
+            continue;
+        }
+        std::string_view piece = in.view();
+        std::size_t used = piece.size();
+        if (framing.kind == Kind::chunked) {
+            const auto step = decoder.next(piece);
+            if (step.result == wire::ChunkedDecoder::Result::malformed)
+                co_return Failure{Reason::bad_response, "the answer's chunks are malformed"};
+            complete = step.result == wire::ChunkedDecoder::Result::done;
+            piece = step.data;
+            used = step.used;
+        } else if (framing.kind == Kind::length) {
+            piece = piece.substr(0, left);
+            used = piece.size();
+            left -= used;
+            complete = left == 0;
+        }
+        piece = piece.substr(0, room);
+        room -= piece.size();
+        search.add(piece);
+        in.consume(used);
+    }
+    if (!complete || framing.kind == Kind::until_close) keep = false;
+    if (!search.found()) co_return Failure{Reason::body_mismatch};
+    co_return std::nullopt;
+}
+
+}  // namespace nearhop::origin

@@ -1,0 +1,88 @@
+#pragma once
+
+#include "conf/config.h"
+#include "health/verdict.h"
+#include "proxy/loop/loop.h"
+#include "proxy/loop/task.h"
+#include "proxy/snapshot.h"
+#include "proxy/wire/framing.h"
+#include "proxy/wire/stream.h"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace nearhop::origin {
+
+/// What is asked of every address of an origin, made once per configuration.
+struct ProbePlan {
+    ProbePlan(const OriginInfo& info, const conf::Probe& settings);
+
+    conf::Probe how;
+    bool tls = true;
+    std::string host;  ///< SNI and verified name
+    bool host_is_address = false;
+    std::shared_ptr<ssl_ctx_st> context;
+    std::string request;  ///< the whole head
+
+    bool passes(unsigned status) const noexcept;
+};
+
+/// Seconds; negative: the phase was not reached or not needed.
+struct ProbePhases {
+    double connect = -1;
+    double tls = -1;
+    double first_byte = -1;  ///< from the request sent to the first byte of the answer
+    double total = -1;
+};
+
+struct ProbeOutcome {
+    /// Says nothing of the origin when it neither passed nor has a reason: the edge itself was short of something.
+    health::ProbeResult result;
+    ProbePhases phases;
+    bool reused = false;  ///< over the connection of an earlier probe: connect and tls were not needed
+    std::string detail;   ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
+};
+
+/// Probes one address, one probe at a time, over a connection that is kept where the origin allows it. Each minute it
+/// is made anew all the same: only a new one measures the round trip and sees the certificate of today.
+class Prober {
+public:
+    static constexpr loop::milliseconds connection_age{60'000};
+
+    Prober(loop::Loop& loop, const Endpoint& endpoint);
+    Prober(const Prober&) = delete;
+    Prober& operator=(const Prober&) = delete;
+
+    /// A kept connection that the origin has closed in the meantime is replaced at once and does not count. Throws
+    /// std::bad_alloc only. Dropping the Task ends the probe.
+    loop::Task<ProbeOutcome> probe(std::shared_ptr<const ProbePlan> plan);
+
+private:
+    struct Failure {
+        health::Reason reason = health::Reason::none;
+        std::string detail{};
+    };
+    using Result = std::optional<Failure>;  ///< nullopt: good
+
+    bool may_reuse(const std::shared_ptr<const ProbePlan>& plan);
+    loop::Task<Result> connect(const ProbePlan& plan, ProbePhases& phases);
+    loop::Task<Result> handshake(const ProbePlan& plan, ProbeOutcome& outcome);
+    loop::Task<Result> exchange(const ProbePlan& plan, ProbeOutcome& outcome);
+    loop::Task<Result> read_body(const ProbePlan& plan, wire::Framing framing, bool& keep);
+
+    loop::Wake wake_;
+    loop::Timer timer_;
+    Endpoint endpoint_;
+    std::unique_ptr<wire::Stream> stream_;
+    std::shared_ptr<const ProbePlan> made_under_;  ///< another configuration gets another connection
+    loop::TimePoint made_{};
+    bool idle_ = false;  ///< the connection waits for the next probe, with nothing unread
+    loop::TimePoint deadline_{};
+};
+
+/// What is wrong with a certificate, from OpenSSL's verify result.
+health::CertificateProblem certificate_problem(long verify_result) noexcept;
+
+}  // namespace nearhop::origin

@@ -1,0 +1,211 @@
+#include "proxy/run/build.h"
+
+#include "proxy/origin/pool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace nearhop::run {
+namespace {
+
+using conf::Severity;
+
+std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::Problems& problems) {
+    auto cidr = geo::Cidr::parse(*text);
+    if (!cidr)
+        problems.push_back(
+            {Severity::error, text.mark, text.path,
+             "want a network such as 10.0.0.0/8, without bits behind the prefix, found \"" + *text + '"'});
+    return cidr;
+}
+
+steering::Trust build_trust(const conf::Clients& clients, conf::Problems& problems) {
+    std::vector<steering::Trust::Entry> entries;
+    for (const auto& peer : clients.trusted) {
+        steering::Trust::Entry entry{std::nullopt, peer.secret_header, peer.secret};
+        if (peer.cidr) {
+            entry.cidr = network_from(*peer.cidr, problems);
+            if (!entry.cidr) continue;  // without it the entry would trust more than it says
+        }
+        entries.push_back(std::move(entry));
+    }
+    return steering::Trust{std::move(entries)};
+}
+
+std::vector<geo::CidrTable> build_proxy_protocol(const conf::Config& config, conf::Problems& problems) {
+    std::vector<geo::CidrTable> tables;
+    for (const auto& listener : config.listeners) {
+        std::vector<std::pair<geo::Cidr, std::uint32_t>> peers;
+        for (const auto& text : listener.proxy_protocol_from)
+            if (const auto cidr = network_from(text, problems)) peers.emplace_back(*cidr, 1);
+        tables.emplace_back(std::move(peers));
+    }
+    return tables;
+}
+
+std::string bracketed(const std::string& host) { return host.find(':') == host.npos ? host : '[' + host + ']'; }
+
+/// What a probe asks and of whom. Its tempo and thresholds are not in it: changing them forgets nothing.
+std::string identity_of(const conf::Origin& origin) {
+    const auto& health = origin.health;
+    std::string text = origin.name + (origin.url->tls ? " https://" : " http://") + bracketed(origin.url->host) + ':' +
+                       std::to_string(origin.url->port) + " ca=" + *origin.ca + " path=" + health.path +
+                       " host=" + health.host + " body=" + health.body_contains + " status=";
+    for (const auto& [low, high] : health.statuses) text += std::to_string(low) + '-' + std::to_string(high) + ',';
+    return text;
+}
+
+std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems& problems) {
+    // One context per CA file: the system's store alone is some hundred certificates.
+    std::map<std::string, std::shared_ptr<ssl_ctx_st>> contexts;
+    std::vector<OriginInfo> origins;
+    for (const auto& origin : config.origins) {
+        OriginInfo info;
+        const auto& url = *origin.url;
+        info.name = origin.name;
+        info.identity = identity_of(origin);
+        info.tls = url.tls;
+        info.host = url.host;
+        info.host_is_address = geo::Address::parse(url.host).has_value();
+        info.port = url.port;
+        info.host_field = bracketed(url.host);
+        if (url.port != (url.tls ? 443 : 80)) info.host_field += ':' + std::to_string(url.port);
+        if (url.tls) {
+            const auto known = contexts.find(*origin.ca);
+            if (known != contexts.end()) {
+                info.context = known->second;
+            } else {
+                std::string error;
+                info.context = wire::load_origin_context(*origin.ca, error);
+                if (info.context)
+                    origin::remember_sessions(info.context.get());
+                else
+                    problems.push_back({Severity::error, origin.ca.mark, origin.ca.path, error});
+                contexts.emplace(*origin.ca, info.context);
+            }
+        }
+        origins.push_back(std::move(info));
+    }
+    return origins;
+}
+
+std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Geo& geo, conf::Problems& problems) {
+    std::vector<std::shared_ptr<const geo::Database>> databases;
+    for (const auto& file : geo.databases) {
+        auto opened = open_database(*file);
+        if (!opened.database) {
+            problems.push_back({Severity::error, file.mark, file.path, opened.error});
+            continue;
+        }
+        if (is_old(*opened.database))
+            problems.push_back({Severity::warning, file.mark, file.path,
+                                "the geo database " + *file + " was built more than 30 days ago"});
+        databases.push_back(std::move(opened.database));
+    }
+    if (geo.databases.empty()) {
+        // It cannot change while the process runs, so all reloads share one.
+        static const auto embedded = geo::Database::open_embedded();
+        if (embedded.database)
+            databases.push_back(embedded.database);
+        else
+            problems.push_back({Severity::error, {}, "geo.databases", "the embedded database: " + embedded.error});
+    }
+    return databases;
+}
+
+std::vector<geo::Override> build_overrides(const conf::Geo& geo, conf::Problems& problems) {
+    std::vector<geo::Override> overrides;
+    for (const auto& written : geo.overrides) {
+        geo::Override made;
+        const auto cidr = network_from(written.cidr, problems);
+        if (cidr) made.cidr = *cidr;
+        if (written.country) {
+            made.country = geo::Country::parse(**written.country);
+            if (!made.country)
+                problems.push_back({Severity::error, written.country->mark, written.country->path,
+                                    "want a country code such as DE, found \"" + **written.country + '"'});
+        }
+        if (written.point) {
+            made.point = geo::point_at(written.point->first, written.point->second);
+            if (!made.point)
+                problems.push_back({Severity::error, written.cidr.mark, written.cidr.path,
+                                    "want a point other than [0, 0], which stands for an unknown place"});
+        }
+        made.has_origins = !written.origins.empty();
+        overrides.push_back(made);  // also after a problem: the index is the configuration's
+    }
+    return overrides;
+}
+
+}  // namespace
+
+geo::Database::OpenResult open_database(const std::string& file) {
+    auto opened = geo::Database::open(file);
+    if (!opened.database) return opened;
+    // Addresses of all corners of the tree, IPv4 and IPv6: a record that cannot be read shows before it is needed.
+    for (const std::string_view text : {"1.1.1.1", "8.8.8.8", "81.2.69.142", "196.216.2.1", "202.12.29.205",
+                                        "223.5.5.5", "2001:4860:4860::8888", "2a00:1450::1"}) {
+        geo::Record record;
+        if (opened.database->lookup(*geo::Address::parse(text), record) == geo::Lookup::error)
+            return {nullptr, "the geo database " + file + " is corrupt: looking up " + std::string{text} + " fails"};
+    }
+    return opened;
+}
+
+bool is_old(const geo::Database& database) {
+    return std::chrono::system_clock::now() - database.built() > std::chrono::days{30};
+}
+
+std::shared_ptr<const geo::Locator> build_locator(const conf::Geo& geo,
+                                                  std::vector<std::shared_ptr<const geo::Database>> databases) {
+    conf::Problems known;  // all of them were reported when the configuration was loaded
+    return std::make_shared<const geo::Locator>(build_overrides(geo, known), std::move(databases));
+}
+
+BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
+    BuildResult result;
+    auto& problems = result.problems;
+    auto routing = std::make_shared<Routing>();
+    Snapshot snapshot;
+
+    routing->table = steering::build_table(config, problems);
+    routing->trust = build_trust(config.clients, problems);
+    routing->origins = build_origins(config, problems);
+    routing->proxy_protocol = build_proxy_protocol(config, problems);
+    if (!config.tls.certificates.empty())
+        snapshot.server_tls = wire::ServerTls::load(config.tls, keys, problems);  // checked even if nobody listens
+    const bool listens = std::any_of(config.listeners.begin(), config.listeners.end(),
+                                     [](const auto& listener) { return listener.kind == conf::ListenerKind::https; });
+    if (!listens) snapshot.server_tls = nullptr;
+    auto databases = open_databases(config.geo, problems);
+    snapshot.locator =
+        std::make_shared<const geo::Locator>(build_overrides(config.geo, problems), std::move(databases));
+    if (conf::has_errors(problems)) return result;
+
+    const std::size_t origins = config.origins.size();
+    routing->config = std::move(config);
+    routing->config_generation = 1;
+    snapshot.routing = std::move(routing);
+    // Nothing is known yet: valid for whoever decides by it before the control thread does.
+    auto health = std::make_shared<health::Table>();
+    health->origins.resize(origins);
+    snapshot.health = std::move(health);
+    auto addresses = std::make_shared<Addresses>();
+    addresses->by_origin.resize(origins);
+    snapshot.addresses = std::move(addresses);
+    result.snapshot = std::move(snapshot);
+    return result;
+}
+
+BuildResult load(const std::string& file, const wire::TicketKeys& keys) {
+    auto parsed = conf::parse_file(file);
+    if (!parsed.config) return {std::nullopt, std::move(parsed.problems)};
+    auto built = build(std::move(*parsed.config), keys);
+    built.problems.insert(built.problems.begin(), parsed.problems.begin(), parsed.problems.end());
+    return built;
+}
+
+}  // namespace nearhop::run

@@ -1,0 +1,84 @@
+#pragma once
+
+#include "conf/problem.h"
+#include "proxy/admin/counters.h"
+#include "proxy/origin/probe.h"
+#include "proxy/run/control.h"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nearhop::run {
+
+inline constexpr std::size_t health_reason_count = static_cast<std::size_t>(health::Reason::operator_drain) + 1;
+inline constexpr std::size_t verdict_count = static_cast<std::size_t>(health::Verdict::down) + 1;
+
+/// Seconds in the buckets of admin::Histogram; for the control thread alone, so plain numbers.
+struct PhaseHistogram {
+    std::array<std::uint64_t, admin::Histogram::bounds.size() + 1> buckets{};  ///< not cumulative; the last is +Inf
+    double sum = 0;
+    std::uint64_t count = 0;
+
+    void observe(double seconds) noexcept {
+        std::size_t i = 0;
+        while (i < admin::Histogram::bounds.size() && seconds > admin::Histogram::bounds[i]) ++i;
+        ++buckets[i];
+        sum += seconds;
+        ++count;
+    }
+};
+
+/// What the control thread counts of one origin name, as long as the process lives: a reload resets nothing.
+struct OriginFigures {
+    std::array<std::uint64_t, health_reason_count> probes{};  ///< by result; [passed] are the good ones
+    PhaseHistogram resolve, connect, tls, first_byte;         ///< of resolves and probes
+    std::uint64_t resolves_ok = 0, resolves_failed = 0;
+    std::array<std::uint64_t, verdict_count> changes{};  ///< of the origin's verdict, by the new one
+    std::uint64_t ejections = 0;                         ///< of the origin
+    std::uint64_t address_changes = 0;                   ///< DNS gave another set of addresses
+};
+
+/// For metrics and /status; brought up to date by Control::status().
+struct Control::Status {
+    struct Address {
+        std::string text;
+        health::State state;
+        bool probed = false;        ///< the rest means something
+        origin::ProbeOutcome last;  ///< its phases, reason and what went wrong in words
+    };
+    struct Origin {
+        std::string name;
+        health::State state;
+        double rtt_ms = -1;  ///< negative: not known
+        std::vector<Address> addresses;
+        bool by_name = false;       ///< DNS is asked; else the address is in the configuration
+        double dns_age_s = -1;      ///< since the last good answer; negative: none yet
+        double dns_ttl_s = 0;       ///< of that answer, as clamped
+        std::string resolve_error;  ///< of the last resolve; empty: it was good
+    };
+    struct Database {
+        std::string name, type;
+        std::chrono::system_clock::time_point built;
+        std::uint64_t errors = 0;
+        std::string failure;  ///< why its file's newer content is not in use; empty: it is
+    };
+
+    std::vector<Origin> origins;                   ///< by OriginId
+    std::map<std::string, OriginFigures> figures;  ///< by origin name
+
+    std::uint64_t reloads_ok = 0, reloads_failed = 0;
+    conf::Problems reload_problems;  ///< of the last one
+    std::uint64_t config_generation = 1;
+    std::chrono::system_clock::time_point config_loaded{};
+    std::uint64_t snapshot_generation = 0;
+
+    std::vector<Database> databases;
+    std::uint64_t databases_replaced = 0, databases_refused = 0;  ///< by the watch, not by reloads
+    std::vector<wire::ServerTls::Expiry> certificates;
+};
+
+}  // namespace nearhop::run
