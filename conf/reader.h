@@ -79,10 +79,8 @@ public:
 
     bool written() const { return tree_->kind != Tree::Kind::absent; }
     bool is(Tree::Kind kind) const { return tree_->kind == kind; }
-    /// The plain, unquoted word `off` and its like.
-    bool is_word(std::string_view word) const {
-        return tree_->kind == Tree::Kind::text && !tree_->quoted && tree_->text == word;
-    }
+    /// `off` and its like, quoted (JSON is YAML) or not.
+    bool is_word(std::string_view word) const { return tree_->kind == Tree::Kind::text && tree_->text == word; }
     Mark mark() const { return written() ? tree_->mark : around_; }
     Mark key_mark() const { return tree_->key_mark.line > 0 ? tree_->key_mark : mark(); }
     const std::string& path() const { return path_.exact; }

@@ -69,7 +69,6 @@ public:
         if (tag != "?" && tag != "!" && !tag.empty()) report(to_mark(mark), "tags are not supported, remove it");
         Tree text = begin(Tree::Kind::text, mark);
         text.text = value;
-        text.quoted = tag == "!";
         add(std::move(text));
     }
 

@@ -23,7 +23,6 @@ struct Tree {
     Kind kind = Kind::absent;
     Mark mark{};
     std::string text;
-    bool quoted = false;      ///< a quoted text is never a keyword such as `off`
     std::string key;          ///< inside a map: the key of this value
     Mark key_mark{};          ///< and where it stands
     std::vector<Tree> items;  ///< of a list, or of a map in file order, without duplicate keys

@@ -191,7 +191,10 @@ TEST(Trust, TheUnsafeKeyAllowsEveryPeer) {
     EXPECT_FALSE(config.clients.trusted[2].cidr);
 }
 
-TEST(Admin, OffDisablesIt) { EXPECT_FALSE(read(base() + "admin: off\n").admin.listen); }
+TEST(Admin, OffDisablesIt) {
+    EXPECT_FALSE(read(base() + "admin: off\n").admin.listen);
+    EXPECT_FALSE(read(base() + "admin: 'off'\n").admin.listen);
+}
 
 TEST(Admin, WithoutListenKeepsTheDefaultAddress) {
     const Config config = read(base() + "admin: {token: long-enough}\n");

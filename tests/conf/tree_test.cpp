@@ -15,8 +15,6 @@ TEST(Tree, KeepsTextsMarksAndOrder) {
     EXPECT_EQ(tree.items[0].key, "b");
     EXPECT_EQ(tree.items[0].text, "NO");
     EXPECT_EQ(tree.items[1].items[0].text, "1.10");
-    EXPECT_FALSE(tree.items[1].items[0].quoted);
-    EXPECT_TRUE(tree.items[1].items[1].quoted);
     EXPECT_EQ(tree.items[1].items[1].mark.line, 2);
     EXPECT_EQ(tree.items[1].items[1].mark.column, 11);
     EXPECT_EQ(tree.items[2].kind, Tree::Kind::empty);
