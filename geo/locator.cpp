@@ -92,6 +92,7 @@ Place place_of(const Point& point, std::optional<Country> country, Source source
 Locator::Locator(std::vector<Override> overrides, std::vector<std::shared_ptr<const Database>> databases)
     : overrides_{std::move(overrides)}, databases_{std::move(databases)} {
     std::vector<std::pair<Cidr, std::uint32_t>> networks;
+    networks.reserve(overrides_.size());
     for (std::uint32_t i = 0; i < overrides_.size(); ++i) networks.emplace_back(overrides_[i].cidr, i);
     table_ = CidrTable{std::move(networks)};
 }
@@ -105,7 +106,7 @@ std::optional<Place> Locator::override_of(const Address& address) const noexcept
     place.country = found.country;
     place.point = found.point;
     place.source = Source::cidr;
-    if (found.has_origins) place.override_index = *index;
+    if (found.has_origins) place.override_index = index;
     fill_from_tables(place);
     return place;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <optional>
 
 namespace nearhop::geo {
@@ -21,7 +22,7 @@ constexpr double closeness(const Point& a, const Point& b) noexcept { return a.x
 double distance_exact_km(const Point& a, const Point& b) noexcept;
 
 /// Rounded half up; distances are never negative.
-constexpr int whole_km(double km) noexcept { return static_cast<int>(km + 0.5); }
+inline int whole_km(double km) noexcept { return static_cast<int>(std::lround(km)); }
 
 /// Great-circle distance in whole kilometres.
 int distance_km(const Point& a, const Point& b) noexcept;
