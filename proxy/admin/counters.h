@@ -46,16 +46,19 @@ public:
     Counter sum_micros;
 };
 
+/// Blocks of two workers never share a line.
+inline constexpr std::size_t cache_line = 64;
+
 inline constexpr std::size_t reason_count = static_cast<std::size_t>(steering::Reason::surplus) + 1;
 inline constexpr std::size_t status_classes = 6;  ///< 0: no answer was sent, 1..5: 1xx..5xx
 
 /// Of one origin as used by one site.
-struct OriginCounters {
+struct alignas(cache_line) OriginCounters {
     std::array<std::array<Counter, status_classes>, reason_count> requests;  ///< exchanges served, [reason][class]
     std::array<Counter, exchange::fault_count> attempts;  ///< by how the attempt ended; [none]: answered
-    Counter moved_away;          ///< attempts after which the exchange went to another candidate
-    Histogram duration;          ///< whole exchange
-    Histogram head;              ///< from the request sent to the response head
+    Counter moved_away;  ///< attempts after which the exchange went to another candidate
+    Histogram duration;  ///< whole exchange
+    Histogram head;      ///< from the request sent to the response head
 };
 
 /// Why an exchange that failed at an origin was not moved to another one.
@@ -64,28 +67,28 @@ inline constexpr std::size_t stay_count = 7;
 std::string_view name(Stay why) noexcept;
 
 /// Of one site as a whole.
-struct SiteCounters {
+struct alignas(cache_line) SiteCounters {
     std::array<Counter, exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
     std::array<Counter, stay_count> not_moved;
 };
 
 /// Live use of one origin's pool by one worker.
-struct PoolCounters {
-    Counter idle, active;         ///< gauges
+struct alignas(cache_line) PoolCounters {
+    Counter idle, active;  ///< gauges
     Counter opened, reused;
-    Counter ok, failed;           ///< attempts for the passive ratio: read by the control thread
+    Counter ok, failed;  ///< attempts for the passive ratio: read by the control thread
 };
 
-struct WorkerCounters {
+struct alignas(cache_line) WorkerCounters {
     Counter sessions_opened, sessions_closed, sessions_refused, accept_errors;
     Counter handshakes_full, handshakes_resumed, handshakes_failed;
     Counter exchanges_started, exchanges_finished;
     Counter client_received, client_sent, origin_received, origin_sent;  ///< bytes on the wire
     Counter log_dropped;
     Counter viewer_fields_bad, viewer_country_disagreed;
-    std::array<std::array<Counter, 5>, 4> located;                       ///< [geo::Source][geo::Level]
-    std::array<Counter, exchange::fault_count> faults;                   ///< of exchanges and sessions, client-visible or not
-    Counter replay_bytes;                                                ///< gauge
+    std::array<std::array<Counter, 5>, 4> located;      ///< [geo::Source][geo::Level]
+    std::array<Counter, exchange::fault_count> faults;  ///< of exchanges and sessions, client-visible or not
+    Counter replay_bytes;                               ///< gauge
     Counter loop_batches;
 };
 
@@ -96,6 +99,9 @@ public:
     explicit Registry(unsigned workers);
     unsigned workers() const noexcept { return static_cast<unsigned>(by_worker_.size()); }
     WorkerCounters& worker(unsigned index) noexcept { return *by_worker_[index]; }
+    const WorkerCounters& worker(unsigned index) const noexcept { return *by_worker_[index]; }
+
+    Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
 
     std::shared_ptr<OriginCounters> origin(unsigned worker, const std::string& site, const std::string& origin);
     std::shared_ptr<SiteCounters> site(unsigned worker, const std::string& site);

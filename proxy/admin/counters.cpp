@@ -1,0 +1,59 @@
+#include "proxy/admin/counters.h"
+
+namespace nearhop::admin {
+namespace {
+
+/// One block per worker from the first look-up on: a reader then never meets a half-filled row.
+template <class Rows, class Key>
+auto block(Rows& rows, std::mutex& mutex, const Key& key, unsigned worker, unsigned workers) {
+    using Block = typename Rows::mapped_type::value_type::element_type;
+    const std::lock_guard lock{mutex};
+    auto& row = rows[key];
+    while (row.size() < workers) row.push_back(std::make_shared<Block>());
+    return row[worker];
+}
+
+template <class Rows>
+Rows copy(const Rows& rows, std::mutex& mutex) {
+    const std::lock_guard lock{mutex};
+    return rows;
+}
+
+}  // namespace
+
+std::string_view name(Stay why) noexcept {
+    switch (why) {
+        case Stay::method: return "method";
+        case Stay::body: return "body";
+        case Stay::budget: return "budget";
+        case Stay::deadline: return "deadline";
+        case Stay::candidates: return "candidates";
+        case Stay::started: return "started";
+        case Stay::disabled: return "disabled";
+    }
+    return "?";
+}
+
+Registry::Registry(unsigned workers) {
+    for (unsigned i = 0; i < workers; ++i) by_worker_.push_back(std::make_unique<WorkerCounters>());
+}
+
+std::shared_ptr<OriginCounters> Registry::origin(unsigned worker, const std::string& site, const std::string& origin) {
+    return block(origins_, mutex_, std::pair{site, origin}, worker, workers());
+}
+
+std::shared_ptr<SiteCounters> Registry::site(unsigned worker, const std::string& site) {
+    return block(sites_, mutex_, site, worker, workers());
+}
+
+std::shared_ptr<PoolCounters> Registry::pool(unsigned worker, const std::string& origin) {
+    return block(pools_, mutex_, origin, worker, workers());
+}
+
+Registry::Rows<std::pair<std::string, std::string>, OriginCounters> Registry::origins() const {
+    return copy(origins_, mutex_);
+}
+Registry::Rows<std::string, SiteCounters> Registry::sites() const { return copy(sites_, mutex_); }
+Registry::Rows<std::string, PoolCounters> Registry::pools() const { return copy(pools_, mutex_); }
+
+}  // namespace nearhop::admin

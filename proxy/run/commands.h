@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace nearhop::run {
+
+/// What a command ends with; `nearhop COMMAND --help` lists them.
+inline constexpr int exit_ok = 0;
+inline constexpr int exit_failed = 1;  ///< something went wrong while it ran
+inline constexpr int exit_usage = 2;   ///< the configuration or the call has errors: trying again does not help
+
+/// The whole command line: `nearhop run | check | explain | demo | version`. Returns the exit code.
+int command_line(int argc, char** argv);
+
+struct DemoOptions {
+    std::uint16_t port = 8443;        ///< 0: any free one
+    std::uint16_t admin_port = 9180;  ///< 0: any free one
+};
+
+// Where the commands that serve live: proxy/run/run.cpp and proxy/run/demo.cpp.
+int run_proxy(const std::string& config_file);
+int run_demo(const DemoOptions& options);
+
+// Each in a file of its own.
+int check_file(const std::string& file);
+
+struct ExplainOptions {
+    std::string config;  ///< empty: three AWS regions, built in
+    std::string ip, country, latitude, longitude;
+    std::string host, path = "/", method = "GET";
+    bool json = false;
+};
+int explain_request(const ExplainOptions& options);
+
+}  // namespace nearhop::run

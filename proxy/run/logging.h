@@ -1,0 +1,42 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+/// The event log: one logfmt line per event on stderr, for people and for machines.
+///   time=2026-03-01T08:15:02.113Z level=info event=listening listener=https address=0.0.0.0:443
+/// Nothing on the request path writes here; any thread may.
+namespace nearhop::run {
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+struct LogField {
+    LogField(std::string_view name, std::string_view text) : key{name}, value{text} {}
+    LogField(std::string_view name, const std::string& text) : key{name}, value{text} {}
+    LogField(std::string_view name, const char* text) : key{name}, value{text} {}
+    LogField(std::string_view name, bool yes) : key{name}, value{yes ? "true" : "false"} {}
+    template <std::integral Number>
+        requires(!std::same_as<Number, bool>)
+    LogField(std::string_view name, Number number) : key{name}, value{std::to_string(number)} {}
+
+    std::string_view key;
+    std::string value;
+};
+using LogFields = std::initializer_list<LogField>;
+
+/// "debug", "info", "warning" or "error", as configured; also after a reload. Before the first call: info.
+void set_log_level(std::string_view level);
+
+void log_event(LogLevel level, std::string_view event, LogFields fields = {});
+/// For fields that are a logfmt text already, such as health::describe().
+void log_event(LogLevel level, std::string_view event, std::string_view fields);
+
+inline void log_debug(std::string_view event, LogFields fields = {}) { log_event(LogLevel::debug, event, fields); }
+inline void log_info(std::string_view event, LogFields fields = {}) { log_event(LogLevel::info, event, fields); }
+inline void log_warning(std::string_view event, LogFields fields = {}) { log_event(LogLevel::warning, event, fields); }
+inline void log_error(std::string_view event, LogFields fields = {}) { log_event(LogLevel::error, event, fields); }
+
+}  // namespace nearhop::run
