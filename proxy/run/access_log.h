@@ -17,7 +17,7 @@ namespace nearhop::run {
 /// One exchange, as the access log tells it. Views must outlive the call only.
 struct AccessRecord {
     std::chrono::system_clock::time_point time{};
-    std::string_view id;        ///< request id
+    std::string_view id;  ///< request id
     geo::Address client;
     std::string_view method, host, path;  ///< as received; escaped here
     unsigned protocol_minor = 1;          ///< HTTP/1.minor
@@ -29,9 +29,9 @@ struct AccessRecord {
     unsigned attempts = 0;
     exchange::Fault fault = exchange::Fault::none;
     std::uint64_t bytes_in = 0, bytes_out = 0;  ///< bodies
-    double edge_ms = 0;     ///< head received to first attempt
-    double connect_ms = 0;  ///< waiting for connections, over all attempts
-    double origin_ms = 0;   ///< request sent to response head, last attempt
+    double edge_ms = 0;                         ///< head received to first attempt
+    double connect_ms = 0;                      ///< waiting for connections, over all attempts
+    double origin_ms = 0;                       ///< request sent to response head, last attempt
     double total_ms = 0;
 };
 
