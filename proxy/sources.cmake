@@ -1,6 +1,10 @@
 nearhop_library(proxy
   SOURCES
-    exchange/fault.cpp
+    client/http1_codec.cpp client/listener.cpp client/proxy_protocol.cpp client/session.cpp
+    exchange/answer.cpp exchange/attempt.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp
+    exchange/headers.cpp exchange/viewer.cpp
+    origin/dial.cpp origin/pool.cpp
+    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/worker.cpp
     admin/counters.cpp
     run/log_text.cpp
     run/logging.cpp
@@ -10,7 +14,12 @@ nearhop_library(proxy
     run/access_log.cpp
     run/log_file.cpp
   HEADERS
-    exchange/fault.h snapshot.h
+    client/http1_codec.h client/listener.h client/proxy_protocol.h client/session.h
+    exchange/answer.h exchange/attempt.h exchange/budget.h exchange/codec.h exchange/context.h exchange/exchange.h
+    exchange/fault.h exchange/headers.h exchange/retry.h exchange/viewer.h
+    origin/connection.h origin/dial.h origin/pool.h
+    run/demo_origin.h run/server.h run/worker.h
+    snapshot.h
     admin/counters.h
     run/access_log.h
     run/commands.h
@@ -24,3 +33,6 @@ nearhop_library(proxy
   LINK nearhop_loop nearhop_wire nearhop_steering Threads::Threads
   PRIVATE_LINK Boost::json PkgConfig::CARES prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
 set_source_files_properties(run/version.cpp PROPERTIES COMPILE_DEFINITIONS NEARHOP_VERSION="${PROJECT_VERSION}")
+
+add_executable(nearhop run/main.cpp)
+target_link_libraries(nearhop PRIVATE nearhop_proxy)

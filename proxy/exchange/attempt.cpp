@@ -10,7 +10,6 @@ using loop::Io;
 using wire::Framing;
 
 namespace {
-constexpr std::size_t small_body = 8 * 1024;    // joins the head in one record
 constexpr std::size_t read_ahead = 128 * 1024;  // response bytes taken from the socket before the client has them
 }  // namespace
 
@@ -51,8 +50,7 @@ void Attempt::begin(std::unique_ptr<origin::Connection> leased, std::string_view
 
 void Attempt::reset() noexcept {
     connection.reset();
-    staging_.clear();
-    staging_.release();
+    writer_.clear();
     head_bytes_.clear();
     head_bytes_.release();
     head_.fields.clear();
@@ -68,46 +66,13 @@ void Attempt::reset() noexcept {
     fault_ = Fault::none;
 }
 
-void Attempt::send_staging() {
-    if (staging_.empty()) return;
-    connection->stream.write(staging_.view());
-    staging_.clear();
-    staging_.release();
-}
-
-/// Hands body bytes on; returns how many were taken.
-std::size_t Attempt::offer(std::string_view bytes, bool chunked) {
-    auto& stream = connection->stream;
-    const std::size_t queued = stream.unsent() + staging_.size();
-    if (queued >= wire::Stream::high_water) return 0;
-    if (chunked) {
-        bytes = bytes.substr(0, wire::Stream::high_water - queued);
-        char line[20];
-        staging_.append({line, wire::write_chunk_line(bytes.size(), line)});
-        if (bytes.size() <= small_body) {
-            staging_.append(bytes);
-        } else {
-            send_staging();
-            stream.write(bytes);
-        }
-        staging_.append("\r\n");
-        return bytes.size();
-    }
-    if (!staging_.empty() && bytes.size() <= small_body) {
-        staging_.append(bytes);
-        return bytes.size();
-    }
-    send_staging();
-    return stream.write_some(bytes);
-}
-
 Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
                     std::uint64_t& body_read) {
     const bool chunked = request.framing.kind == Framing::Kind::chunked;
     starved_ = false;
     while (!request_complete_ && !write_broken_) {
         if (replayed_ < replay.bytes().size()) {
-            const std::size_t taken = offer(replay.bytes().substr(replayed_), chunked);
+            const std::size_t taken = writer_.write(connection->stream, replay.bytes().substr(replayed_), chunked);
             if (taken == 0) break;
             replayed_ += taken;
             continue;
@@ -119,19 +84,15 @@ Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::
                 starved_ = true;
                 break;
             }
-            if (chunked) {
-                std::string trailers;
-                if (!filter_trailers(client.request_trailers(), trailers)) return Fault::client_bad_framing;
-                staging_.append("0\r\n");
-                staging_.append(trailers);
-                staging_.append("\r\n");
-            }
+            std::string trailers;
+            if (chunked && !filter_trailers(client.request_trailers(), trailers)) return Fault::client_bad_framing;
+            writer_.finish(chunked, trailers);
             request_complete_ = true;
             sent_at = context_.loop.now();
             break;
         }
         if (body_limit != 0 && body_read + body.bytes.size() > body_limit) return Fault::client_body_too_large;
-        const std::size_t taken = offer(body.bytes, chunked);
+        const std::size_t taken = writer_.write(connection->stream, body.bytes, chunked);
         if (taken == 0) break;
         replay.remember(body.bytes.substr(0, taken));
         replayed_ = replay.bytes().size();
@@ -139,8 +100,7 @@ Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::
         client.consume_body(taken);
     }
     if (write_broken_) return Fault::none;
-    send_staging();
-    if (connection->stream.flush() == Io::failed) write_broken_ = true;  // an answer may still be there to read
+    if (writer_.flush(connection->stream) == Io::failed) write_broken_ = true;  // an answer may still be there to read
     return Fault::none;
 }
 

@@ -4,6 +4,7 @@
 #include "proxy/exchange/context.h"
 #include "proxy/origin/connection.h"
 #include "proxy/wire/chunked.h"
+#include "proxy/wire/message_writer.h"
 
 #include <memory>
 #include <string>
@@ -47,7 +48,7 @@ public:
     /// Closes the connection and forgets the response; capacities stay for the next use.
     void reset() noexcept;
 
-    wire::Buffer& staging() noexcept { return staging_; }  ///< the request head goes here before the first pump()
+    wire::Buffer& staging() noexcept { return writer_.staging(); }  ///< the request head goes here before the first pump()
 
     /// Sends what can be sent of head and body. Client faults are returned; a broken origin shows when it is read.
     /// `body_read` counts the client's body bytes over all attempts, for the limit (0: none).
@@ -74,15 +75,13 @@ public:
     bool reusable() const noexcept;
 
 private:
-    std::size_t offer(std::string_view bytes, bool chunked);
-    void send_staging();
     Progress fail(Fault fault) noexcept {
         fault_ = fault;
         return Progress::failed;
     }
 
     Context& context_;
-    wire::Buffer staging_;
+    wire::MessageWriter writer_;
     std::string_view method_;
     const conf::Limits* limits_ = nullptr;
     std::size_t replayed_ = 0;

@@ -377,6 +377,7 @@ loop::Task<Fault> Exchange::relay() {
     for (;;) {
         bool moved = false;
         bool complete = false;
+        bool client_blocks = false;
         while (!complete && client_.unsent() < wire::Stream::high_water) {
             std::string_view bytes;
             const auto body = attempt.body(bytes);
@@ -394,7 +395,8 @@ loop::Task<Fault> Exchange::relay() {
                 break;
             }
             const std::size_t taken = client_.write(bytes);
-            if (taken == 0) break;
+            client_blocks = taken == 0;
+            if (client_blocks) break;
             attempt.consume_body(taken);
             bytes_out_ += taken;
             moved = true;
@@ -413,7 +415,7 @@ loop::Task<Fault> Exchange::relay() {
                 co_return fault;
             }
         }
-        const bool client_blocks = client_.unsent() >= wire::Stream::high_water;
+        client_blocks = client_blocks || client_.unsent() >= wire::Stream::high_water;
         if (client_.unsent() < wire::Stream::high_water && queued >= wire::Stream::high_water) continue;
         if (client_.gone()) {
             client_.abort();

@@ -1,0 +1,289 @@
+#include "proxy/client/http1_codec.h"
+
+#include "proxy/exchange/headers.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace nearhop::client {
+
+using exchange::Fault;
+using loop::Io;
+using wire::Framing;
+using wire::Name;
+
+namespace {
+
+constexpr std::size_t read_ahead = 128 * 1024;  // body bytes taken from the socket before an origin has them
+
+/// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
+bool valid_authority(std::string_view text) {
+    std::string_view port;
+    if (text.starts_with('[')) {
+        const auto end = text.find(']');
+        if (end == std::string_view::npos) return false;
+        for (const char c : text.substr(1, end - 1))
+            if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.'))
+                return false;
+        port = text.substr(end + 1);
+        if (!port.empty() && port.front() != ':') return false;
+        if (!port.empty()) port.remove_prefix(1);
+    } else {
+        const auto colon = text.find(':');
+        const auto name = text.substr(0, colon);
+        for (const char c : name) {
+            const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                               c == '.' || c == '_' || c == '~' || c == '%';
+            if (!plain) return false;
+        }
+        if (colon != std::string_view::npos) {
+            if (name.empty()) return false;
+            port = text.substr(colon + 1);
+        }
+    }
+    return port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::string_view host_of(std::string_view authority) {
+    if (authority.starts_with('[')) return authority.substr(0, authority.find(']') + 1);
+    auto host = authority.substr(0, authority.find(':'));
+    if (host.ends_with('.')) host.remove_suffix(1);
+    return host;
+}
+
+}  // namespace
+
+void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
+    limits_ = &limits;
+    scan_.reset();
+    head_.fields.clear();
+    request_ = {};
+    fault_ = Fault::none;
+    decoder_ = wire::ChunkedDecoder{limits.chunk_line_bytes, limits.trailer_bytes};
+    left_ = 0;
+    chunk_ = {};
+    chunk_used_ = 0;
+    started_ = body_done_ = continued_ = chunked_out_ = bodyless_out_ = close_delimited_ = false;
+}
+
+void Http1Codec::release() noexcept {
+    head_bytes_.clear();
+    head_bytes_.release();
+    if (head_.fields.capacity() > 0) std::vector<wire::Field>{}.swap(head_.fields);
+    stream_.release_buffers();
+}
+
+Http1Codec::Read Http1Codec::read_head() {
+    auto& in = stream_.in();
+    for (;;) {
+        // An empty line or two before the request line is a known client bug (RFC 9112 section 2.2).
+        if (!started_ && in.view().starts_with("\r\n")) in.consume(2);
+        if (!in.empty() && !(in.size() == 1 && !started_ && in.view() == "\r")) {
+            started_ = true;
+            const auto state = scan_.scan(in.view());
+            if (state == wire::HeadScan::State::malformed) return refuse(Fault::client_bad_request);
+            if (scan_.first_line() > limits_->target_bytes + 64) return refuse(Fault::client_target_too_long);
+            const std::size_t size = state == wire::HeadScan::State::complete ? scan_.size() : in.size();
+            if (size > limits_->head_bytes) return refuse(Fault::client_head_too_large);
+            if (state == wire::HeadScan::State::complete) {
+                head_bytes_.clear();
+                head_bytes_.append(in.view().substr(0, size));
+                in.consume(size);
+                fault_ = check();
+                return fault_ == Fault::none ? Read::ready : Read::refused;
+            }
+        }
+        switch (stream_.fill(std::min<std::size_t>(limits_->head_bytes + 4096, wire::Buffer::largest / 2))) {
+            case Io::ok: continue;
+            case Io::blocked: return Read::pending;
+            case Io::closed:
+            case Io::failed: return Read::closed;
+        }
+    }
+}
+
+/// Everything about a head that must hold before a request exists.
+Fault Http1Codec::check() {
+    switch (wire::parse_request(head_bytes_.view(), limits_->head_fields, head_)) {
+        case wire::HeadError::malformed: return Fault::client_bad_request;
+        case wire::HeadError::too_many_fields: return Fault::client_head_too_large;
+        case wire::HeadError::none: break;
+    }
+    request_.method = head_.method;
+    request_.fields = head_.fields;
+    request_.http10 = head_.minor == 0;
+    request_.secure = secure_;
+    if (head_.target.size() > limits_->target_bytes) return Fault::client_target_too_long;
+    if (!check_host()) return Fault::client_bad_request;
+    if (head_.method == "CONNECT" || head_.method == "TRACE") return Fault::client_method_refused;
+    if (const Fault fault = check_target(); fault != Fault::none) return fault;
+    const auto framing = wire::request_framing(head_);
+    if (!framing) return Fault::client_bad_framing;
+    request_.framing = *framing;
+    left_ = framing->length;
+    body_done_ = !framing->has_body();
+    for (const auto& field : head_.fields) {
+        if (field.id != Name::expect) continue;
+        if (!wire::equal_ignoring_case(field.value, "100-continue")) return Fault::client_expectation;
+        request_.expects_continue = !request_.http10 && framing->has_body();
+    }
+    if (!wire::keeps_alive(head_.minor, head_.fields)) close_ = true;
+    return Fault::none;
+}
+
+bool Http1Codec::check_host() {
+    const wire::Field* host = nullptr;
+    for (const auto& field : head_.fields) {
+        if (field.id != Name::host) continue;
+        if (host) return false;
+        host = &field;
+    }
+    if (!host) return head_.minor == 0;  // HTTP/1.0 may leave it out (RFC 9112 section 3.2)
+    if (!valid_authority(host->value)) return false;
+    request_.authority = host->value;
+    request_.host = host_of(host->value);
+    return true;
+}
+
+Fault Http1Codec::check_target() {
+    std::string_view target = head_.target;
+    if (target == "*") {
+        if (head_.method != "OPTIONS") return Fault::client_bad_request;
+    } else if (!target.starts_with('/')) {
+        // absolute-form: its authority counts (RFC 9112 section 3.2.2). Where Host says otherwise, recipients could
+        // disagree about the site, so that is refused.
+        const auto scheme = target.substr(0, target.find("://"));
+        if (!wire::equal_ignoring_case(scheme, "http") && !wire::equal_ignoring_case(scheme, "https"))
+            return Fault::client_bad_request;
+        target.remove_prefix(scheme.size() + 3);
+        const auto end = std::min(target.find_first_of("/?"), target.size());
+        const auto authority = target.substr(0, end);
+        if (authority.empty() || !valid_authority(authority)) return Fault::client_bad_request;
+        if (!request_.authority.empty() && !wire::equal_ignoring_case(request_.authority, authority))
+            return Fault::client_bad_request;
+        request_.authority = authority;
+        request_.host = host_of(authority);
+        target.remove_prefix(end);
+        if (target.empty()) target = head_.method == "OPTIONS" ? "*" : "/";
+        if (target.starts_with('?')) return Fault::client_bad_request;
+    }
+    request_.target = target;
+    request_.path = target.substr(0, target.find('?'));
+    return Fault::none;
+}
+
+exchange::Codec::Body Http1Codec::body() {
+    auto& in = stream_.in();
+    for (;;) {
+        if (body_done_) return {{}, true, Fault::none};
+        if (request_.framing.kind == Framing::Kind::length) {
+            if (left_ == 0) {
+                body_done_ = true;
+                continue;
+            }
+            if (!in.empty())
+                return {in.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, in.size()))), false,
+                        Fault::none};
+        } else {
+            if (!chunk_.empty()) return {chunk_, false, Fault::none};
+            const auto step = decoder_.next(in.view());
+            if (step.result == wire::ChunkedDecoder::Result::malformed) return {{}, false, Fault::client_bad_framing};
+            if (step.result == wire::ChunkedDecoder::Result::data) {
+                chunk_ = step.data;
+                chunk_used_ = step.used;
+                continue;
+            }
+            in.consume(step.used);
+            if (step.result == wire::ChunkedDecoder::Result::done) {
+                body_done_ = true;
+                continue;
+            }
+        }
+        switch (stream_.fill(read_ahead)) {
+            case Io::ok: continue;
+            case Io::blocked: return {};
+            case Io::closed:
+            case Io::failed: return {{}, false, Fault::client_gone};
+        }
+    }
+}
+
+void Http1Codec::consume_body(std::size_t bytes) {
+    if (request_.framing.kind == Framing::Kind::length) {
+        left_ -= bytes;
+        stream_.in().consume(bytes);
+        return;
+    }
+    const std::size_t frame = chunk_used_ - chunk_.size();
+    chunk_.remove_prefix(bytes);
+    chunk_used_ -= frame + bytes;
+    stream_.in().consume(frame + bytes);
+}
+
+bool Http1Codec::body_complete() {
+    return body_done_ || (request_.framing.kind == Framing::Kind::length && left_ == 0);
+}
+
+bool Http1Codec::gone() {
+    const auto& socket = stream_.socket();
+    // While its body is awaited, reading it tells; otherwise an end means that nobody waits for the answer.
+    return socket.broken() || (socket.hung_up() && body_complete()) || !socket.is_open();
+}
+
+void Http1Codec::interim(unsigned status, std::span<const wire::Field> fields) {
+    if (request_.http10) return;
+    if (status == 100) continued_ = true;
+    auto& out = writer_.staging();
+    const std::string line = "HTTP/1.1 " + std::to_string(status) + (status == 100 ? " Continue\r\n" : " \r\n");
+    out.append(line);
+    exchange::write_response_fields(fields, out);
+    out.append("\r\n");
+}
+
+void Http1Codec::start(const exchange::ResponseStart& start) {
+    auto& out = writer_.staging();
+    char digits[24] = {static_cast<char>('0' + start.status / 100 % 10), static_cast<char>('0' + start.status / 10 % 10),
+                       static_cast<char>('0' + start.status % 10), ' '};
+    out.append("HTTP/1.1 ");
+    out.append({digits, 4});
+    out.append(start.reason);
+    out.append("\r\n");
+    exchange::write_response_fields(start.fields, out);
+    out.append(start.extra);
+    bodyless_out_ = start.bodyless;
+    const auto write_length = [&](std::string_view value) {
+        out.append("Content-Length: ");
+        out.append(value);
+        out.append("\r\n");
+    };
+    if (start.bodyless) {
+        // What a GET would have got (RFC 9110 section 9.3.2); never with 204 (section 8.6).
+        for (const auto& field : start.fields)
+            if (field.id == Name::content_length && start.status != 204) write_length(field.value);
+        if (start.framing.kind == Framing::Kind::length) {
+            const auto end = std::to_chars(digits, digits + sizeof digits, start.framing.length).ptr;
+            write_length({digits, static_cast<std::size_t>(end - digits)});
+        }
+    } else if (start.framing.kind == Framing::Kind::length) {
+        const auto end = std::to_chars(digits, digits + sizeof digits, start.framing.length).ptr;
+        write_length({digits, static_cast<std::size_t>(end - digits)});
+    } else if (request_.http10) {
+        close_delimited_ = close_ = true;
+    } else {
+        chunked_out_ = true;
+        out.append("Transfer-Encoding: chunked\r\n");
+    }
+    close_ = close_ || start.close || (waits_for_continue() && !body_complete());
+    if (close_) out.append("Connection: close\r\n");
+    else if (request_.http10) out.append("Connection: keep-alive\r\n");
+    out.append("\r\n");
+}
+
+std::size_t Http1Codec::write(std::string_view body) {
+    if (bodyless_out_) return body.size();
+    return writer_.write(stream_, body, chunked_out_);
+}
+
+void Http1Codec::finish(std::string_view trailers) { writer_.finish(chunked_out_ && !bodyless_out_, trailers); }
+
+}  // namespace nearhop::client

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/exchange/codec.h"
+#include "proxy/wire/chunked.h"
+#include "proxy/wire/message_writer.h"
+#include "proxy/wire/stream.h"
+
+namespace nearhop::client {
+
+/// HTTP/1.1 (and 1.0) from a client: reads a head, checks it into a Request, carries both bodies. One per session;
+/// begin_request() makes it ready for the next head.
+class Http1Codec final : public exchange::Codec {
+public:
+    Http1Codec(wire::Stream& stream, bool secure) noexcept : stream_{stream}, secure_{secure} {}
+
+    /// Before each head. `limits` must outlive the request.
+    void begin_request(const conf::Limits& limits) noexcept;
+
+    enum class Read : std::uint8_t { pending, ready, refused, closed };
+    /// Reads towards a whole head. ready: request() may be used. refused: fault() says why.
+    Read read_head();
+    bool head_started() const noexcept { return started_; }
+    const exchange::Request& request() const noexcept { return request_; }
+    exchange::Fault fault() const noexcept { return fault_; }
+
+    /// Answers from now on carry Connection: close.
+    void close_after_response() noexcept { close_ = true; }
+    bool keeps_alive() const noexcept { return !close_ && !aborted_; }
+    bool aborted() const noexcept { return aborted_; }
+    /// True when a client could take the end of the connection for the end of the body.
+    bool close_delimited() const noexcept { return close_delimited_; }
+    /// All of the request body was read.
+    bool body_complete();
+    bool waits_for_continue() const noexcept { return request_.expects_continue && !continued_; }
+    /// Gives memory back while the connection idles.
+    void release() noexcept;
+
+    Body body() override;
+    void consume_body(std::size_t bytes) override;
+    std::string_view request_trailers() const override { return decoder_.trailers(); }
+    void interim(unsigned status, std::span<const wire::Field> fields) override;
+    void start(const exchange::ResponseStart& start) override;
+    std::size_t write(std::string_view body) override;
+    void finish(std::string_view trailers) override;
+    void abort() override { aborted_ = true; }
+    loop::Io flush() override { return aborted_ ? loop::Io::failed : writer_.flush(stream_); }
+    std::size_t unsent() const override { return stream_.unsent(); }
+    bool gone() override;
+
+private:
+    Read refuse(exchange::Fault fault) noexcept {
+        fault_ = fault;
+        return Read::refused;
+    }
+    exchange::Fault check();
+    exchange::Fault check_target();
+    bool check_host();
+
+    wire::Stream& stream_;
+    const bool secure_;
+    const conf::Limits* limits_ = nullptr;
+    wire::HeadScan scan_;
+    wire::Buffer head_bytes_;
+    wire::RequestHead head_;
+    exchange::Request request_;
+    exchange::Fault fault_ = exchange::Fault::none;
+    wire::ChunkedDecoder decoder_;
+    std::uint64_t left_ = 0;
+    std::string_view chunk_;
+    std::size_t chunk_used_ = 0;
+    wire::MessageWriter writer_;
+    bool started_ = false;
+    bool body_done_ = false;
+    bool continued_ = false;
+    bool close_ = false;
+    bool aborted_ = false;
+    bool chunked_out_ = false;
+    bool bodyless_out_ = false;
+    bool close_delimited_ = false;
+};
+
+}  // namespace nearhop::client

@@ -1,0 +1,108 @@
+#include "proxy/client/listener.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace nearhop::client {
+namespace {
+
+constexpr int backlog = 4096;
+constexpr loop::milliseconds retry_after{100};
+
+socklen_t fill(const conf::ListenAddress& from, sockaddr_storage& into) {
+    into = {};
+    if (auto* four = reinterpret_cast<sockaddr_in*>(&into); inet_pton(AF_INET, from.address.c_str(), &four->sin_addr) == 1) {
+        four->sin_family = AF_INET;
+        four->sin_port = htons(from.port);
+        return sizeof *four;
+    }
+    auto* six = reinterpret_cast<sockaddr_in6*>(&into);
+    if (inet_pton(AF_INET6, from.address.c_str(), &six->sin6_addr) != 1) return 0;
+    six->sin6_family = AF_INET6;
+    six->sin6_port = htons(from.port);
+    return sizeof *six;
+}
+
+}  // namespace
+
+int open_listener(conf::ListenAddress& address, std::string& error) {
+    sockaddr_storage where;
+    socklen_t size = fill(address, where);
+    const auto failed = [&](int descriptor) {
+        error = address.address + ":" + std::to_string(address.port) + ": " + std::strerror(errno);
+        if (descriptor >= 0) ::close(descriptor);
+        return -1;
+    };
+    if (size == 0) {
+        errno = EINVAL;
+        return failed(-1);
+    }
+    const int descriptor = ::socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return failed(descriptor);
+    const int on = 1;
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // inherited by accepted sockets
+    if (::bind(descriptor, reinterpret_cast<sockaddr*>(&where), size) != 0) return failed(descriptor);
+    if (::listen(descriptor, backlog) != 0) return failed(descriptor);
+    size = sizeof where;
+    if (getsockname(descriptor, reinterpret_cast<sockaddr*>(&where), &size) != 0) return failed(descriptor);
+    address.port = ntohs(where.ss_family == AF_INET ? reinterpret_cast<sockaddr_in&>(where).sin_port
+                                                    : reinterpret_cast<sockaddr_in6&>(where).sin6_port);
+    return descriptor;
+}
+
+Listener::Listener(exchange::Context& context, Sessions& sessions, int descriptor,
+                   std::shared_ptr<const ListenerFacts> facts, std::size_t most_sessions)
+    : context_{context}, sessions_{sessions}, descriptor_{descriptor}, facts_{std::move(facts)}, most_{most_sessions},
+      pause_{context.loop, *this} {
+    context_.loop.watch(descriptor_, EPOLLIN, *this);
+}
+
+Listener::~Listener() {
+    accept_all();  // who is in the queue already has been promised a session
+    context_.loop.unwatch(descriptor_, *this);
+    ::close(descriptor_);
+}
+
+void Listener::on_events(std::uint32_t) noexcept { accept_all(); }
+
+void Listener::notify() noexcept {
+    pause_.clear();
+    accept_all();
+}
+
+void Listener::accept_all() noexcept {
+    // Fair to the sessions that wait in the same batch: the rest is taken on the next turn.
+    for (int i = 0; i < 256; ++i) {
+        sockaddr_storage peer{};
+        socklen_t size = sizeof peer;
+        const int descriptor =
+            ::accept4(descriptor_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (descriptor >= 0) {
+            const auto address = geo::Address::from(reinterpret_cast<const sockaddr*>(&peer));
+            try {
+                sessions_.open(facts_, descriptor, address.value_or(geo::Address{}), most_);
+            } catch (const std::bad_alloc&) {
+                context_.counters.accept_errors.add();
+            }
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+        if (errno == EINTR || errno == ECONNABORTED) continue;
+        context_.counters.accept_errors.add();  // EMFILE and friends: slow down, do not spin, do not die
+        pause_.expires_after(retry_after);
+        return;
+    }
+    pause_.expires_after(loop::milliseconds{0});
+}
+
+}  // namespace nearhop::client

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "proxy/client/session.h"
+#include "proxy/loop/loop.h"
+
+#include <memory>
+#include <string>
+
+namespace nearhop::client {
+
+/// Opens a listening socket with SO_REUSEPORT, so that every worker has one of its own. -1 with `error` set on
+/// failure. `address.port` is filled in when it was 0.
+int open_listener(conf::ListenAddress& address, std::string& error);
+
+/// One worker's listening socket: accepts and starts sessions. Out of descriptors it pauses instead of spinning.
+class Listener final : public loop::Watch, private loop::Notify {
+public:
+    Listener(exchange::Context& context, Sessions& sessions, int descriptor, std::shared_ptr<const ListenerFacts> facts,
+             std::size_t most_sessions);
+    ~Listener();
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+    void update(std::shared_ptr<const ListenerFacts> facts, std::size_t most_sessions) noexcept {
+        facts_ = std::move(facts);
+        most_ = most_sessions;
+    }
+
+private:
+    void on_events(std::uint32_t events) noexcept override;
+    void notify() noexcept override;  ///< timer: try again
+    void accept_all() noexcept;
+
+    exchange::Context& context_;
+    Sessions& sessions_;
+    int descriptor_;
+    std::shared_ptr<const ListenerFacts> facts_;
+    std::size_t most_;
+    loop::Timer pause_;
+};
+
+}  // namespace nearhop::client

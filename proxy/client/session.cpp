@@ -1,0 +1,279 @@
+#include "proxy/client/session.h"
+
+#include "proxy/client/proxy_protocol.h"
+#include "proxy/exchange/answer.h"
+
+#include <openssl/ssl.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace nearhop::client {
+
+using exchange::Fault;
+using loop::Io;
+
+Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener,
+                 int descriptor, const geo::Address& peer)
+    : owner_{owner}, context_{context}, listener_{std::move(listener)}, snapshot_{context.snapshot()},
+      wake_{context.loop}, timer_{context.loop, wake_},
+      codec_{stream_, listener_->kind == conf::ListenerKind::https}, peer_{peer} {
+    stream_.socket().open(context.loop, descriptor, wake_, false);
+}
+
+void Session::drain() noexcept {
+    draining_ = true;
+    codec_.close_after_response();
+    wake_.notify();
+}
+
+/// The root of the session's coroutines: whatever happens below ends this session only.
+loop::Task<void> Session::run() {
+    try {
+        co_await serve();
+    } catch (const std::exception& bug) {
+        // Out of memory ends one request, not the process; anything else is a defect that must be seen.
+        context_.counters.faults[static_cast<std::size_t>(Fault::edge_internal)].add();
+        spdlog::error("event=session_failed fault=edge_internal what=\"{}\"", bug.what());
+    }
+    stream_.socket().close();
+    context_.counters.client_received.add(stream_.received - counted_received_);
+    context_.counters.client_sent.add(stream_.sent - counted_sent_);
+    context_.counters.sessions_closed.add();
+    finished_ = true;
+    owner_.finished(*this);
+}
+
+loop::Task<void> Session::serve() {
+    const auto& proxies = snapshot_->routing->proxy_protocol;
+    if (listener_->index < proxies.size() && proxies[listener_->index].contains(peer_.address.canonical())) {
+        const bool read = co_await read_proxy_header();
+        if (!read) co_return;
+    }
+    if (listener_->kind == conf::ListenerKind::https) {
+        const bool secure = co_await handshake();
+        if (!secure) co_return;
+    }
+    bool again = true;
+    while (again) again = co_await one_request();
+    co_await close();
+}
+
+loop::Task<bool> Session::read_proxy_header() {
+    timer_.expires_after(limits().handshake_timeout);
+    for (;;) {
+        const auto header = parse_proxy_header(stream_.in().view());
+        if (header.state == ProxyHeader::State::malformed) {
+            context_.counters.faults[static_cast<std::size_t>(Fault::client_bad_request)].add();
+            co_return false;
+        }
+        if (header.state == ProxyHeader::State::complete) {
+            stream_.in().consume(header.used);
+            if (header.source) peer_.address = *header.source;
+            co_return true;
+        }
+        const Io got = stream_.fill(8 * 1024);
+        if (got == Io::ok) continue;
+        if (got != Io::blocked || timer_.expired()) co_return false;
+        co_await wake_.wait();
+    }
+}
+
+loop::Task<bool> Session::handshake() {
+    const auto tls = snapshot_->server_tls;
+    auto& counters = context_.counters;
+    if (!tls) co_return false;
+    stream_.start_tls_server(tls->context());
+    timer_.expires_after(limits().handshake_timeout);
+    for (;;) {
+        const Io done = stream_.handshake();
+        if (done == Io::ok) break;
+        if (done != Io::blocked || timer_.expired()) {
+            counters.handshakes_failed.add();
+            stream_.flush();  // the alert
+            co_return false;
+        }
+        co_await wake_.wait();
+    }
+    (SSL_session_reused(stream_.tls()) ? counters.handshakes_resumed : counters.handshakes_full).add();
+    co_return true;
+}
+
+/// One request and its response. False when the session ends.
+loop::Task<bool> Session::one_request() {
+    snapshot_ = context_.snapshot();
+    codec_.begin_request(limits());
+    const auto read = co_await await_head();
+    if (read == Http1Codec::Read::closed) co_return false;
+    fresh_ = false;
+    requested_ = true;
+    if (read == Http1Codec::Read::refused) {
+        const Fault fault = codec_.fault();
+        context_.counters.faults[static_cast<std::size_t>(fault)].add();
+        exchange::send(codec_, exchange::answer_for(fault, {}, "-"), false);
+        co_await flushed();
+        co_return false;
+    }
+    if (owner_.draining()) codec_.close_after_response();
+    if (!answer_itself()) co_await exchange();
+    const bool again = co_await after_response();
+    co_return again;
+}
+
+/// A coroutine of its own, so that an idle session's frames have no room for an exchange in them.
+loop::Task<void> Session::exchange() {
+    exchange::Exchange exchange{context_, wake_, codec_, codec_.request(), peer_};
+    co_await exchange.run();
+}
+
+loop::Task<Http1Codec::Read> Session::await_head() {
+    auto started = context_.loop.now();
+    const auto idle_until = started + (fresh_ ? limits().head_timeout : limits().idle_timeout);
+    bool begun = false;
+    for (;;) {
+        const auto read = codec_.read_head();
+        if (read != Http1Codec::Read::pending) co_return read;
+        const auto now = context_.loop.now();
+        if (codec_.head_started() && !begun) {
+            begun = true;
+            started = now;
+        }
+        const auto due = begun ? started + limits().head_timeout : idle_until;
+        if (now >= due) {
+            // An idle connection ends silently; a head that was begun is told (RFC 9110 section 15.5.9).
+            if (begun) {
+                context_.counters.faults[static_cast<std::size_t>(Fault::client_head_timeout)].add();
+                exchange::send(codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"), false);
+                co_await flushed();
+            }
+            co_return Http1Codec::Read::closed;
+        }
+        if (!begun) {
+            if (draining_) co_return Http1Codec::Read::closed;
+            codec_.release();
+        }
+        timer_.expires_at(due);
+        co_await wake_.wait();
+    }
+}
+
+/// Answers that need no origin: the load balancer's check and the redirect to https.
+bool Session::answer_itself() {
+    const auto& request = codec_.request();
+    exchange::Answer answer;
+    if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {
+        const bool ready = context_.snapshot()->ready;
+        answer.status = ready ? 200 : 503;
+        answer.fields = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
+        answer.body = ready ? "ready\n" : "not ready\n";
+    } else if (listener_->kind == conf::ListenerKind::http && listener_->plain == conf::PlainPolicy::redirect) {
+        if (request.host.empty()) answer = exchange::answer_for(Fault::client_bad_request, {}, "-");
+        else answer = exchange::redirect_to_https(request.host, listener_->https_port, request.target);
+    } else {
+        return false;
+    }
+    exchange::send(codec_, answer, request.method == "HEAD");
+    return true;
+}
+
+/// Sends what is left, gets rid of an unread request body, and says whether the connection goes on.
+loop::Task<bool> Session::after_response() {
+    const bool sent = co_await flushed();
+    context_.counters.client_received.add(stream_.received - counted_received_);
+    context_.counters.client_sent.add(stream_.sent - counted_sent_);
+    counted_received_ = stream_.received;
+    counted_sent_ = stream_.sent;
+    if (!sent) co_return false;
+    if (!codec_.keeps_alive()) co_return false;
+    if (codec_.body_complete()) co_return true;
+    co_return co_await drain_body();
+}
+
+loop::Task<bool> Session::flushed() {
+    auto progress = context_.loop.now();
+    for (;;) {
+        const auto before = codec_.unsent();
+        const Io done = codec_.flush();
+        if (done == Io::ok) co_return true;
+        if (done != Io::blocked) co_return false;
+        const auto now = context_.loop.now();
+        if (codec_.unsent() != before) progress = now;
+        if (now >= progress + limits().write_timeout) {
+            context_.counters.faults[static_cast<std::size_t>(Fault::client_write_timeout)].add();
+            stream_.socket().reset();
+            co_return false;
+        }
+        timer_.expires_at(progress + limits().write_timeout);
+        co_await wake_.wait();
+    }
+}
+
+/// An answer was given before the whole body was read: reading on for a moment keeps the connection usable.
+loop::Task<bool> Session::drain_body() {
+    timer_.expires_after(limits().drain_time);
+    std::uint64_t dropped = 0;
+    for (;;) {
+        const auto body = codec_.body();
+        if (body.fault != Fault::none) co_return false;
+        if (body.complete) co_return true;
+        dropped += body.bytes.size();
+        if (dropped > limits().drain_bytes || timer_.expired()) co_return false;
+        if (body.bytes.empty()) co_await wake_.wait();
+        else codec_.consume_body(body.bytes.size());
+    }
+}
+
+/// Closes so that the last answer arrives: unread input would turn the close into a reset (RFC 9112 section 9.6).
+loop::Task<void> Session::close() {
+    auto& socket = stream_.socket();
+    if (!socket.is_open() || socket.broken()) co_return;
+    if (codec_.aborted()) {
+        // The client must see that the response was cut: no close_notify, and a reset where the end of the connection
+        // would read as the end of the body.
+        if (codec_.close_delimited()) socket.reset();
+        co_return;
+    }
+    stream_.close_notify();
+    stream_.flush();
+    if (!requested_ || socket.hung_up()) co_return;
+    socket.shutdown_write();
+    timer_.expires_after(limits().drain_time);
+    std::uint64_t dropped = 0;
+    std::array<char, 4096> unread;
+    while (!timer_.expired() && dropped <= limits().drain_bytes) {
+        const auto got = socket.read(unread.data(), unread.size());
+        if (got.io == Io::closed || got.io == Io::failed) co_return;
+        dropped += got.bytes;
+        if (got.io == Io::blocked) co_await wake_.wait();
+    }
+}
+
+bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer,
+                    std::size_t most) {
+    context_.counters.sessions_opened.add();
+    if (sessions_.size() >= most) {
+        ::close(descriptor);
+        context_.counters.sessions_closed.add();
+        context_.counters.sessions_refused.add();
+        return false;
+    }
+    sessions_.emplace_front(*this, context_, std::move(listener), descriptor, peer);
+    auto& session = sessions_.front();
+    session.place_ = sessions_.begin();
+    session.start();
+    return true;
+}
+
+void Sessions::drain() noexcept {
+    draining_ = true;
+    for (auto& session : sessions_) session.drain();
+}
+
+void Sessions::sweep() noexcept {
+    for (const auto place : finished_) sessions_.erase(place);
+    finished_.clear();
+}
+
+}  // namespace nearhop::client

@@ -1,0 +1,96 @@
+#pragma once
+
+#include "proxy/client/http1_codec.h"
+#include "proxy/exchange/context.h"
+#include "proxy/exchange/exchange.h"
+#include "proxy/loop/task.h"
+
+#include <list>
+#include <memory>
+
+namespace nearhop::client {
+
+class Sessions;
+
+/// What a session needs to know of the listener that accepted it; shared by its sessions, outlives them.
+struct ListenerFacts {
+    std::size_t index = 0;            ///< in the configuration
+    conf::ListenerKind kind = conf::ListenerKind::https;
+    conf::PlainPolicy plain = conf::PlainPolicy::redirect;
+    std::uint16_t https_port = 443;   ///< where a plain listener redirects to
+    std::string ready_path;
+};
+
+/// One client connection, from accept to close. serve() is its whole life.
+class Session {
+public:
+    Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener, int descriptor,
+            const geo::Address& peer);
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    void start() { task_ = run(); task_.start(); }
+    /// Ends between two requests: at once when idle, after the current response otherwise.
+    void drain() noexcept;
+    bool finished() const noexcept { return finished_; }
+
+private:
+    loop::Task<void> run();
+    loop::Task<void> serve();
+    loop::Task<bool> read_proxy_header();
+    loop::Task<bool> handshake();
+    loop::Task<bool> one_request();
+    loop::Task<Http1Codec::Read> await_head();
+    loop::Task<void> exchange();
+    loop::Task<bool> after_response();
+    loop::Task<bool> flushed();
+    loop::Task<bool> drain_body();
+    loop::Task<void> close();
+    bool answer_itself();
+    const conf::Limits& limits() const noexcept { return snapshot_->routing->config.limits; }
+
+    Sessions& owner_;
+    exchange::Context& context_;
+    std::shared_ptr<const ListenerFacts> listener_;
+    std::shared_ptr<const Snapshot> snapshot_;  ///< of the current request: its limits, its certificates
+    loop::Wake wake_;
+    loop::Timer timer_;
+    wire::Stream stream_;
+    Http1Codec codec_;
+    exchange::Peer peer_;
+    bool draining_ = false;
+    bool fresh_ = true;  ///< no request yet
+    bool finished_ = false;
+    bool requested_ = false;  ///< a response was owed when the session ended
+    std::uint64_t counted_received_ = 0;
+    std::uint64_t counted_sent_ = 0;
+    loop::Task<void> task_;  // last: destroyed first
+    friend class Sessions;
+    std::list<Session>::iterator place_;
+};
+
+/// All sessions of one worker.
+class Sessions {
+public:
+    explicit Sessions(exchange::Context& context) noexcept : context_{context} {}
+
+    /// Takes the descriptor over. False (and closed) when the worker has as many sessions as it may.
+    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer, std::size_t most);
+    std::size_t count() const noexcept { return sessions_.size(); }
+    bool draining() const noexcept { return draining_; }
+    /// Answers carry Connection: close from now on.
+    void close_after_responses() noexcept { draining_ = true; }
+    /// Ends idle sessions now and the others after their response.
+    void drain() noexcept;
+    void cut() noexcept { sessions_.clear(); }  ///< at once
+    void sweep() noexcept;                       ///< after each batch of events: frees what has finished
+    void finished(Session& session) { finished_.push_back(session.place_); }
+
+private:
+    exchange::Context& context_;
+    std::list<Session> sessions_;
+    std::vector<std::list<Session>::iterator> finished_;
+    bool draining_ = false;
+};
+
+}  // namespace nearhop::client

@@ -1,0 +1,32 @@
+#include "conf/parse.h"
+#include "proxy/run/build.h"
+#include "proxy/run/commands.h"
+#include "proxy/run/logging.h"
+#include "proxy/run/server.h"
+#include "proxy/wire/stream.h"
+
+#include <cstdio>
+#include <exception>
+
+namespace nearhop::run {
+
+int run_proxy(const std::string& config_file) {
+    block_signals();
+    raise_descriptor_limit();
+    wire::initialise_tls();
+    const auto keys = wire::make_ticket_keys();
+    auto loaded = load(config_file, keys);
+    for (const auto& problem : loaded.problems)
+        std::fprintf(stderr, "%s\n", conf::to_string(problem, config_file).c_str());
+    if (!loaded.snapshot) return exit_usage;
+    set_log_level(loaded.snapshot->routing->config.log.level);
+    try {
+        Server server{std::move(*loaded.snapshot), keys};
+        return server.run() == 0 ? exit_ok : exit_failed;
+    } catch (const std::exception& error) {
+        log_error("start_failed", {{"what", error.what()}});
+        return exit_failed;
+    }
+}
+
+}  // namespace nearhop::run

@@ -1,0 +1,278 @@
+#include "proxy/run/server.h"
+
+#include "proxy/run/logging.h"
+#include "proxy/run/notify.h"
+
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <set>
+#include <thread>
+#include <utility>
+
+namespace nearhop::run {
+namespace {
+
+sigset_t handled_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
+    return set;
+}
+
+std::string text_of(const conf::ListenAddress& address) {
+    const bool six = address.address.find(':') != std::string::npos;
+    return (six ? "[" + address.address + "]" : address.address) + ":" + std::to_string(address.port);
+}
+
+std::string_view name(conf::ListenerKind kind) { return kind == conf::ListenerKind::https ? "https" : "http"; }
+
+std::string key_of(const conf::Listener& listener) {
+    return std::string{name(listener.kind)} + " " + text_of(*listener.address);
+}
+
+unsigned worker_count(const conf::Config& config) {
+    return config.workers != 0 ? config.workers : std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+std::uint64_t raise_descriptor_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    const auto before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return before;
+    return limit.rlim_cur;
+}
+
+void block_signals() {
+    const sigset_t set = handled_signals();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+/// Signals as events of the control loop; block_signals() has kept them from everyone else.
+class Server::Signals final : public loop::Watch {
+public:
+    explicit Signals(Server& server) : server_{server} {
+        const sigset_t set = handled_signals();
+        descriptor_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        server_.loop_.watch(descriptor_, EPOLLIN, *this);
+    }
+    ~Signals() {
+        server_.loop_.unwatch(descriptor_, *this);
+        ::close(descriptor_);
+    }
+    Signals(const Signals&) = delete;
+    Signals& operator=(const Signals&) = delete;
+
+private:
+    void on_events(std::uint32_t) noexcept override {
+        signalfd_siginfo got{};
+        while (::read(descriptor_, &got, sizeof got) == static_cast<ssize_t>(sizeof got))
+            server_.on_signal(static_cast<int>(got.ssi_signo));
+    }
+    Server& server_;
+    int descriptor_ = -1;
+};
+
+/// Ends a stage of the shutdown, or looks whether the last session has gone.
+class Server::StageTimer final : private loop::Notify {
+public:
+    explicit StageTimer(Server& server) : server_{server}, timer_{server.loop_, *this} {}
+    void after(loop::milliseconds wait) { timer_.expires_after(wait); }
+
+private:
+    void notify() noexcept override {
+        timer_.clear();
+        server_.look_for_sessions();
+    }
+    Server& server_;
+    loop::Timer timer_;
+};
+
+Server::Server(Snapshot first, wire::TicketKeys keys)
+    : worker_count_{worker_count(first.routing->config)}, registry_{worker_count_},
+      log_{first.routing->config.log, registry_} {
+    control_ = std::make_unique<Control>(loop_, board_, registry_, std::move(first), keys);
+    admin_ = std::make_unique<admin::AdminServer>(loop_, *control_, board_, registry_);
+    for (unsigned index = 0; index < worker_count_; ++index)
+        workers_.push_back(std::make_unique<Worker>(index, board_, registry_, *control_, log_));
+    signals_ = std::make_unique<Signals>(*this);
+    stage_timer_ = std::make_unique<StageTimer>(*this);
+}
+
+Server::~Server() { stop_all(); }
+
+int Server::run() {
+    if (!open_admin()) return 1;
+    for (const auto& worker : workers_) worker->start();
+    control_->on_reload([this] {
+        set_log_level(config().log.level);
+        match_listeners();
+    });
+    control_->start([this] { start_serving(); });
+    loop_.run();
+    stop_all();
+    return exit_code_;
+}
+
+/// The first round of probes is over: the first answers can be right, so the listeners open.
+void Server::start_serving() {
+    if (stage_ != Stage::running) return;
+    if (!match_listeners()) {
+        exit_code_ = 1;
+        loop_.stop();
+        return;
+    }
+    control_->set_ready(true);
+    notify_ready();
+    log_info("ready", {{"workers", worker_count_}});
+    if (on_ready_) on_ready_(*this);
+}
+
+bool Server::open_admin() {
+    const auto& admin = config().admin;
+    if (!admin.listen) return true;
+    std::string error;
+    if (!admin_->open(admin, error)) {
+        log_error("listen_failed", {{"listener", "admin"}, {"what", error}});
+        return false;
+    }
+    addresses_["admin"] = admin_->address();
+    log_info("listening", {{"listener", "admin"}, {"address", admin_->address()}});
+    return true;
+}
+
+/// Opens the listeners that the configuration names and closes the others; what stays keeps its queue. Runs at start
+/// and after each reload. False when one could not be opened; the rest works on.
+bool Server::match_listeners() {
+    bool all = true;
+    std::set<std::string> wanted;
+    const auto& listeners = config().listeners;
+    for (std::size_t index = 0; index < listeners.size(); ++index) {
+        const auto key = key_of(listeners[index]);
+        wanted.insert(key);
+        if (open_.contains(key)) {
+            for (const auto& worker : workers_) worker->update(key, facts_of(listeners[index], index), most_sessions());
+        } else {
+            all = open_one(key, listeners[index], index) && all;
+        }
+    }
+    std::erase_if(open_, [&](const auto& open) {
+        if (wanted.contains(open.first)) return false;
+        for (const auto& worker : workers_) worker->stop_listening(open.first);
+        log_info("listener_closed", {{"address", text_of(open.second)}});
+        return true;
+    });
+    return all;
+}
+
+bool Server::open_one(const std::string& key, const conf::Listener& listener, std::size_t index) {
+    auto address = *listener.address;
+    std::vector<int> descriptors;
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        std::string error;
+        const int descriptor = client::open_listener(address, error);
+        if (descriptor < 0) {
+            for (const int open : descriptors) ::close(open);
+            log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
+            return false;
+        }
+        descriptors.push_back(descriptor);
+    }
+    open_[key] = address;
+    const auto facts = facts_of(listener, index);
+    for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, descriptors[i], facts, most_sessions());
+    addresses_.emplace(name(listener.kind), text_of(address));
+    log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(address)}});
+    return true;
+}
+
+std::shared_ptr<const client::ListenerFacts> Server::facts_of(const conf::Listener& listener, std::size_t index) const {
+    auto facts = std::make_shared<client::ListenerFacts>();
+    facts->index = index;
+    facts->kind = listener.kind;
+    facts->plain = listener.plain;
+    facts->ready_path = listener.ready_path;
+    for (const auto& other : config().listeners)
+        if (other.kind == conf::ListenerKind::https) {
+            facts->https_port = other.address->port;
+            break;
+        }
+    return facts;
+}
+
+/// Per worker: as configured, or what the descriptors allow with one origin connection each and a reserve for probes,
+/// admin, logs and databases.
+std::size_t Server::most_sessions() const {
+    const auto& limits = config().limits;
+    if (limits.sessions != 0) return std::max<std::size_t>(1, limits.sessions / worker_count_);
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const std::uint64_t reserve = 64 + config().origins.size() * 4;
+    const std::uint64_t free = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
+    return std::max<std::size_t>(1, free / 2 / worker_count_);
+}
+
+void Server::on_signal(int number) {
+    switch (number) {
+        case SIGHUP:
+            notify_reloading();
+            control_->reload();
+            notify_ready();
+            break;
+        case SIGUSR1: log_.reopen(); break;
+        default:
+            log_info("stopping", {{"signal", number}});
+            next_stage();
+    }
+}
+
+/// Not ready but accepting, then draining, then gone. A second signal goes on to the next stage at once.
+void Server::next_stage() {
+    const auto& shutdown = config().shutdown;
+    switch (stage_) {
+        case Stage::running:
+            stage_ = Stage::grace;
+            notify_stopping();
+            control_->set_ready(false);
+            for (const auto& worker : workers_) worker->close_after_responses();
+            stage_ends_ = loop_.now() + shutdown.grace;
+            break;
+        case Stage::grace:
+            stage_ = Stage::draining;
+            open_.clear();
+            for (const auto& worker : workers_) worker->drain();
+            stage_ends_ = loop_.now() + shutdown.drain;
+            log_info("draining");
+            break;
+        case Stage::draining:
+        case Stage::stopped:
+            stage_ = Stage::stopped;
+            loop_.stop();
+            return;
+    }
+    stage_timer_->after(loop::milliseconds{20});
+}
+
+void Server::look_for_sessions() {
+    if (loop_.now() >= stage_ends_) return next_stage();
+    const bool idle = std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->sessions() == 0; });
+    // A worker that has not yet seen drain() may still have somebody in its accept queue: one more look.
+    if (stage_ == Stage::draining && idle && loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100})
+        return next_stage();
+    stage_timer_->after(loop::milliseconds{20});
+}
+
+void Server::stop_all() {
+    admin_->close();
+    workers_.clear();  // joins; their last access lines are in the log's rings
+}
+
+}  // namespace nearhop::run

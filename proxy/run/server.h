@@ -1,0 +1,75 @@
+#pragma once
+
+#include "proxy/admin/counters.h"
+#include "proxy/admin/server.h"
+#include "proxy/run/access_log.h"
+#include "proxy/run/control.h"
+#include "proxy/run/worker.h"
+#include "proxy/snapshot.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nearhop::run {
+
+/// The running proxy: the control thread's loop, the workers, listeners, signals and the stages of stopping. The order
+/// of the members is the order of ownership; destruction runs upwards.
+class Server {
+public:
+    /// `first` comes from load() or build(). Throws std::runtime_error when the log cannot be opened.
+    Server(Snapshot first, wire::TicketKeys keys);
+    ~Server();
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    /// Called once when the listeners are open, on the control thread.
+    void on_ready(std::function<void(const Server&)> then) { on_ready_ = std::move(then); }
+    /// Runs until stopped by SIGTERM or SIGINT. 0 after an orderly end, 1 when a listener could not be opened.
+    int run();
+
+    /// "https" -> "127.0.0.1:8443"; of the first listener of each kind, and "admin".
+    std::map<std::string, std::string> addresses() const { return addresses_; }
+
+private:
+    class Signals;
+    class StageTimer;
+    void start_serving();
+    bool open_admin();
+    bool match_listeners();
+    bool open_one(const std::string& key, const conf::Listener& listener, std::size_t index);
+    void on_signal(int number);
+    void next_stage();
+    void look_for_sessions();
+    void stop_all();
+    std::shared_ptr<const client::ListenerFacts> facts_of(const conf::Listener& listener, std::size_t index) const;
+    std::size_t most_sessions() const;
+    const conf::Config& config() const { return control_->current().routing->config; }
+
+    loop::Loop loop_;
+    Board board_;
+    unsigned worker_count_;
+    admin::Registry registry_;
+    AccessLog log_;
+    std::unique_ptr<Control> control_;
+    std::unique_ptr<admin::AdminServer> admin_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::unique_ptr<Signals> signals_;
+    std::map<std::string, conf::ListenAddress> open_;  ///< by key "https 0.0.0.0:443"; with the kernel's port
+    std::map<std::string, std::string> addresses_;
+    std::function<void(const Server&)> on_ready_;
+    enum class Stage : std::uint8_t { running, grace, draining, stopped } stage_ = Stage::running;
+    std::unique_ptr<StageTimer> stage_timer_;
+    loop::TimePoint stage_ends_{};
+    int exit_code_ = 0;
+};
+
+/// Raises the soft descriptor limit to the hard one; returns the limit in force.
+std::uint64_t raise_descriptor_limit();
+
+/// Blocks the signals that the server handles, before any thread starts.
+void block_signals();
+
+}  // namespace nearhop::run

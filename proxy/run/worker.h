@@ -1,0 +1,47 @@
+#pragma once
+
+#include "proxy/client/listener.h"
+#include "proxy/client/session.h"
+#include "proxy/exchange/context.h"
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+namespace nearhop::run {
+
+/// One worker: a thread with its own loop, listeners, sessions, pools and counters. Nothing of it is touched by
+/// another thread but through its loop's mailbox.
+class Worker {
+public:
+    Worker(unsigned index, const Board& board, admin::Registry& registry, Control& control, AccessLog& log);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    void start();
+
+    // Any thread; carried out on the worker's.
+    void listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts, std::size_t most);
+    void update(std::string key, std::shared_ptr<const client::ListenerFacts> facts, std::size_t most);
+    void stop_listening(std::string key);
+    void close_after_responses();  ///< grace: still accepting, answers carry Connection: close
+    void drain();                  ///< listeners closed, idle sessions ended
+    void stop();                   ///< sessions cut, thread ends
+
+    std::size_t sessions() const noexcept { return session_count_.load(std::memory_order_relaxed); }
+
+private:
+    void thread();
+
+    loop::Loop loop_;
+    exchange::Context context_;
+    client::Sessions sessions_;
+    std::map<std::string, std::unique_ptr<client::Listener>> listeners_;
+    std::atomic<std::size_t> session_count_{0};
+    std::thread thread_;
+};
+
+}  // namespace nearhop::run
