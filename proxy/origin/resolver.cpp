@@ -1,0 +1,230 @@
+#include "proxy/origin/resolver.h"
+
+#include <ares.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <netdb.h>
+#include <stdexcept>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include <utility>
+
+namespace nearhop::origin {
+namespace {
+
+void add_from_hosts_file(ares_channel channel, const std::string& name, int family,
+                         std::vector<geo::Address>& addresses) {
+    hostent* host = nullptr;
+    if (ares_gethostbyname_file(channel, name.c_str(), family, &host) != ARES_SUCCESS) return;
+    for (char** bytes = host->h_addr_list; *bytes; ++bytes) {
+        char text[64];
+        if (!ares_inet_ntop(family, *bytes, text, sizeof text)) continue;
+        if (const auto address = geo::Address::parse(text)) addresses.push_back(*address);
+    }
+    ares_free_hostent(host);
+}
+
+/// IPv4 before IPv6, then by value: the order of an answer says nothing, and a stable one changes nothing.
+void sort_addresses(std::vector<geo::Address>& addresses) {
+    std::sort(addresses.begin(), addresses.end(), [](const geo::Address& left, const geo::Address& right) {
+        if (left.is_v4() != right.is_v4()) return left.is_v4();
+        return left.bytes() < right.bytes();
+    });
+    addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+}
+
+}  // namespace
+
+struct Resolver::SocketWatch final : loop::Watch {
+    SocketWatch(Resolver& resolver, int descriptor) : owner{resolver}, fd{descriptor} {}
+    // May delete this object: the last thing that happens here.
+    void on_events(std::uint32_t events) noexcept override { owner.on_socket(fd, events); }
+
+    Resolver& owner;
+    int fd;
+    std::uint32_t wanted = 0;
+};
+
+/// The answers for one address family.
+struct Resolver::Half {
+    int family = 0;
+    int status = ARES_EDESTRUCTION;
+    std::vector<geo::Address> addresses{};
+    int ttl = std::numeric_limits<int>::max();
+
+    bool failed() const noexcept {
+        return status != ARES_SUCCESS && status != ARES_ENODATA && status != ARES_ENOTFOUND;
+    }
+};
+
+/// One name being resolved. c-ares holds a reference for each answer that is to come, so it may outlive the Task.
+struct Resolver::Query {
+    Resolver* owner;
+    loop::Wake* wake;  ///< null: nobody waits any more
+    std::array<Half, 2> halves{Half{.family = AF_INET}, Half{.family = AF_INET6}};
+    int pending = 0;
+
+    struct Reference {
+        std::shared_ptr<Query> query;
+        std::size_t half;
+    };
+
+    static void ask(const std::shared_ptr<Query>& query, std::size_t half, ares_channel channel, const char* name) {
+        ++query->pending;
+        ++query->owner->in_flight_;
+        ares_addrinfo_hints hints{};
+        hints.ai_family = query->halves[half].family;
+        hints.ai_flags = ARES_AI_NOSORT;
+        auto reference = std::make_unique<Reference>(Reference{query, half});
+        ares_getaddrinfo(channel, name, nullptr, &hints, &Query::answered, reference.release());
+    }
+
+    static void answered(void* argument, int status, int, ares_addrinfo* answer) {
+        const std::unique_ptr<Reference> reference{static_cast<Reference*>(argument)};
+        Query& query = *reference->query;
+        Half& half = query.halves[reference->half];
+        half.status = status;
+        for (const auto* each = answer ? answer->nodes : nullptr; each; each = each->ai_next) {
+            if (each->ai_family != half.family) continue;
+            if (const auto address = geo::Address::from(each->ai_addr)) half.addresses.push_back(*address);
+            half.ttl = std::min(half.ttl, each->ai_ttl);
+        }
+        if (answer) ares_freeaddrinfo(answer);
+        --query.pending;
+        --query.owner->in_flight_;
+        if (half.failed() && status != ARES_EDESTRUCTION) query.owner->renew_ = true;
+        if (query.wake) query.wake->notify();
+    }
+};
+
+Resolver::Resolver(loop::Loop& loop, const conf::Dns& settings)
+    : loop_{loop}, timer_{loop, *this}, timeout_{settings.timeout} {
+    for (const auto& server : settings.servers) servers_ += (servers_.empty() ? "" : ",") + *server;
+    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) throw std::runtime_error{"c-ares cannot be initialised"};
+    open();
+}
+
+Resolver::~Resolver() {
+    close();
+    ares_library_cleanup();
+}
+
+void Resolver::open() {
+    renew_ = false;
+    ares_options options{};
+    options.flags = ARES_FLAG_NOSEARCH;
+    options.timeout = static_cast<int>(timeout_.count());
+    options.tries = 2;
+    char lookups[] = "b";  // DNS alone: the hosts file is read for both families at once, before
+    options.lookups = lookups;
+    options.sock_state_cb = [](void* self, ares_socket_t descriptor, int reads, int writes) {
+        static_cast<Resolver*>(self)->watch(descriptor, reads != 0, writes != 0);
+    };
+    options.sock_state_cb_data = this;
+    const int wanted = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+    if (const int status = ares_init_options(&channel_, &options, wanted); status != ARES_SUCCESS)
+        throw std::runtime_error{std::string{"c-ares: "} + ares_strerror(status)};
+    if (servers_.empty()) return;
+    if (const int status = ares_set_servers_ports_csv(channel_, servers_.c_str()); status != ARES_SUCCESS) {
+        close();
+        throw std::runtime_error{"dns.servers: " + servers_ + ": " + ares_strerror(status)};
+    }
+}
+
+void Resolver::close() noexcept {
+    if (channel_) ares_destroy(std::exchange(channel_, nullptr));
+    sockets_.clear();
+}
+
+loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Address> known) {
+    const auto began = loop_.now();
+    Resolved result;
+    // Other servers may be configured in the system by now, when the ones that we know do not answer.
+    if (renew_ && servers_.empty() && in_flight_ == 0) close();
+    try {
+        if (!channel_) open();
+    } catch (const std::runtime_error& error) {
+        result.error = error.what();
+        co_return result;
+    }
+    for (const int family : {AF_INET, AF_INET6}) add_from_hosts_file(channel_, name, family, result.addresses);
+    if (!result.addresses.empty()) {
+        sort_addresses(result.addresses);
+        co_return result;
+    }
+
+    loop::Wake wake{loop_};
+    const auto query = std::make_shared<Query>(Query{.owner = this, .wake = &wake});
+    struct Leave {
+        Query& left;
+        ~Leave() { left.wake = nullptr; }
+    } const leave{*query};
+    for (const std::size_t half : {0u, 1u}) Query::ask(query, half, channel_, name.c_str());
+    arm();
+    // From here on `this` may be gone: ending the resolver answers the query.
+    loop::Loop& loop = wake.loop();
+    while (query->pending > 0) co_await wake.wait();
+
+    result.seconds = std::chrono::duration<double>(loop.now() - began).count();
+    int ttl = std::numeric_limits<int>::max();
+    bool any = false;
+    for (const Half& half : query->halves) {
+        if (half.failed()) result.error = ares_strerror(half.status);
+        any |= !half.addresses.empty();
+    }
+    if (!any) {
+        if (result.error.empty()) result.error = ares_strerror(query->halves[0].status);
+        co_return result;
+    }
+    for (const Half& half : query->halves) {
+        ttl = std::min(ttl, half.ttl);
+        result.addresses.insert(result.addresses.end(), half.addresses.begin(), half.addresses.end());
+        if (!half.failed()) continue;
+        for (const auto& address : known)
+            if (address.is_v4() == (half.family == AF_INET)) result.addresses.push_back(address);
+    }
+    result.ttl = std::chrono::seconds{std::max(ttl, 0)};
+    sort_addresses(result.addresses);
+    co_return result;
+}
+
+void Resolver::watch(int descriptor, bool reads, bool writes) {
+    auto& watched = sockets_[descriptor];
+    if (!reads && !writes) {  // c-ares closes it next
+        if (watched) loop_.unwatch(descriptor, *watched);
+        sockets_.erase(descriptor);
+        return;
+    }
+    const bool fresh = !watched;
+    if (fresh) watched = std::make_unique<SocketWatch>(*this, descriptor);
+    watched->wanted = (reads ? EPOLLIN : 0u) | (writes ? EPOLLOUT : 0u);
+    if (fresh)
+        loop_.watch(descriptor, watched->wanted, *watched);
+    else
+        loop_.rewatch(descriptor, watched->wanted, *watched);
+}
+
+void Resolver::on_socket(int descriptor, std::uint32_t events) noexcept {
+    const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+    ares_process_fd(channel_, broken || (events & EPOLLIN) ? descriptor : ARES_SOCKET_BAD,
+                    broken || (events & EPOLLOUT) ? descriptor : ARES_SOCKET_BAD);
+    // c-ares may stop before the socket is empty (over TCP it does), and our events come once per edge: arm it anew.
+    if (const auto still = sockets_.find(descriptor); still != sockets_.end())
+        loop_.rewatch(descriptor, still->second->wanted, *still->second);
+    arm();
+}
+
+void Resolver::notify() noexcept {
+    ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    arm();
+}
+
+void Resolver::arm() noexcept {
+    timeval wait{};
+    if (!channel_ || !ares_timeout(channel_, nullptr, &wait)) return timer_.clear();
+    timer_.expires_after(loop::milliseconds{wait.tv_sec * 1000 + wait.tv_usec / 1000 + 1});
+}
+
+}  // namespace nearhop::origin

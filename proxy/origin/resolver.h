@@ -1,0 +1,62 @@
+#pragma once
+
+#include "conf/config.h"
+#include "geo/address.h"
+#include "proxy/loop/loop.h"
+#include "proxy/loop/task.h"
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct ares_channeldata;
+
+namespace nearhop::origin {
+
+/// What DNS says of one name.
+struct Resolved {
+    std::vector<geo::Address> addresses;  ///< sorted, IPv4 first, each once; empty: the resolve failed
+    std::chrono::seconds ttl{0};          ///< the shortest of the answer, as received
+    std::string error;                    ///< why all of it, or one address family, could not be had
+    double seconds = 0;                   ///< how long it took
+};
+
+/// Asks DNS on a loop, through c-ares. Names are absolute: a search list could send an origin's traffic to a stranger.
+/// The hosts file comes first. Not thread-safe: it belongs to its loop's thread.
+class Resolver final : private loop::Notify {
+public:
+    /// Throws std::runtime_error when c-ares cannot start or a server's address means nothing to it.
+    Resolver(loop::Loop& loop, const conf::Dns& settings);
+    ~Resolver();  ///< ends what is being resolved: those Tasks finish with an error
+    Resolver(const Resolver&) = delete;
+    Resolver& operator=(const Resolver&) = delete;
+
+    /// IPv4 and IPv6 are asked for side by side. Where one of the two fails, as opposed to having no address, its part
+    /// of `known` stands: half an answer must not take addresses away. Dropping the Task is fine.
+    loop::Task<Resolved> resolve(std::string name, std::vector<geo::Address> known);
+
+private:
+    struct Query;
+    struct Half;
+    struct SocketWatch;
+
+    void open();
+    void close() noexcept;
+    void notify() noexcept override;  ///< c-ares's own timeouts
+    void on_socket(int descriptor, std::uint32_t events) noexcept;
+    void watch(int descriptor, bool reads, bool writes);
+    void arm() noexcept;
+
+    loop::Loop& loop_;
+    loop::Timer timer_;
+    std::string servers_;  ///< comma-separated; empty: the system's
+    loop::milliseconds timeout_;
+    ares_channeldata* channel_ = nullptr;
+    std::map<int, std::unique_ptr<SocketWatch>> sockets_;
+    int in_flight_ = 0;
+    bool renew_ = false;  ///< the system's servers failed: perhaps there are other ones by now
+};
+
+}  // namespace nearhop::origin

@@ -1,0 +1,307 @@
+#include "proxy/run/control.h"
+
+#include "proxy/run/build.h"
+#include "proxy/run/geo_watch.h"
+#include "proxy/run/logging.h"
+#include "proxy/run/origin_watch.h"
+#include "proxy/run/status.h"
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+namespace nearhop::run {
+namespace {
+
+using loop::milliseconds;
+using loop::TimePoint;
+
+constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, geo databases
+constexpr milliseconds first_round_limit{5'000};  ///< then clients are served, whatever is still unknown
+
+bool same(const Endpoint& left, const Endpoint& right) { return left.text == right.text && left.down == right.down; }
+
+/// `changing` is for the schedule of probes only: nobody decides by it.
+bool same(const health::OriginHealth& left, const health::OriginHealth& right) {
+    health::State state = left.state;
+    state.changing = right.state.changing;
+    return state == right.state && left.rtt_ms == right.rtt_ms;
+}
+
+template <class T>
+bool same(const std::vector<T>& left, const std::vector<T>& right) {
+    return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                      [](const T& a, const T& b) { return same(a, b); });
+}
+
+}  // namespace
+
+struct Control::Impl final : private loop::Notify {
+    Impl(loop::Loop& owner, Board& where, admin::Registry& counters, Snapshot first, const wire::TicketKeys& tickets)
+        : loop{owner}, board{where}, registry{counters}, keys{tickets}, latest{std::move(first)} {
+        status.config_loaded = std::chrono::system_clock::now();
+        status.config_generation = latest.routing->config_generation;
+        geo.follow(latest.routing->config.geo, latest.locator->databases());
+        publish();
+        if (latest.routing->config.geo.databases.empty() && is_old(*geo.databases().front().database))
+            log_info("geo_database", {{"embedded", true}, {"old", true}});
+    }
+
+    void start(std::function<void()> then) {
+        on_first_round = std::move(then);
+        started = true;
+        follow_origins(std::make_unique<origin::Resolver>(loop, latest.routing->config.dns));
+        next_tick = loop.now() + tick;
+        next_geo = loop.now() + latest.routing->config.geo.watch;
+        first_round_ends = loop.now() + first_round_limit;
+        timer.expires_at(next_tick);
+        republish();
+    }
+
+    ReloadResult reload() {
+        auto loaded = load(latest.routing->config.file, keys);
+        std::unique_ptr<origin::Resolver> other;
+        if (loaded.snapshot) {
+            const auto& dns = loaded.snapshot->routing->config.dns;
+            try {
+                if (needs_other_resolver(dns)) other = std::make_unique<origin::Resolver>(loop, dns);
+            } catch (const std::runtime_error& error) {
+                loaded.problems.push_back({conf::Severity::error, {}, "dns", error.what()});
+                loaded.snapshot.reset();
+            }
+        }
+        status.reload_problems = loaded.problems;
+        for (const auto& problem : loaded.problems)
+            log_event(problem.severity == conf::Severity::error ? LogLevel::error : LogLevel::warning, "config_problem",
+                      {{"problem", conf::to_string(problem, latest.routing->config.file)}});
+        if (!loaded.snapshot) {
+            ++status.reloads_failed;
+            log_error("reload", {{"result", "refused"}, {"kept_generation", status.config_generation}});
+            return {false, std::move(loaded.problems)};
+        }
+
+        ++status.reloads_ok;
+        ++status.config_generation;
+        status.config_loaded = std::chrono::system_clock::now();
+        auto routing = std::make_shared<Routing>(*loaded.snapshot->routing);
+        routing->config_generation = status.config_generation;
+        latest.routing = std::move(routing);
+        latest.locator = loaded.snapshot->locator;
+        latest.server_tls = loaded.snapshot->server_tls;
+        set_log_level(latest.routing->config.log.level);
+        geo.follow(latest.routing->config.geo, latest.locator->databases());
+        next_geo = loop.now() + latest.routing->config.geo.watch;
+        if (started) follow_origins(std::move(other));
+        // Origin numbers may have moved: both tables are made anew even if they look the same.
+        latest.health = make_health();
+        latest.addresses = make_addresses();
+        publish();
+        log_info("reload", {{"result", "ok"}, {"generation", status.config_generation}});
+        if (on_reload) on_reload();
+        return {true, std::move(loaded.problems)};
+    }
+
+    void report(const std::vector<PassiveReport>& reports) {
+        for (const auto& each : reports) {
+            const auto found = watches.find(each.routing->origins[each.origin].identity);
+            if (found != watches.end()) found->second->on_report(each);
+        }
+    }
+
+    void set_ready(bool ready) {
+        if (std::exchange(latest.ready, ready) != ready) publish();
+    }
+
+    const Status& refresh_status() {
+        status.snapshot_generation = latest.generation;
+        status.origins.clear();
+        for (const auto& origin : latest.routing->origins) {
+            const auto watch = watches.find(origin.identity);
+            if (watch != watches.end())
+                status.origins.push_back(watch->second->status());
+            else
+                status.origins.emplace_back().name = origin.name;  // before start()
+        }
+        status.databases.clear();
+        for (const auto& each : geo.databases())
+            status.databases.push_back({each.database->name(), each.database->type(), each.database->built(),
+                                        each.database->errors(), each.failure});
+        status.certificates.clear();
+        if (latest.server_tls) status.certificates = latest.server_tls->expiries();
+        return status;
+    }
+
+    const Snapshot& current() const noexcept { return latest; }
+
+    std::function<void()> on_reload;
+    std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);  ///< lets mail find out that we are gone
+    loop::Loop& loop;
+
+private:
+    void notify() noexcept override {
+        const TimePoint now = loop.now();
+        if (now < next_tick) return;
+        next_tick = now + tick;
+        timer.expires_at(next_tick);
+        read_traffic();
+        if (now >= next_geo) look_at_databases();
+        republish();
+    }
+
+    bool needs_other_resolver(const conf::Dns& dns) const {
+        const auto same_server = [](const auto& a, const auto& b) { return *a == *b; };
+        return !resolver || dns.timeout != resolver_settings.timeout ||
+               !std::equal(dns.servers.begin(), dns.servers.end(), resolver_settings.servers.begin(),
+                           resolver_settings.servers.end(), same_server);
+    }
+
+    /// Watches for the origins of the present configuration: known identities go on, new ones start, others end.
+    /// `other` replaces the resolver unless it is null.
+    void follow_origins(std::unique_ptr<origin::Resolver> other) {
+        const auto& routing = *latest.routing;
+        const auto& dns = routing.config.dns;
+        // The old one stays until no watch resolves with it any more.
+        std::unique_ptr<origin::Resolver> old;
+        if (other) old = std::exchange(resolver, std::move(other));
+        resolver_settings = dns;
+        std::map<std::string, std::unique_ptr<OriginWatch>> next;
+        for (std::size_t i = 0; i < routing.origins.size(); ++i) {
+            const auto& info = routing.origins[i];
+            const auto& origin = routing.config.origins[i];
+            auto& watch = next[info.identity];
+            if (const auto known = watches.find(info.identity); known != watches.end())
+                watch = std::move(known->second);
+            else
+                watch = std::make_unique<OriginWatch>(around, status.figures[info.name], origin.passive, origin.health);
+        }
+        watches = std::move(next);
+        holding = true;
+        for (std::size_t i = 0; i < routing.origins.size(); ++i)
+            watches[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i], dns,
+                                                            *resolver);
+        holding = false;
+    }
+
+    std::shared_ptr<const health::Table> make_health() {
+        auto table = std::make_shared<health::Table>();
+        table->generation = latest.generation + 1;
+        for (const auto& origin : latest.routing->origins) {
+            const auto watch = watches.find(origin.identity);
+            table->origins.push_back(watch == watches.end() ? health::OriginHealth{} : watch->second->health());
+        }
+        return table;
+    }
+
+    std::shared_ptr<const Addresses> make_addresses() const {
+        auto addresses = std::make_shared<Addresses>();
+        for (const auto& origin : latest.routing->origins) {
+            const auto watch = watches.find(origin.identity);
+            addresses->by_origin.push_back(watch == watches.end() ? std::vector<Endpoint>{}
+                                                                  : watch->second->endpoints());
+        }
+        return addresses;
+    }
+
+    /// Publishes what has changed, if anything has: unchanged parts stay the same objects.
+    void republish() {
+        if (holding) return;
+        auto health = make_health();
+        auto addresses = make_addresses();
+        const bool new_health = !same(health->origins, latest.health->origins);
+        const bool new_addresses =
+            !std::equal(addresses->by_origin.begin(), addresses->by_origin.end(), latest.addresses->by_origin.begin(),
+                        latest.addresses->by_origin.end(), [](const auto& a, const auto& b) { return same(a, b); });
+        if (new_health) latest.health = std::move(health);
+        if (new_addresses) latest.addresses = std::move(addresses);
+        if (new_health || new_addresses) publish();
+        look_at_first_round();
+    }
+
+    void publish() {
+        ++latest.generation;
+        board.publish(std::make_shared<const Snapshot>(latest));
+    }
+
+    void look_at_first_round() {
+        if (!on_first_round) return;
+        const bool decided =
+            std::all_of(watches.begin(), watches.end(), [](const auto& watch) { return watch.second->decided(); });
+        if (!decided && loop.now() < first_round_ends) return;
+        // Not from here: this may be the inside of a probe, and the callee may do anything.
+        loop.post(std::exchange(on_first_round, nullptr));
+    }
+
+    void look_at_databases() {
+        next_geo = loop.now() + latest.routing->config.geo.watch;
+        const auto found = geo.look();
+        status.databases_replaced += found.replaced;
+        status.databases_refused += found.refused;
+        if (found.replaced == 0) return;
+        latest.locator = build_locator(latest.routing->config.geo, geo.in_use());
+        publish();
+    }
+
+    /// What workers counted since the last look, for the rule on shares of failures.
+    void read_traffic() {
+        std::map<std::string, OriginWatch*> by_name;
+        for (const auto& origin : latest.routing->origins) by_name[origin.name] = watches[origin.identity].get();
+        for (const auto& [name, blocks] : registry.pools()) {
+            Traffic now;
+            for (const auto& block : blocks) {
+                if (!block) continue;  // that worker has not used the origin yet
+                now.ok += block->ok.get();
+                now.failed += block->failed.get();
+            }
+            const Traffic before = std::exchange(traffic[name], now);
+            const auto found = by_name.find(name);
+            if (found != by_name.end()) found->second->on_traffic(now.ok - before.ok, now.failed - before.failed);
+        }
+    }
+
+    struct Traffic {
+        std::uint64_t ok = 0, failed = 0;
+    };
+
+    Board& board;
+    admin::Registry& registry;
+    const wire::TicketKeys keys;
+    Snapshot latest;
+    Status status;
+    GeoWatch geo;
+    std::minstd_rand random{std::random_device{}()};
+    std::map<std::string, Traffic> traffic;  // by origin name
+    bool started = false;
+    bool holding = false;  // several changes are under way: one publication for all
+    std::function<void()> on_first_round;
+    TimePoint first_round_ends{}, next_tick{}, next_geo{};
+    loop::Timer timer{loop, *this};
+    OriginWatch::Surroundings around{loop, [this] { return std::uniform_real_distribution<double>{0, 1}(random); },
+                                     [this] { republish(); }};
+    conf::Dns resolver_settings;
+    std::unique_ptr<origin::Resolver> resolver;
+    std::map<std::string, std::unique_ptr<OriginWatch>> watches;  // by identity; last: they use all of the above
+};
+
+Control::Control(loop::Loop& loop, Board& board, admin::Registry& registry, Snapshot first,
+                 const wire::TicketKeys& keys)
+    : impl_{std::make_unique<Impl>(loop, board, registry, std::move(first), keys)} {}
+
+Control::~Control() = default;
+
+void Control::start(std::function<void()> on_first_round) { impl_->start(std::move(on_first_round)); }
+
+void Control::report(std::vector<PassiveReport> reports) {
+    impl_->loop.post([gone = std::weak_ptr{impl_->self}, batch = std::move(reports)] {
+        if (const auto self = gone.lock()) (*self)->report(batch);
+    });
+}
+
+Control::ReloadResult Control::reload() { return impl_->reload(); }
+void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
+void Control::set_ready(bool ready) { impl_->set_ready(ready); }
+const Snapshot& Control::current() const noexcept { return impl_->current(); }
+const Control::Status& Control::status() { return impl_->refresh_status(); }
+
+}  // namespace nearhop::run

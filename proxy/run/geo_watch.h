@@ -1,0 +1,50 @@
+#pragma once
+
+#include "conf/config.h"
+#include "geo/database.h"
+#include "proxy/loop/loop.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nearhop::run {
+
+/// Sees when a geo database's file changes. A newer one replaces the one in use only when it opens and answers;
+/// else the old one stays, and the file is looked at again when it changes once more.
+class GeoWatch {
+public:
+    /// Of one database, whether or not it has a file.
+    struct Followed {
+        std::string file;  ///< empty: embedded
+        std::shared_ptr<const geo::Database> database;
+        std::string failure;  ///< why the file's present content is not in use; empty: it is
+    };
+
+    /// From now on these, which were just opened from the configuration's files.
+    void follow(const conf::Geo& geo, const std::vector<std::shared_ptr<const geo::Database>>& databases);
+
+    /// Looks at all files once and logs what it finds; `replaced` and `refused` count databases.
+    struct Result {
+        unsigned replaced = 0, refused = 0;
+    };
+    Result look();
+
+    const std::vector<Followed>& databases() const noexcept { return followed_; }
+    std::vector<std::shared_ptr<const geo::Database>> in_use() const;
+
+private:
+    /// What tells one content of a file from another.
+    struct Stamp {
+        std::int64_t seconds = 0, nanoseconds = 0;
+        std::uint64_t size = 0, inode = 0;
+        bool operator==(const Stamp&) const = default;
+    };
+    static Stamp stamp_of(const std::string& file) noexcept;
+
+    std::vector<Followed> followed_;
+    std::vector<Stamp> stamps_;
+};
+
+}  // namespace nearhop::run

@@ -1,0 +1,299 @@
+#include "proxy/run/origin_watch.h"
+
+#include "health/describe.h"
+#include "proxy/run/logging.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <netinet/in.h>
+#include <new>
+#include <utility>
+
+namespace nearhop::run {
+namespace {
+
+using loop::TimePoint;
+
+constexpr double rtt_step_ms = 1;  ///< smaller moves of the round trip are not worth a new snapshot
+
+std::string list_of(const std::vector<geo::Address>& addresses) {
+    std::string text;
+    for (const auto& address : addresses) text += (text.empty() ? "" : ",") + address.text();
+    return text.empty() ? "-" : text;
+}
+
+}  // namespace
+
+health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive) {
+    health::Thresholds thresholds;
+    thresholds.fall = probe.fall;
+    thresholds.rise = probe.rise;
+    thresholds.connect_failures = passive.connect_failures;
+    thresholds.status_failures = passive.status_failures;
+    thresholds.ratio_percent = passive.ratio_percent;
+    thresholds.ratio_minimum = passive.ratio_minimum;
+    thresholds.ratio_window = passive.ratio_window;
+    thresholds.ejection = passive.ejection;
+    thresholds.ejection_max = passive.ejection_max;
+    thresholds.passive = passive.enabled;
+    return thresholds;
+}
+
+Endpoint endpoint_of(const geo::Address& address, std::uint16_t port) {
+    Endpoint endpoint;
+    const auto& bytes = address.bytes();
+    if (address.is_v4()) {
+        sockaddr_in raw{};
+        raw.sin_family = AF_INET;
+        raw.sin_port = htons(port);
+        std::memcpy(&raw.sin_addr, bytes.data() + 12, 4);
+        std::memcpy(&endpoint.address, &raw, sizeof raw);
+        endpoint.size = sizeof raw;
+        endpoint.text = address.text() + ':' + std::to_string(port);
+    } else {
+        sockaddr_in6 raw{};
+        raw.sin6_family = AF_INET6;
+        raw.sin6_port = htons(port);
+        std::memcpy(&raw.sin6_addr, bytes.data(), bytes.size());
+        std::memcpy(&endpoint.address, &raw, sizeof raw);
+        endpoint.size = sizeof raw;
+        endpoint.text = '[' + address.text() + "]:" + std::to_string(port);
+    }
+    return endpoint;
+}
+
+OriginWatch::OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive,
+                         const conf::Probe& probe)
+    : around_{around},
+      figures_{figures},
+      monitor_{thresholds_of(probe, passive)},
+      resolve_wake_{around.loop},
+      resolve_timer_{around.loop, resolve_wake_} {}
+
+void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, const conf::Dns& dns,
+                            origin::Resolver& resolver) {
+    const bool first = !plan_;
+    const auto& health = origin.health;
+    name_ = info.name;
+    host_ = info.host;
+    port_ = info.port;
+    intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
+    plan_ = std::make_shared<const origin::ProbePlan>(info, health);
+    monitor_.set_thresholds(thresholds_of(health, origin.passive));
+    min_ttl_ = dns.min_ttl;
+    max_ttl_ = dns.max_ttl;
+    const bool other_resolver = std::exchange(resolver_, &resolver) != &resolver;
+
+    by_name_ = !info.host_is_address;
+    if (by_name_ && other_resolver) {
+        // What is being resolved starts again; an answer that still holds is waited out.
+        resolving_ = keep_resolving();
+        resolving_.start();
+    } else if (!by_name_ && first) {
+        set_addresses({*geo::Address::parse(host_)});
+    }
+    if (!first) hurry();
+}
+
+void OriginWatch::on_report(const PassiveReport& report) {
+    const auto now = around_.loop.now();
+    apply(report.address, [&] {
+        return report.address.empty()
+                   ? monitor_.on_passive({}, report.result, report.reason, now, around_.dice())
+                   : monitor_.on_dial(report.address, report.result, report.reason, now, around_.dice());
+    });
+}
+
+void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures) {
+    if (successes == 0 && failures == 0) return;
+    apply({}, [&] { return monitor_.on_traffic(successes, failures, around_.loop.now(), around_.dice()); });
+}
+
+health::OriginHealth OriginWatch::health() {
+    auto health = monitor_.health(around_.loop.now());
+    const bool moved = (health.rtt_ms < 0) != (shown_rtt_ < 0) || std::abs(health.rtt_ms - shown_rtt_) > rtt_step_ms;
+    if (moved) shown_rtt_ = health.rtt_ms;
+    health.rtt_ms = shown_rtt_;
+    return health;
+}
+
+std::vector<Endpoint> OriginWatch::endpoints() const {
+    std::vector<Endpoint> endpoints;
+    for (const auto& address : addresses_) {
+        endpoints.push_back(address->endpoint);
+        endpoints.back().down = !monitor_.address_state(address->endpoint.text).eligible();
+    }
+    return endpoints;
+}
+
+template <class Call>
+void OriginWatch::apply(std::string_view address, Call call) {
+    const health::State before = monitor_.state();
+    const health::State address_before = monitor_.address_state(address);
+    const bool changed = call();
+    // An ejection makes the probes faster even where nothing is published.
+    hurry();
+    if (!changed) return;
+
+    const health::State after = monitor_.state();
+    const health::State address_after = monitor_.address_state(address);
+    const auto level = [](const health::State& state) { return state.eligible() ? LogLevel::info : LogLevel::warning; };
+    const auto moved = [](const health::State& left, const health::State& right) {
+        return left.verdict != right.verdict || left.ejected != right.ejected || left.draining != right.draining;
+    };
+    if (moved(before, after)) {
+        const bool alone = addresses_.size() == 1;
+        log_event(level(after), "verdict",
+                  health::describe(name_, before, after, alone ? address : std::string_view{}));
+        if (before.verdict != after.verdict) ++figures_.changes[static_cast<std::size_t>(after.verdict)];
+        if (after.ejected && !before.ejected) ++figures_.ejections;
+    }
+    if (!address.empty() && (addresses_.size() > 1 || !moved(before, after)) && moved(address_before, address_after))
+        log_event(level(address_after), "address_verdict",
+                  health::describe(name_, address_before, address_after, address));
+    around_.changed();
+}
+
+loop::Task<> OriginWatch::keep_resolving() {
+    for (;;) {
+        resolve_timer_.expires_at(next_resolve_);
+        while (!resolve_timer_.expired()) co_await resolve_wake_.wait();
+        const auto resolved = co_await resolver_->resolve(host_, known_);
+        const bool good = !resolved.addresses.empty();
+        const auto ttl = good ? std::clamp(resolved.ttl, min_ttl_, max_ttl_) : min_ttl_;
+        next_resolve_ = around_.loop.now() + ttl;
+        if (good) ttl_ = ttl;
+        learn(resolved);
+    }
+}
+
+void OriginWatch::learn(const origin::Resolved& resolved) {
+    const bool good = !resolved.addresses.empty();
+    ++(good ? figures_.resolves_ok : figures_.resolves_failed);
+    figures_.resolve.observe(resolved.seconds);
+    if (resolved.error != resolve_error_) {
+        // One line when it begins to fail, one when it works again, none in between.
+        if (resolved.error.empty())
+            log_info("resolved", {{"origin", name_}, {"host", host_}});
+        else
+            log_warning("resolve_failed",
+                        {{"origin", name_}, {"host", host_}, {"error", resolved.error}, {"kept", list_of(known_)}});
+        resolve_error_ = resolved.error;
+    }
+    if (!good) return apply({}, [&] { return monitor_.on_resolve_failed(around_.loop.now()); });
+    resolved_at_ = around_.loop.now();
+    if (resolved.addresses == known_) return;
+    log_info("addresses", {{"origin", name_}, {"addresses", list_of(resolved.addresses)}, {"was", list_of(known_)}});
+    ++figures_.address_changes;
+    set_addresses(resolved.addresses);
+}
+
+void OriginWatch::set_addresses(const std::vector<geo::Address>& addresses) {
+    known_ = addresses;
+    std::vector<std::unique_ptr<AddressWatch>> next;
+    std::vector<std::string> texts;
+    std::vector<AddressWatch*> fresh;
+    for (const auto& address : addresses) {
+        const Endpoint endpoint = endpoint_of(address, port_);
+        texts.push_back(endpoint.text);
+        const auto known = std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& watch) {
+            return watch && watch->endpoint.text == endpoint.text;
+        });
+        if (known != addresses_.end()) {
+            next.push_back(std::move(*known));
+        } else {
+            next.push_back(std::make_unique<AddressWatch>(around_.loop, endpoint));
+            fresh.push_back(next.back().get());
+        }
+    }
+    addresses_ = std::move(next);
+    apply({}, [&] {
+        monitor_.set_addresses(texts, around_.loop.now());
+        return true;  // a new list is published whatever the verdict
+    });
+    for (auto* address : fresh) {
+        address->task = keep_probing(*address);
+        address->task.start();
+    }
+}
+
+loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
+    address.due = around_.loop.now();  // a new address is probed at once
+    for (;;) {
+        address.timer.expires_at(address.due);
+        while (around_.loop.now() < address.due) co_await address.wake.wait();
+        const bool first = !address.probed;
+        address.began = around_.loop.now();
+        address.due = TimePoint::max();
+        origin::ProbeOutcome outcome;
+        try {
+            outcome = co_await address.prober.probe(plan_);
+        } catch (const std::bad_alloc&) {
+            outcome = {};  // says nothing of the origin
+        }
+        learn(address, outcome);
+        address.dice = around_.dice();
+        address.due = next_probe(address);
+        // Edges that start together, or see a new address together, must not probe in step from then on.
+        if (first && !monitor_.schedule_state(address.endpoint.text).changing)
+            address.due = std::max(around_.loop.now() + loop::milliseconds{1},
+                                   address.began + health::first_delay(intervals_, around_.dice()));
+    }
+}
+
+TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
+    return health::next_probe(intervals_, monitor_.schedule_state(address.endpoint.text), address.began,
+                              around_.loop.now(), address.dice);
+}
+
+void OriginWatch::hurry() noexcept {
+    for (const auto& address : addresses_) {
+        if (!address || address->due == TimePoint::max() || !address->probed) continue;  // being probed, or about to be
+        const auto due = next_probe(*address);
+        if (due >= address->due) continue;
+        address->due = due;
+        address->timer.expires_at(due);
+    }
+}
+
+void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outcome) {
+    address.last = outcome;
+    address.probed = true;
+    const auto& phases = outcome.phases;
+    ++figures_.probes[static_cast<std::size_t>(outcome.result.reason)];
+    if (phases.connect >= 0) figures_.connect.observe(phases.connect);
+    if (phases.tls >= 0) figures_.tls.observe(phases.tls);
+    if (phases.first_byte >= 0) figures_.first_byte.observe(phases.first_byte);
+    if (outcome.result.reason == health::Reason::none) return;
+
+    const std::string& text = address.endpoint.text;
+    const auto now = around_.loop.now();
+    if (phases.connect >= 0) monitor_.on_rtt(text, phases.connect * 1000, now);
+    if (!outcome.result.passed)
+        log_debug(
+            "probe",
+            {{"origin", name_},
+             {"address", text},
+             {"reason", health::reason_text(outcome.result.reason, outcome.result.status, outcome.result.certificate)},
+             {"detail", outcome.detail}});
+    apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
+}
+
+Control::Status::Origin OriginWatch::status() const {
+    const auto now = around_.loop.now();
+    Control::Status::Origin status;
+    status.name = name_;
+    status.state = monitor_.state();
+    status.rtt_ms = monitor_.health(now).rtt_ms;
+    for (const auto& address : addresses_)
+        status.addresses.push_back(
+            {address->endpoint.text, monitor_.address_state(address->endpoint.text), address->probed, address->last});
+    status.by_name = by_name_;
+    if (resolved_at_ != TimePoint{}) status.dns_age_s = std::chrono::duration<double>(now - resolved_at_).count();
+    status.dns_ttl_s = static_cast<double>(ttl_.count());
+    status.resolve_error = resolve_error_;
+    return status;
+}
+
+}  // namespace nearhop::run

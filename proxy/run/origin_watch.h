@@ -1,0 +1,104 @@
+#pragma once
+
+#include "conf/config.h"
+#include "health/origin_health.h"
+#include "health/schedule.h"
+#include "proxy/loop/loop.h"
+#include "proxy/loop/task.h"
+#include "proxy/origin/probe.h"
+#include "proxy/origin/resolver.h"
+#include "proxy/run/control.h"
+#include "proxy/run/status.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nearhop::run {
+
+/// One origin's life on the control thread: keeps its name resolved and its addresses probed, and feeds its monitor
+/// with what probes and live traffic learn. Lives on over reloads as long as the origin's identity does. Logs changes.
+class OriginWatch {
+public:
+    /// What all watches share; outlives them.
+    struct Surroundings {
+        loop::Loop& loop;
+        std::function<double()> dice;   ///< uniform in [0, 1)
+        std::function<void()> changed;  ///< something published changed; must not touch watches
+    };
+
+    OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive, const conf::Probe& probe);
+    OriginWatch(const OriginWatch&) = delete;
+    OriginWatch& operator=(const OriginWatch&) = delete;
+
+    /// Takes on the settings of a new configuration (the first one too) and starts or goes on. `resolver` must stay
+    /// until the next call.
+    void configure(const OriginInfo& info, const conf::Origin& origin, const conf::Dns& dns,
+                   origin::Resolver& resolver);
+
+    void on_report(const PassiveReport& report);
+    void on_traffic(std::uint64_t successes, std::uint64_t failures);
+
+    bool decided() const noexcept { return monitor_.decided(); }
+    /// As to be published: small moves of the round trip are left out.
+    health::OriginHealth health();
+    std::vector<Endpoint> endpoints() const;
+    Control::Status::Origin status() const;
+
+private:
+    struct AddressWatch {
+        AddressWatch(loop::Loop& loop, const Endpoint& where)
+            : endpoint{where}, prober{loop, where}, wake{loop}, timer{loop, wake} {}
+        Endpoint endpoint;
+        origin::Prober prober;
+        loop::Wake wake;
+        loop::Timer timer;
+        loop::TimePoint began{};
+        loop::TimePoint due{};  ///< max: a probe is under way
+        double dice = 0;        ///< of the present wait: looking again at when it ends must not throw anew
+        bool probed = false;
+        origin::ProbeOutcome last;
+        loop::Task<> task;  // last: ends before what it uses
+    };
+
+    loop::Task<> keep_resolving();
+    loop::Task<> keep_probing(AddressWatch& address);
+    void learn(const origin::Resolved& resolved);
+    void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
+    void set_addresses(const std::vector<geo::Address>& addresses);
+    void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
+    loop::TimePoint next_probe(const AddressWatch& address) const;
+    /// Runs one call of the monitor, then logs, counts and announces what it changed.
+    template <class Call>
+    void apply(std::string_view address, Call call);
+
+    Surroundings& around_;
+    OriginFigures& figures_;
+    health::OriginMonitor monitor_;
+    std::string name_, host_;
+    std::uint16_t port_ = 0;
+    health::Intervals intervals_;
+    std::shared_ptr<const origin::ProbePlan> plan_;
+    conf::seconds min_ttl_{}, max_ttl_{};
+    double shown_rtt_ = -1;
+
+    bool by_name_ = false;
+    origin::Resolver* resolver_ = nullptr;
+    std::vector<geo::Address> known_;
+    loop::TimePoint next_resolve_{};
+    loop::TimePoint resolved_at_{};
+    conf::seconds ttl_{};
+    std::string resolve_error_;
+    loop::Wake resolve_wake_;
+    loop::Timer resolve_timer_;
+
+    std::vector<std::unique_ptr<AddressWatch>> addresses_;
+    loop::Task<> resolving_;  // last: ends before what it uses
+};
+
+health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive);
+Endpoint endpoint_of(const geo::Address& address, std::uint16_t port);
+
+}  // namespace nearhop::run
