@@ -14,6 +14,11 @@ nearhop_library(proxy
     run/access_line.cpp
     run/access_log.cpp
     run/log_file.cpp
+    admin/query.cpp
+    admin/question.cpp
+    run/check_command.cpp
+    run/commands.cpp
+    run/explain_command.cpp
   HEADERS
     client/http1_codec.h client/listener.h client/proxy_protocol.h client/session.h
     exchange/answer.h exchange/attempt.h exchange/budget.h exchange/codec.h exchange/context.h exchange/exchange.h
@@ -32,6 +37,8 @@ nearhop_library(proxy
     run/access_line.h
     run/byte_ring.h
     run/log_file.h
+    admin/query.h
+    admin/question.h
   LINK nearhop_loop nearhop_wire nearhop_steering Threads::Threads
   PRIVATE_LINK Boost::json PkgConfig::CARES prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
 set_source_files_properties(run/version.cpp PROPERTIES COMPILE_DEFINITIONS NEARHOP_VERSION="${PROJECT_VERSION}")

@@ -21,14 +21,15 @@ spdlog::level::level_enum level_of(LogLevel level) noexcept {
 }
 
 spdlog::logger& logger() {
-    static spdlog::logger made = [] {
-        spdlog::logger fresh{"events", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
-        fresh.set_pattern("time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc);
-        fresh.set_level(spdlog::level::info);
-        fresh.flush_on(spdlog::level::debug);
+    static const std::shared_ptr<spdlog::logger> made = [] {
+        auto fresh = std::make_shared<spdlog::logger>("events", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        fresh->set_pattern("time=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc);
+        fresh->set_level(spdlog::level::info);
+        fresh->flush_on(spdlog::level::debug);
+        spdlog::set_default_logger(fresh);
         return fresh;
     }();
-    return made;
+    return *made;
 }
 
 void write(LogLevel level, const std::string& line) {

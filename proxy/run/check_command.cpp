@@ -1,0 +1,28 @@
+#include "conf/parse.h"
+#include "proxy/run/build.h"
+#include "proxy/run/commands.h"
+#include "proxy/wire/stream.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace nearhop::run {
+
+int check_file(const std::string& file) {
+    wire::initialise_tls();
+    const auto checked = load(file, wire::make_ticket_keys());
+    for (const auto& problem : checked.problems) std::fprintf(stderr, "%s\n", conf::to_string(problem, file).c_str());
+    if (!checked.snapshot) return exit_usage;
+
+    const auto& routing = *checked.snapshot->routing;
+    const std::size_t warnings = checked.problems.size();
+    std::printf("%s: ok: %zu %s, %zu %s%s\n", file.c_str(), routing.table->sites.size(),
+                routing.table->sites.size() == 1 ? "site" : "sites", routing.origins.size(),
+                routing.origins.size() == 1 ? "origin" : "origins",
+                warnings == 0   ? ""
+                : warnings == 1 ? ", 1 warning"
+                                : (", " + std::to_string(warnings) + " warnings").c_str());
+    return exit_ok;
+}
+
+}  // namespace nearhop::run

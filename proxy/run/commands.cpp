@@ -1,0 +1,82 @@
+#include "proxy/run/commands.h"
+
+#include "proxy/run/version.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+
+namespace nearhop::run {
+namespace {
+
+constexpr const char* exit_codes =
+    "Exit codes: 0 all went well; 1 a failure while running; 2 errors in the "
+    "configuration or in the command line.";
+
+CLI::App* add(CLI::App& app, const std::string& name, const std::string& what) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->footer(exit_codes);
+    return command;
+}
+
+void add_explain(CLI::App& app, ExplainOptions& options) {
+    CLI::App* command = add(app, "explain", "Say step by step to which origin a request would go, and why");
+    command->add_option("--ip", options.ip, "The client's address");
+    command->add_option("--country", options.country, "The client's country: DE, or with a subdivision US-CA");
+    command->add_option("--lat", options.latitude, "The client's latitude in degrees; needs --lon");
+    command->add_option("--lon", options.longitude, "The client's longitude in degrees; needs --lat");
+    command->add_option("--host", options.host, "Host name asked for; default: the default site, else the first one");
+    command->add_option("--path", options.path, "Path asked for")->capture_default_str();
+    command->add_option("--method", options.method, "Method")->capture_default_str();
+    command->add_option("-c,--config", options.config, "Configuration file; without it three AWS regions are built in");
+    command->add_flag("--json", options.json, "Print JSON");
+}
+
+int chosen(const CLI::App& app, const std::string& config, const std::string& file, const ExplainOptions& explain,
+           const DemoOptions& demo) {
+    if (app.got_subcommand("run")) return run_proxy(config);
+    if (app.got_subcommand("check")) return check_file(file);
+    if (app.got_subcommand("explain")) return explain_request(explain);
+    if (app.got_subcommand("demo")) return run_demo(demo);
+    std::printf("nearhop %.*s\n", static_cast<int>(version().size()), version().data());
+    return exit_ok;
+}
+
+}  // namespace
+
+int command_line(int argc, char** argv) {
+    CLI::App app{"nearhop sends each HTTPS request to the nearest healthy region.", "nearhop"};
+    app.footer(exit_codes);
+    app.require_subcommand(1);
+
+    std::string config, file;
+    ExplainOptions explain;
+    DemoOptions demo;
+    add(app, "run", "Serve by a configuration; SIGHUP reloads it, SIGTERM stops gracefully, SIGUSR1 reopens the log")
+        ->add_option("-c,--config", config, "Configuration file")
+        ->required();
+    add(app, "check", "Print every problem of a configuration file, with line and column")
+        ->add_option("file,-c,--config", file, "Configuration file")
+        ->required();
+    add_explain(app, explain);
+    CLI::App* tour = add(app, "demo", "Three small regions and the proxy in one process, with commands to try");
+    tour->add_option("--port", demo.port, "HTTPS port on loopback; 0: any free one")->capture_default_str();
+    tour->add_option("--admin-port", demo.admin_port, "Admin port on loopback; 0: any free one")->capture_default_str();
+    add(app, "version", "Print the version");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        // CLI11 prints help to stdout and complaints to stderr; its own numbers are no contract of ours.
+        return app.exit(error) == 0 ? exit_ok : exit_usage;
+    }
+    try {
+        return chosen(app, config, file, explain, demo);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "nearhop: %s\n", error.what());
+        return exit_failed;
+    }
+}
+
+}  // namespace nearhop::run
