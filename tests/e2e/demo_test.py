@@ -14,7 +14,7 @@ from support.proxy import REPORTS, binary
 class Demo:
     """The running demo and what it has printed."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, arguments=("--port", "0", "--admin-port", "0")):
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
         environment.update({key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")})
         self.process = subprocess.Popen(
@@ -75,14 +75,11 @@ def test_it_ends_on_sigterm_too(tmp_path):
     assert demo.stop(signal.SIGTERM) == 0, demo.text()
 
 
-def test_two_demos_run_beside_each_other_or_the_second_says_why_not(demo, tmp_path):
-    second = Demo(tmp_path)
-    try:
-        wait_until(lambda: second.commands() or second.process.poll() is not None, 20, second.text)
-        assert second.process.poll() is None or "in use" in second.text(), second.text()
-    finally:
-        if second.process.poll() is None:
-            second.stop()
+def test_a_taken_port_is_an_error_with_its_reason(demo, tmp_path):
+    address = re.search(r"https://localhost:(\d+)", demo.text())[1]
+    second = Demo(tmp_path, ("--port", address, "--admin-port", "0"))
+    wait_until(lambda: second.process.poll() is not None, 20, second.text)
+    assert second.stop() == 1 and re.search("in use", second.text(), re.I), second.text()
 
 
 def test_every_command_of_the_tour_works(demo):
@@ -90,8 +87,9 @@ def test_every_command_of_the_tour_works(demo):
     commands = demo.commands()
     answers = {command: demo.run(command) for command in commands}
     shown = "\n".join(f"$ {command}\n{answer}" for command, answer in answers.items())
-    for answer in answers.values():
-        assert "curl: (" not in answer and "error" not in answer.lower(), shown
+    for command, answer in answers.items():
+        assert "curl: (" not in answer and answer.strip(), shown
+        assert "-D-" not in command or answer.startswith("HTTP/1.1 200"), shown
     for region in ("eu-west-1", "us-east-1", "ap-southeast-1"):
         assert region in shown, shown
     assert "nearhop_requests_total" in shown, shown
@@ -102,7 +100,7 @@ def test_a_broken_region_is_answered_by_the_next_one(demo):
     """The tour's own story: as a German, break the near region, ask again."""
     german = next(command for command in demo.commands() if re.search(r"\bDE\b|German", command))
     assert "eu-west-1" in demo.run(german), demo.text()
-    breaking = next((c for c in demo.commands() if re.search("break|down|fail|kill", c)), None)
+    breaking = next((c for c in demo.commands() if re.search("break", c)), None)
     assert breaking, demo.text()
     demo.run(breaking)
     wait_until(lambda: "us-east-1" in demo.run(german), 20, lambda: f"{breaking}\n{demo.run(german)}")

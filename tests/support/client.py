@@ -70,7 +70,7 @@ class Connection:
     """One client connection. `ca=None` speaks plain HTTP; `source` is the loopback address to come from;
     `before_tls` is sent first (a PROXY header)."""
 
-    def __init__(self, address, *, ca=None, name=HOST, source=None, before_tls=b"", timeout=20, session=None,
+    def __init__(self, address, *, ca=None, name=HOST, source=None, before_tls=b"", timeout=10, session=None,
                  tls=None, receive_buffer=None):  # fmt: skip
         host, port = address if isinstance(address, tuple) else split(address)
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from .origin import Gone
+from .origin import Gone, normally  # noqa: F401 - `faults.normally` reads best beside the others
 
 
 # ---- instead of an answer -------------------------------------------------------------------------------------------

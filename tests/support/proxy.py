@@ -142,6 +142,7 @@ class Edge:
     """A running `nearhop run`. Use as a context manager: leaving it stops the process and checks its end."""
 
     def __init__(self, folder, config, *, ca=None, wait=True, environment=None, limits=None):
+        """`config`: a dictionary, or YAML text with one https listener. `limits` runs in the child before exec."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "nearhop.yaml"
@@ -195,10 +196,11 @@ class Edge:
         )
 
     def wait_ready(self):
-        wanted = [listener.get("protocol", "https") for listener in self.config["listeners"]]
+        config = {"listeners": [{}]} if isinstance(self.config, str) else self.config
+        wanted = [listener.get("protocol", "https") for listener in config["listeners"]]
         for kind in set(wanted):
             self.log.wait(20, wanted.count(kind), event="listening", listener=kind)
-        if self.config.get("admin") != "off":
+        if config.get("admin") != "off":
             self.log.wait(20, event="listening", listener="admin")
             wait_until(lambda: self.admin("/readyz").status == 200, 20, lambda: f"ready:\n{self.log.text()}")
 
