@@ -19,6 +19,15 @@ nearhop_library(proxy
     run/check_command.cpp
     run/commands.cpp
     run/explain_command.cpp
+    admin/metrics.cpp
+    admin/metrics_edge.cpp
+    admin/metrics_origins.cpp
+    admin/metrics_process.cpp
+    admin/metrics_sessions.cpp
+    admin/metrics_traffic.cpp
+    admin/page.cpp
+    admin/server.cpp
+    admin/status_page.cpp
   HEADERS
     client/http1_codec.h client/listener.h client/proxy_protocol.h client/session.h
     exchange/answer.h exchange/attempt.h exchange/budget.h exchange/codec.h exchange/context.h exchange/exchange.h
@@ -39,6 +48,11 @@ nearhop_library(proxy
     run/log_file.h
     admin/query.h
     admin/question.h
+    admin/family.h
+    admin/metrics.h
+    admin/page.h
+    admin/server.h
+    admin/status_page.h
   LINK nearhop_loop nearhop_wire nearhop_steering Threads::Threads
   PRIVATE_LINK Boost::json PkgConfig::CARES prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
 set_source_files_properties(run/version.cpp PROPERTIES COMPILE_DEFINITIONS NEARHOP_VERSION="${PROJECT_VERSION}")

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "proxy/admin/counters.h"
+#include "proxy/run/status.h"
+#include "proxy/snapshot.h"
+
+#include <string>
+#include <vector>
+
+namespace prometheus {
+struct MetricFamily;
+}
+
+namespace nearhop::admin {
+
+/// Every family of docs/metrics.md, in its order; a test compares the two. Labels come from closed sets: names of the
+/// configuration, verdicts, reasons, fault codes.
+std::vector<prometheus::MetricFamily> metric_families(const Snapshot& snapshot, const Registry& registry,
+                                                      const run::Control::Status& status);
+/// The same in Prometheus' text format.
+std::string metrics_text(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status);
+
+/// File names as labels: the last parts of each path, as few as tell them apart.
+std::vector<std::string> short_names(const std::vector<std::string>& paths);
+
+}  // namespace nearhop::admin

@@ -1,0 +1,69 @@
+#include "proxy/admin/family.h"
+#include "proxy/admin/metrics.h"
+#include "proxy/run/version.h"
+
+#include <chrono>
+#include <map>
+#include <string>
+
+namespace nearhop::admin {
+namespace {
+
+double seconds_since_epoch(std::chrono::system_clock::time_point time) {
+    return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+void add_databases(Families& out, const run::Control::Status& status) {
+    Family built = gauge("nearhop_geo_database_built_timestamp_seconds", "When the geo database in use was built.");
+    Family errors = counter("nearhop_geo_database_errors_total", "Look-ups that met a corrupt record.");
+    Family changes =
+        counter("nearhop_geo_database_changes_total", "Changed database files, taken into use or refused.");
+    std::vector<std::string> paths;
+    for (const auto& database : status.databases) paths.push_back(database.name);
+    const auto names = short_names(paths);
+    std::map<std::string_view, bool> seen;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (!seen.emplace(names[i], true).second) continue;  // the same file, listed twice
+        built.add({{"database", names[i]}}, seconds_since_epoch(status.databases[i].built));
+        errors.add({{"database", names[i]}}, status.databases[i].errors);
+    }
+    changes.add({{"result", "ok"}}, status.databases_replaced);
+    changes.add({{"result", "failed"}}, status.databases_refused);
+    take_all(out, built, errors, changes);
+}
+
+void add_certificates(Families& out, const run::Control::Status& status) {
+    Family expiry = gauge("nearhop_certificate_expiry_timestamp_seconds", "When the certificate stops being valid.");
+    std::vector<std::string> paths;
+    for (const auto& certificate : status.certificates) paths.push_back(certificate.certificate);
+    const auto names = short_names(paths);
+    std::map<std::string_view, bool> seen;
+    for (std::size_t i = 0; i < names.size(); ++i)
+        if (seen.emplace(names[i], true).second)
+            expiry.add({{"certificate", names[i]}}, seconds_since_epoch(status.certificates[i].not_after));
+    take_all(out, expiry);
+}
+
+}  // namespace
+
+void add_edge(Families& out, const Registry& registry, const run::Control::Status& status) {
+    add_databases(out, status);
+    add_certificates(out, status);
+    Family generation = gauge("nearhop_config_generation", "Configurations loaded since the start; 1 is the first.");
+    generation.add({}, status.config_generation);
+    Family loaded = gauge("nearhop_config_loaded_timestamp_seconds", "When the configuration in use was loaded.");
+    loaded.add({}, seconds_since_epoch(status.config_loaded));
+    Family reloads =
+        counter("nearhop_reloads_total", "Reloads by result; after a failed one the old configuration stays.");
+    reloads.add({{"result", "ok"}}, status.reloads_ok);
+    reloads.add({{"result", "failed"}}, status.reloads_failed);
+    Family dropped = counter("nearhop_access_log_dropped_total", "Access lines lost to a slow reader or a full disk.");
+    std::uint64_t lines = registry.log_write_dropped.get();
+    for (unsigned i = 0; i < registry.workers(); ++i) lines += registry.worker(i).log_dropped.get();
+    dropped.add({}, lines);
+    Family build = gauge("nearhop_build_info", "Always 1; the label says what runs.");
+    build.add({{"version", run::version()}}, 1.0);
+    take_all(out, generation, loaded, reloads, dropped, build);
+}
+
+}  // namespace nearhop::admin

@@ -1,0 +1,89 @@
+#include "proxy/admin/family.h"
+
+#include <array>
+
+namespace nearhop::admin {
+namespace {
+
+constexpr std::array<health::Verdict, run::verdict_count> verdicts{health::Verdict::unknown, health::Verdict::up,
+                                                                   health::Verdict::degraded, health::Verdict::down};
+
+void add_states(Families& out, const run::Control::Status& status) {
+    Family verdict = gauge("nearhop_origin_verdict", "1 for the verdict that the origin has, 0 for the others.");
+    Family ejected = gauge("nearhop_origin_ejected", "1 while live traffic's failures keep the origin out.");
+    Family draining = gauge("nearhop_origin_draining", "1 while the operator keeps new requests away.");
+    Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
+    Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
+    for (const auto& origin : status.origins) {
+        for (const auto each : verdicts) {
+            verdict.add({{"origin", origin.name}, {"verdict", health::name(each)}},
+                        origin.state.verdict == each ? 1.0 : 0.0);
+            double count = 0;
+            for (const auto& address : origin.addresses) count += address.state.verdict == each ? 1 : 0;
+            addresses.add({{"origin", origin.name}, {"verdict", health::name(each)}}, count);
+        }
+        ejected.add({{"origin", origin.name}}, origin.state.ejected ? 1.0 : 0.0);
+        draining.add({{"origin", origin.name}}, origin.state.draining ? 1.0 : 0.0);
+        if (origin.rtt_ms >= 0) rtt.add({{"origin", origin.name}}, origin.rtt_ms / 1000);
+    }
+    take_all(out, verdict, ejected, draining, rtt, addresses);
+}
+
+void add_figures(Families& out, const run::Control::Status& status) {
+    Family changes = counter("nearhop_verdict_changes_total", "Changes of the origin's verdict, by the new one.");
+    Family ejections =
+        counter("nearhop_origin_ejections_total", "Times that live traffic's failures put the origin out.");
+    Family probes = counter("nearhop_probes_total", "Probes by result: passed, or why not.");
+    Family phases = histogram("nearhop_probe_phase_seconds", "Time of each phase of resolving and probing.");
+    Family resolves = counter("nearhop_resolves_total", "DNS questions about the origin's name.");
+    Family moves = counter("nearhop_origin_address_changes_total", "Times that DNS gave another set of addresses.");
+    for (const auto& [origin, figures] : status.figures) {
+        for (const auto each : verdicts)
+            changes.add({{"origin", origin}, {"verdict", health::name(each)}},
+                        figures.changes[static_cast<std::size_t>(each)]);
+        ejections.add({{"origin", origin}}, figures.ejections);
+        for (std::size_t i = 0; i < figures.probes.size(); ++i) {
+            const auto result = static_cast<health::Reason>(i);
+            if (result == health::Reason::passed || figures.probes[i] != 0)
+                probes.add({{"origin", origin}, {"result", health::name(result)}}, figures.probes[i]);
+        }
+        phases.add({{"origin", origin}, {"phase", "resolve"}}, figures.resolve);
+        phases.add({{"origin", origin}, {"phase", "connect"}}, figures.connect);
+        phases.add({{"origin", origin}, {"phase", "tls"}}, figures.tls);
+        phases.add({{"origin", origin}, {"phase", "first_byte"}}, figures.first_byte);
+        resolves.add({{"origin", origin}, {"result", "ok"}}, figures.resolves_ok);
+        resolves.add({{"origin", origin}, {"result", "failed"}}, figures.resolves_failed);
+        moves.add({{"origin", origin}}, figures.address_changes);
+    }
+    take_all(out, changes, ejections, probes, phases, resolves, moves);
+}
+
+void add_pools(Families& out, const Registry& registry) {
+    Family connections = gauge("nearhop_pool_connections", "Connections to the origin, waiting or in use.");
+    Family opened = counter("nearhop_pool_opened_total", "Connections made to the origin.");
+    Family reused = counter("nearhop_pool_reused_total", "Attempts that went over a kept-alive connection.");
+    for (const auto& [origin, blocks] : registry.pools()) {
+        PoolCounters sum;
+        for (const auto& block : blocks) {
+            sum.idle.add(block->idle.get());
+            sum.active.add(block->active.get());
+            sum.opened.add(block->opened.get());
+            sum.reused.add(block->reused.get());
+        }
+        connections.add({{"origin", origin}, {"state", "idle"}}, sum.idle.get());
+        connections.add({{"origin", origin}, {"state", "active"}}, sum.active.get());
+        opened.add({{"origin", origin}}, sum.opened.get());
+        reused.add({{"origin", origin}}, sum.reused.get());
+    }
+    take_all(out, connections, opened, reused);
+}
+
+}  // namespace
+
+void add_origins(Families& out, const Registry& registry, const run::Control::Status& status) {
+    add_states(out, status);
+    add_figures(out, status);
+    add_pools(out, registry);
+}
+
+}  // namespace nearhop::admin

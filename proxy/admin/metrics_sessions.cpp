@@ -1,0 +1,80 @@
+#include "proxy/admin/family.h"
+
+namespace nearhop::admin {
+namespace {
+
+template <class Read>
+std::uint64_t sum(const Registry& registry, Read read) {
+    std::uint64_t total = 0;
+    for (unsigned i = 0; i < registry.workers(); ++i) total += read(registry.worker(i)).get();
+    return total;
+}
+
+/// What began and has not ended. Ends are read first: what begins in between cannot make the difference negative.
+template <class Begun, class Ended>
+std::uint64_t difference(const Registry& registry, Begun begun, Ended ended) {
+    const std::uint64_t over = sum(registry, ended);
+    return sum(registry, begun) - over;
+}
+
+void add_located(Families& out, const Registry& registry) {
+    Family located = counter("nearhop_located_total", "Requests by how their client was located, and how precisely.");
+    for (std::size_t source = 0; source < 4; ++source)
+        for (std::size_t level = 0; level < 5; ++level)
+            located.add({{"geo_source", geo::name(static_cast<geo::Source>(source))},
+                         {"geo_level", geo::name(static_cast<geo::Level>(level))}},
+                        sum(registry, [&](const auto& w) -> auto& { return w.located[source][level]; }));
+    Family bad = counter("nearhop_viewer_fields_bad_total",
+                         "Requests with a malformed or repeated viewer field of a trusted peer.");
+    bad.add({}, sum(registry, [](const auto& w) -> auto& { return w.viewer_fields_bad; }));
+    Family disagreed = counter("nearhop_viewer_country_disagreed_total",
+                               "Requests whose viewer country is not the database's; the header wins.");
+    disagreed.add({}, sum(registry, [](const auto& w) -> auto& { return w.viewer_country_disagreed; }));
+    take_all(out, located, bad, disagreed);
+}
+
+}  // namespace
+
+void add_sessions(Families& out, const Registry& registry) {
+    const auto total = [&](auto member) {
+        return sum(registry, [member](const auto& w) -> auto& { return w.*member; });
+    };
+    using W = WorkerCounters;
+
+    Family faults = counter("nearhop_faults_total", "Exchanges and sessions that met a fault, by its code.");
+    for (std::size_t i = 1; i < exchange::fault_count; ++i)
+        faults.add({{"fault", exchange::info(static_cast<exchange::Fault>(i)).code}},
+                   sum(registry, [i](const auto& w) -> auto& { return w.faults[i]; }));
+
+    Family sessions = gauge("nearhop_sessions", "Client connections that are open.");
+    sessions.add({}, difference(
+                         registry, [](const auto& w) -> auto& { return w.sessions_opened; },
+                         [](const auto& w) -> auto& { return w.sessions_closed; }));
+    Family opened = counter("nearhop_sessions_total", "Client connections accepted.");
+    opened.add({}, total(&W::sessions_opened));
+    Family refused = counter("nearhop_sessions_refused_total", "Client connections closed at once, above the limit.");
+    refused.add({}, total(&W::sessions_refused));
+    Family accept =
+        counter("nearhop_accept_errors_total", "Failed accepts, such as no free descriptor; accepting pauses.");
+    accept.add({}, total(&W::accept_errors));
+    Family handshakes = counter("nearhop_tls_handshakes_total", "TLS handshakes with clients.");
+    handshakes.add({{"result", "full"}}, total(&W::handshakes_full));
+    handshakes.add({{"result", "resumed"}}, total(&W::handshakes_resumed));
+    handshakes.add({{"result", "failed"}}, total(&W::handshakes_failed));
+    Family exchanges = gauge("nearhop_exchanges", "Requests in flight.");
+    exchanges.add({}, difference(
+                          registry, [](const auto& w) -> auto& { return w.exchanges_started; },
+                          [](const auto& w) -> auto& { return w.exchanges_finished; }));
+    Family client = counter("nearhop_client_bytes_total", "Bytes on the wire between clients and the edge.");
+    client.add({{"direction", "received"}}, total(&W::client_received));
+    client.add({{"direction", "sent"}}, total(&W::client_sent));
+    Family origin = counter("nearhop_origin_bytes_total", "Bytes on the wire between the edge and origins.");
+    origin.add({{"direction", "received"}}, total(&W::origin_received));
+    origin.add({{"direction", "sent"}}, total(&W::origin_sent));
+    Family replay = gauge("nearhop_replay_buffer_bytes", "Request bodies held for a possible second attempt.");
+    replay.add({}, total(&W::replay_bytes));
+    take_all(out, faults, sessions, opened, refused, accept, handshakes, exchanges, client, origin, replay);
+    add_located(out, registry);
+}
+
+}  // namespace nearhop::admin

@@ -1,0 +1,130 @@
+#include "proxy/admin/family.h"
+#include "proxy/snapshot.h"
+
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace nearhop::admin {
+namespace {
+
+constexpr std::array<std::string_view, status_classes> class_names{"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+/// One pair of site and origin, added up over the workers.
+struct Traffic {
+    std::array<std::array<std::uint64_t, status_classes>, reason_count> requests{};
+    std::array<std::uint64_t, exchange::fault_count> attempts{};
+    std::uint64_t moved_away = 0;
+    run::PhaseHistogram duration, head;
+};
+
+void add(run::PhaseHistogram& to, const Histogram& from) {
+    for (std::size_t i = 0; i < to.buckets.size(); ++i) to.buckets[i] += from.buckets[i].get();
+    to.sum += static_cast<double>(from.sum_micros.get()) / 1e6;
+}
+
+void add(Traffic& to, const OriginCounters& from) {
+    for (std::size_t reason = 0; reason < reason_count; ++reason)
+        for (std::size_t i = 0; i < status_classes; ++i) to.requests[reason][i] += from.requests[reason][i].get();
+    for (std::size_t fault = 0; fault < exchange::fault_count; ++fault)
+        to.attempts[fault] += from.attempts[fault].get();
+    to.moved_away += from.moved_away.get();
+    add(to.duration, from.duration);
+    add(to.head, from.head);
+}
+
+steering::Reason first_reason(conf::Policy policy) noexcept {
+    switch (policy) {
+        case conf::Policy::nearest: return steering::Reason::nearest;
+        case conf::Policy::country: return steering::Reason::country_map;
+        case conf::Policy::failover: return steering::Reason::failover_order;
+        case conf::Policy::latency: return steering::Reason::lowest_latency;
+    }
+    return steering::Reason::nearest;
+}
+
+using Pair = std::pair<std::string, std::string>;
+
+void add_requests(Families& out, const std::map<Pair, Traffic>& traffic,
+                  const std::map<Pair, steering::Reason>& members) {
+    Family requests = counter("nearhop_requests_total",
+                              "Exchanges by site, origin that answered, why it was chosen, and class of the status.");
+    Family duration = histogram("nearhop_request_duration_seconds",
+                                "From the request head received to the last byte of the answer handed to the client.");
+    Family head = histogram("nearhop_origin_head_seconds",
+                            "From the request sent to the head of the origin's answer, last attempt.");
+    Family attempts = counter("nearhop_attempts_total", "Attempts at origins by how they ended: ok or a fault code.");
+    Family failovers =
+        counter("nearhop_failovers_total", "Attempts after which an exchange moved away from the origin.");
+    for (const auto& [pair, sum] : traffic) {
+        const auto& [site, origin] = pair;
+        const auto member = members.find(pair);
+        for (std::size_t reason = 0; reason < reason_count; ++reason)
+            for (std::size_t i = 0; i < status_classes; ++i) {
+                // A series that is there before it counts, so that rate() sees the first request.
+                const auto which = static_cast<steering::Reason>(reason);
+                const bool expected = member != members.end() && member->second == which && i == 2;
+                if (expected || sum.requests[reason][i] != 0)
+                    requests.add({{"site", site},
+                                  {"origin", origin},
+                                  {"reason", steering::name(which)},
+                                  {"class", class_names[i]}},
+                                 sum.requests[reason][i]);
+            }
+        duration.add({{"site", site}, {"origin", origin}}, sum.duration);
+        head.add({{"site", site}, {"origin", origin}}, sum.head);
+        attempts.add({{"site", site}, {"origin", origin}, {"result", "ok"}}, sum.attempts[0]);
+        for (std::size_t fault = 1; fault < exchange::fault_count; ++fault)
+            attempts.add_unless_zero({{"site", site},
+                                      {"origin", origin},
+                                      {"result", exchange::info(static_cast<exchange::Fault>(fault)).code}},
+                                     sum.attempts[fault]);
+        failovers.add({{"site", site}, {"origin", origin}}, sum.moved_away);
+    }
+    take_all(out, requests, duration, head, attempts, failovers);
+}
+
+void add_sites(Families& out, const Snapshot& snapshot, const Registry& registry) {
+    Family not_moved = counter("nearhop_not_moved_total",
+                               "Exchanges that failed at an origin and were not moved to another one, by why.");
+    Family own = counter("nearhop_own_answers_total", "Errors that the edge itself answered, by fault.");
+    std::map<std::string, SiteCounters> sums;
+    for (const auto& site : snapshot.routing->table->sites) sums[site.name];
+    for (const auto& [site, blocks] : registry.sites()) {
+        auto& sum = sums[site];
+        for (const auto& block : blocks) {
+            for (std::size_t i = 0; i < stay_count; ++i) sum.not_moved[i].add(block->not_moved[i].get());
+            for (std::size_t i = 0; i < exchange::fault_count; ++i) sum.own_answers[i].add(block->own_answers[i].get());
+        }
+    }
+    for (const auto& [site, sum] : sums) {
+        for (std::size_t i = 0; i < stay_count; ++i)
+            not_moved.add({{"site", site}, {"why", name(static_cast<Stay>(i))}}, sum.not_moved[i].get());
+        for (std::size_t i = 0; i < exchange::fault_count; ++i)
+            own.add_unless_zero({{"site", site}, {"fault", exchange::info(static_cast<exchange::Fault>(i)).code}},
+                                sum.own_answers[i].get());
+    }
+    take_all(out, not_moved, own);
+}
+
+}  // namespace
+
+void add_traffic(Families& out, const Snapshot& snapshot, const Registry& registry) {
+    std::map<Pair, Traffic> traffic;
+    std::map<Pair, steering::Reason> members;
+    const auto& table = *snapshot.routing->table;
+    for (const auto& site : table.sites)
+        for (std::size_t id = 0; id < table.origins.size(); ++id) {
+            if (!site.members.test(id)) continue;
+            const Pair pair{site.name, table.origins[id].name};
+            members[pair] = first_reason(site.policy);
+            traffic[pair];
+        }
+    for (const auto& [pair, blocks] : registry.origins())
+        for (const auto& block : blocks) add(traffic[pair], *block);
+    add_requests(out, traffic, members);
+    add_sites(out, snapshot, registry);
+}
+
+}  // namespace nearhop::admin

@@ -1,0 +1,107 @@
+#include "proxy/admin/page.h"
+
+#include "proxy/admin/metrics.h"
+#include "proxy/admin/query.h"
+#include "proxy/admin/question.h"
+#include "proxy/admin/status_page.h"
+
+#include <boost/json.hpp>
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace nearhop::admin {
+namespace {
+
+constexpr std::string_view json_type = "application/json";
+
+constexpr std::string_view index_text =
+    "nearhop admin\n\n"
+    "GET  /metrics   figures for Prometheus\n"
+    "GET  /livez     200 while the process works\n"
+    "GET  /readyz    200 while traffic should come here, else 503\n"
+    "GET  /status    state as JSON: origins, addresses, databases, certificates\n"
+    "GET  /explain   ?ip= | country= | lat=&lon=  [&host=&path=&method=&format=text|json]: where a request would go "
+    "now\n"
+    "POST /reload    read the configuration again; needs Authorization: Bearer TOKEN\n";
+
+/// Takes the same time wherever the difference is; only the length shows.
+bool is_same_secret(std::string_view left, std::string_view right) noexcept {
+    return left.size() == right.size() && CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;
+}
+
+bool has_token(std::string_view authorization, std::string_view token) noexcept {
+    constexpr std::string_view scheme = "Bearer ";
+    return authorization.size() > scheme.size() &&
+           wire::equal_ignoring_case(authorization.substr(0, scheme.size()), scheme) &&
+           is_same_secret(authorization.substr(scheme.size()), token);
+}
+
+Page explain_page(std::string_view query, const Snapshot& snapshot) {
+    const auto path = query_value(query, "path");
+    const auto answer = explain({.ip = query_value(query, "ip"),
+                                 .country = query_value(query, "country"),
+                                 .latitude = query_value(query, "lat"),
+                                 .longitude = query_value(query, "lon"),
+                                 .host = query_value(query, "host"),
+                                 .path = path.empty() ? "/" : path,
+                                 .method = query_value(query, "method")},
+                                snapshot, *snapshot.health);
+    if (!answer.error.empty()) return {.status = 400, .body = answer.error + "\n"};
+    if (query_value(query, "format") == "text")
+        return {.body = answer_text(answer, snapshot, *snapshot.health, "live")};
+    return {.type = json_type, .body = answer_json(answer, snapshot, *snapshot.health, "live")};
+}
+
+Page reload_page(const Ask& ask, const Snapshot& snapshot, const Process& process) {
+    const auto& config = snapshot.routing->config;
+    if (config.admin.token.empty())
+        return {.status = 403, .body = "changes are off: the configuration has no admin.token\n"};
+    if (!has_token(ask.authorization, config.admin.token))
+        return {.status = 401,
+                .body = "this needs Authorization: Bearer TOKEN\n",
+                .fields = "WWW-Authenticate: Bearer\r\n"};
+
+    const auto result = process.reload();
+    boost::json::array problems;
+    for (const auto& problem : result.problems) problems.emplace_back(conf::to_string(problem, config.file));
+    const boost::json::object body{{"ok", result.ok}, {"problems", std::move(problems)}};
+    return {.status = result.ok ? 200u : 422u, .type = json_type, .body = boost::json::serialize(body) + "\n"};
+}
+
+}  // namespace
+
+Page answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry, const Process& process) {
+    if (!allowed) return {.status = 403, .body = "this address is not in admin.allow\n"};
+    if (ask.path == "/reload") {
+        if (ask.method != "POST") return {.status = 405, .body = "want POST\n", .fields = "Allow: POST\r\n"};
+        return reload_page(ask, snapshot, process);
+    }
+    constexpr std::string_view readable[] = {"/", "/metrics", "/livez", "/readyz", "/status", "/explain"};
+    if (std::find(std::begin(readable), std::end(readable), ask.path) == std::end(readable))
+        return {.status = 404, .body = "no such page; / lists them\n"};
+    if (ask.method != "GET" && ask.method != "HEAD")
+        return {.status = 405, .body = "want GET\n", .fields = "Allow: GET, HEAD\r\n"};
+
+    if (ask.path == "/metrics")
+        return {.type = "text/plain; version=0.0.4; charset=utf-8",
+                .body = metrics_text(snapshot, registry, process.status())};
+    if (ask.path == "/livez") return {.body = "ok\n"};
+    if (ask.path == "/readyz")
+        return snapshot.ready ? Page{.body = "ready\n"} : Page{.status = 503, .body = "not ready\n"};
+    if (ask.path == "/status") return {.type = json_type, .body = status_json(snapshot, registry, process.status())};
+    if (ask.path == "/explain") return explain_page(ask.query, snapshot);
+    return {.body = std::string{index_text}};
+}
+
+bool is_allowed(const conf::Admin& admin, const geo::Address& peer) {
+    const auto holds = [&](std::string_view text) {
+        const auto cidr = geo::Cidr::parse(text);
+        return cidr && cidr->contains(peer);
+    };
+    if (admin.allow.empty()) return holds("127.0.0.0/8") || holds("::1/128");
+    return std::any_of(admin.allow.begin(), admin.allow.end(), [&](const auto& text) { return holds(*text); });
+}
+
+}  // namespace nearhop::admin

@@ -1,0 +1,64 @@
+#pragma once
+
+#include "proxy/admin/page.h"
+#include "proxy/loop/loop.h"
+#include "proxy/loop/task.h"
+
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <string>
+
+namespace nearhop::admin {
+
+/// The admin listener, on the control thread's loop: HTTP/1.1 with keep-alive, small requests only. Who stalls costs
+/// one answer's memory and is gone after `patience`. Addresses and token of the current configuration count.
+class AdminServer {
+public:
+    static constexpr std::size_t most_sessions = 64;
+    static constexpr std::size_t most_strangers = 8;  ///< of these: not in admin.allow, there to be told so
+    static constexpr std::size_t head_bytes = 16 * 1024;
+    static constexpr std::size_t body_bytes = 16 * 1024;
+    static constexpr loop::milliseconds patience{10'000};  ///< for a head, for the taking of an answer, between the two
+
+    AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry);
+    AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry);
+    ~AdminServer();
+    AdminServer(const AdminServer&) = delete;
+    AdminServer& operator=(const AdminServer&) = delete;
+
+    /// Listens at admin.listen, which must be set. False with `error` set when it cannot.
+    bool open(const conf::Admin& admin, std::string& error);
+    std::string address() const;  ///< "127.0.0.1:9180"; empty when closed
+    /// Listener and sessions; also from within an answer, which is then not sent.
+    void close();
+
+    std::size_t sessions() const noexcept;
+
+private:
+    class Listener;
+    struct Session;
+
+    loop::Task<void> accept();
+    loop::Task<void> reap();
+    loop::Task<void> serve(Session& session);
+    loop::Task<bool> read_head(Session& session, wire::HeadScan& scan);
+    loop::Task<bool> discard(Session& session, std::uint64_t bytes);
+    loop::Task<bool> send(Session& session, const Page& page, bool body, bool keep);
+    loop::Task<bool> refuse(Session& session, unsigned status, std::string_view why);
+    loop::Task<void> linger(Session& session);
+    void admit(int descriptor, const geo::Address& peer);
+    bool allows(const geo::Address& peer) const;
+
+    loop::Loop& loop_;
+    Process process_;
+    const Board& board_;
+    const Registry& registry_;
+    bool open_ = false;
+    std::unique_ptr<Listener> listener_;
+    loop::Wake ended_;  ///< a session is over, or all of them
+    std::list<std::unique_ptr<Session>> sessions_;
+    loop::Task<void> reaper_;
+};
+
+}  // namespace nearhop::admin

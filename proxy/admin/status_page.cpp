@@ -1,0 +1,159 @@
+#include "proxy/admin/status_page.h"
+
+#include "health/describe.h"
+#include "proxy/run/version.h"
+
+#include <boost/json.hpp>
+
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+namespace nearhop::admin {
+namespace {
+
+namespace json = boost::json;
+using std::chrono::system_clock;
+
+json::value time_json(system_clock::time_point time) {
+    if (time == system_clock::time_point{}) return nullptr;
+    const std::time_t seconds = system_clock::to_time_t(time);
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    char text[32];
+    return json::string{text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+/// A moment of the monotonic clock as people tell it.
+json::value time_json(health::TimePoint time) {
+    if (time == health::TimePoint{}) return nullptr;
+    const auto ago = std::chrono::duration_cast<system_clock::duration>(health::Clock::now() - time);
+    return time_json(system_clock::now() - ago);
+}
+
+/// Seconds or milliseconds that are negative when nothing is known.
+json::value known(double value) { return value < 0 ? json::value{nullptr} : json::value{value}; }
+
+/// Texts from outside (an errno's words, a file's metadata) may hold any bytes; JSON has to be UTF-8.
+std::string printable(std::string text) {
+    for (char& c : text)
+        if (c < ' ' || c > '~') c = '?';
+    return text;
+}
+
+json::object state_json(const health::State& state) {
+    return {{"verdict", health::name(state.verdict)},
+            {"reason", health::reason_text(state)},
+            {"since", time_json(state.since)},
+            {"ejected", state.ejected},
+            {"draining", state.draining}};
+}
+
+json::object address_json(const run::Control::Status::Address& address) {
+    json::object out = state_json(address.state);
+    out["address"] = address.text;
+    if (!address.probed) {
+        out["last_probe"] = nullptr;
+        return out;
+    }
+    const auto& phases = address.last.phases;
+    const auto& result = address.last.result;
+    out["last_probe"] = json::object{
+        {"passed", result.passed},
+        {"result", health::reason_text(result.reason, result.status, result.certificate)},
+        {"detail", printable(address.last.detail)},
+        {"reused_connection", address.last.reused},
+        {"connect_s", known(phases.connect)},
+        {"tls_s", known(phases.tls)},
+        {"first_byte_s", known(phases.first_byte)},
+        {"total_s", known(phases.total)},
+    };
+    return out;
+}
+
+json::object origin_json(const run::Control::Status::Origin& origin) {
+    json::object out{{"name", origin.name}};
+    for (auto& member : state_json(origin.state)) out.insert(std::move(member));
+    out["ejections"] = origin.state.ejections;
+    out["ejected_until"] = origin.state.ejected ? time_json(origin.state.ejected_until) : nullptr;
+    out["rtt_ms"] = known(origin.rtt_ms);
+    json::array addresses;
+    for (const auto& address : origin.addresses) addresses.push_back(address_json(address));
+    out["addresses"] = std::move(addresses);
+    out["dns"] = nullptr;
+    if (origin.by_name)
+        out["dns"] =
+            json::object{{"answer_age_s", known(origin.dns_age_s)},
+                         {"ttl_s", origin.dns_ttl_s},
+                         {"error", origin.resolve_error.empty() ? json::value{nullptr}
+                                                                : json::value{printable(origin.resolve_error)}}};
+    return out;
+}
+
+json::array sites_json(const Snapshot& snapshot) {
+    json::array out;
+    const auto& table = *snapshot.routing->table;
+    for (const auto& site : snapshot.routing->config.sites) {
+        json::array hosts, origins;
+        for (const auto& host : site.hosts) hosts.emplace_back(*host);
+        for (std::size_t id = 0; id < table.sites.size(); ++id) {
+            if (table.sites[id].name != site.name) continue;
+            for (std::size_t i = 0; i < table.origins.size(); ++i)
+                if (table.sites[id].members.test(i)) origins.emplace_back(table.origins[i].name);
+        }
+        out.push_back(json::object{{"name", site.name},
+                                   {"hosts", std::move(hosts)},
+                                   {"default", site.is_default},
+                                   {"origins", std::move(origins)}});
+    }
+    return out;
+}
+
+json::object sessions_json(const Registry& registry) {
+    std::uint64_t open = 0, total = 0, exchanges = 0;
+    for (unsigned i = 0; i < registry.workers(); ++i) {
+        const auto& worker = registry.worker(i);
+        // Ends first: what begins in between cannot make the difference negative.
+        const auto closed = worker.sessions_closed.get(), finished = worker.exchanges_finished.get();
+        const auto opened = worker.sessions_opened.get(), started = worker.exchanges_started.get();
+        open += opened - closed;
+        total += opened;
+        exchanges += started - finished;
+    }
+    return {{"open", open}, {"total", total}, {"exchanges", exchanges}, {"workers", registry.workers()}};
+}
+
+}  // namespace
+
+std::string status_json(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status) {
+    json::array origins, databases, certificates;
+    for (const auto& origin : status.origins) origins.push_back(origin_json(origin));
+    for (const auto& database : status.databases)
+        databases.push_back(json::object{
+            {"name", database.name},
+            {"type", printable(database.type)},
+            {"built", time_json(database.built)},
+            {"lookup_errors", database.errors},
+            {"problem", database.failure.empty() ? json::value{nullptr} : json::value{printable(database.failure)}}});
+    for (const auto& certificate : status.certificates)
+        certificates.push_back(
+            json::object{{"certificate", certificate.certificate}, {"not_after", time_json(certificate.not_after)}});
+    const json::object out{
+        {"version", run::version()},
+        {"ready", snapshot.ready},
+        {"config", json::object{{"file", snapshot.routing->config.file},
+                                {"generation", status.config_generation},
+                                {"loaded", time_json(status.config_loaded)},
+                                {"reloads_ok", status.reloads_ok},
+                                {"reloads_failed", status.reloads_failed}}},
+        {"snapshot_generation", snapshot.generation},
+        {"sites", sites_json(snapshot)},
+        {"origins", std::move(origins)},
+        {"geo_databases", std::move(databases)},
+        {"certificates", std::move(certificates)},
+        {"sessions", sessions_json(registry)},
+    };
+    return json::serialize(out) + "\n";
+}
+
+}  // namespace nearhop::admin
