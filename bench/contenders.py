@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -49,7 +50,11 @@ def nearhop_config(job, port):
     return "\n".join(lines + job.extra) + "\n"
 
 
-def nginx_config(job, port):
+# Least CPU per GiB among the settings that README.md lists.
+NGINX_BUFFERS = "proxy_buffers 4 32k; proxy_buffer_size 8k; proxy_busy_buffers_size 64k; proxy_max_temp_file_size 0;"
+
+
+def nginx_config(job, port, buffers=NGINX_BUFFERS):
     scheme = "https" if job.origin_tls else "http"
     log = f"{job.folder}/access.log combined buffer=64k flush=1s" if job.logged else "off"
     origin_tls = f"""
@@ -99,11 +104,7 @@ http {{
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_set_header X-Forwarded-Proto $scheme;
       proxy_request_buffering off;
-      proxy_buffering on;
-      proxy_buffer_size 16k;
-      proxy_buffers 16 64k;
-      proxy_busy_buffers_size 512k;
-      proxy_max_temp_file_size 0;{origin_tls}
+      {buffers}{origin_tls}
     }}
   }}
 }}
@@ -142,7 +143,7 @@ backend origin
 
 @dataclass
 class Contender:
-    name: str
+    program: str
     command: callable  # program path, configuration file, folder -> argument list
     config: callable
     suffix: str = "conf"
@@ -151,6 +152,8 @@ class Contender:
 KINDS = {
     "nearhop": Contender("nearhop", lambda program, file, folder: [program, "run", file], nearhop_config, "yaml"),
     "nginx": Contender("nginx", lambda program, file, folder: [program, "-p", folder, "-c", file], nginx_config),
+    "nginx-default": Contender("nginx", lambda program, file, folder: [program, "-p", folder, "-c", file],
+                               lambda job, port: nginx_config(job, port, buffers="")),
     "haproxy": Contender("haproxy", lambda program, file, folder: [program, "-db", "-f", file], haproxy_config),
 }
 
@@ -196,7 +199,7 @@ class Proxy:
 
     def __enter__(self):
         try:
-            self._await_port()
+            self._await_answer()
         except BaseException:
             self.__exit__()
             raise
@@ -211,17 +214,27 @@ class Proxy:
         self.process.wait()
         self.output.close()
 
-    def _await_port(self):
+    def _await_answer(self):
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.kind} ended with {self.process.returncode}:\n{self.said()}")
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
+                if self._answers():
+                    return
             except OSError:
-                time.sleep(0.02)
-        raise RuntimeError(f"{self.kind} does not listen:\n{self.said()}")
+                pass
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.kind} does not answer:\n{self.said()}")
+
+    def _answers(self):
+        """A whole request through it: a port alone may be open before the worker process exists."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as plain:
+            with context.wrap_socket(plain, server_hostname="bench.example") as stream:
+                stream.sendall(b"GET /health HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\n\r\n")
+                return stream.recv(4096).startswith(b"HTTP/1.1 200")
 
     def said(self):
         texts = [file.read_text(errors="replace")[-2000:] for file in

@@ -91,7 +91,7 @@ class Bench:
         """Starts the load generator; its stdin and stdout are ours."""
         settings = {"port": proxy.port, "mode": scenario.mode, "request": scenario.request,
                     "connections": scenario.connections, "warmup": self.arguments.warmup,
-                    "seconds": self.arguments.seconds, "pids": ",".join(map(str, proxy.pids())), **options}
+                    "seconds": self.arguments.seconds, **options}
         command = [str(self.arguments.tools / "bench_load")]
         for name, value in settings.items():
             command += [f"--{name}", str(value)]
@@ -109,7 +109,10 @@ class Bench:
         with self.proxy(kind, scenario) as proxy:
             if scenario.mode == "idle":
                 return self.measure_memory(proxy, scenario)
-            sample = self.finish(self.load(proxy, scenario), proxy)
+            pids = proxy.pids()
+            sample = self.finish(self.load(proxy, scenario, pids=",".join(map(str, pids))), proxy)
+            if pids != proxy.pids():
+                raise RuntimeError(f"{kind} changed its processes while it was measured:\n{proxy.said()}")
         if sample["requests"] == 0:
             raise RuntimeError(f"{kind} answered nothing in {scenario.name}: {sample['errors']}\n{proxy.said()}")
         if scenario.unit == "ms/GiB":
@@ -149,7 +152,7 @@ class Bench:
         load.stdin.close()
         load.wait()
 
-    def syscalls(self, kind, scenario, requests=5000):
+    def syscalls(self, kind, scenario, requests=2000):
         """System calls per request, under strace: the connections are there before it looks."""
         with self.proxy(kind, scenario) as proxy:
             load = self.load(proxy, scenario, hold=1, count=requests, seconds=60)
@@ -181,7 +184,7 @@ def parse_strace(text):
 def arguments_from(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nearhop", type=Path, default=ROOT / "build" / "nearhop", help="the binary under test")
-    parser.add_argument("--tools", type=Path, help="folder of bench_origin and bench_load (found under build/)")
+    parser.add_argument("--tools", type=Path, help="folder of bench_origin and bench_load (default: build/release/bench)")
     parser.add_argument("--proxies", default="nearhop,nginx,haproxy",
                         help="the first is compared with the others; `nginx,nginx` shows the noise of the method")
     parser.add_argument("--scenarios", default=",".join(s.name for s in SCENARIOS))
@@ -208,7 +211,8 @@ def arguments_from(argv):
     for kind in set(arguments.kinds):
         if kind not in contenders.KINDS:
             parser.error(f"unknown proxy {kind}")
-        program = arguments.nearhop.resolve() if kind == "nearhop" else contenders.find_program(kind)
+        known = contenders.KINDS[kind].program
+        program = arguments.nearhop.resolve() if kind == "nearhop" else contenders.find_program(known)
         if program is None or not Path(program).exists():
             parser.error(f"{kind} is not there ({program or 'install the package'})")
         arguments.programs[kind] = str(program)
@@ -219,9 +223,11 @@ def arguments_from(argv):
 
 
 def find_tools():
-    found = sorted(ROOT.glob("build/**/bench_load"), key=lambda path: path.stat().st_mtime)
+    """The release build's; else the newest other one."""
+    found = sorted(ROOT.glob("build/*/bench/bench_load"),
+                   key=lambda path: ("release" in path.parts, path.stat().st_mtime))
     if not found:
-        sys.exit("bench_load is not built: `./dev build` first, or --tools FOLDER")
+        sys.exit("bench_load is not built: `./dev bench` does it, or give --tools FOLDER")
     return found[-1].parent
 
 
