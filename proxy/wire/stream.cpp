@@ -102,7 +102,8 @@ void Stream::start_tls_client(ssl_ctx_st* context, const std::string& name, bool
 }
 
 Io Stream::receive(Buffer& into, std::size_t room) {
-    const auto result = socket_.read(into.prepare(room), std::max(room, into.room()));
+    char* const to = into.prepare(room);
+    const auto result = socket_.read(to, into.room());
     if (result.io == Io::ok) {
         into.commit(result.bytes);
         received += result.bytes;
@@ -138,10 +139,12 @@ Io Stream::handshake() {
 }
 
 Io Stream::decrypt(std::size_t limit) {
+    ERR_clear_error();
     bool grew = false;
     while (in_.size() < limit) {
         const std::size_t room = std::min(limit - in_.size(), std::size_t{16 * 1024});
-        const int got = SSL_read(tls_.get(), in_.prepare(room), static_cast<int>(std::min(in_.room(), limit - in_.size())));
+        char* const to = in_.prepare(room);
+        const int got = SSL_read(tls_.get(), to, static_cast<int>(std::min(in_.room(), limit - in_.size())));
         if (got > 0) {
             in_.commit(static_cast<std::size_t>(got));
             grew = true;
@@ -164,7 +167,8 @@ Io Stream::fill(std::size_t limit) {
     if (in_.size() >= limit) return Io::blocked;
     if (!tls_) {
         const std::size_t room = std::min(limit - in_.size(), bulk_ ? std::size_t{128 * 1024} : std::size_t{16 * 1024});
-        const auto result = socket_.read(in_.prepare(room), std::min(limit - in_.size(), in_.room()));
+        char* const to = in_.prepare(room);
+        const auto result = socket_.read(to, std::min(limit - in_.size(), in_.room()));
         if (result.io == Io::ok) {
             in_.commit(result.bytes);
             received += result.bytes;
