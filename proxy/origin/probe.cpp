@@ -79,6 +79,7 @@ health::CertificateProblem certificate_problem(long verify_result) noexcept {
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
         case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        case X509_V_ERR_CERT_SIGNATURE_FAILURE:
         case X509_V_ERR_CERT_UNTRUSTED: return untrusted;
         case X509_V_ERR_CERT_REVOKED: return revoked;
         default: return other;

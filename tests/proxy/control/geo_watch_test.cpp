@@ -1,0 +1,81 @@
+#include "proxy/run/geo_watch.h"
+
+#include "proxy/run/build.h"
+
+#include <gtest/gtest.h>
+
+#include "support.h"
+#include <filesystem>
+
+namespace nearhop::testing {
+namespace {
+
+const std::string good = NEARHOP_SOURCE_DIR "/geo/data/dbip-country.mmdb";
+
+struct Watched {
+    Folder folder;
+    std::string file = folder.file("geo.mmdb");
+    conf::Geo geo;
+    run::GeoWatch watch;
+    std::shared_ptr<const geo::Database> first;
+
+    Watched() {
+        std::filesystem::copy_file(good, file);
+        // Old enough not to be taken for a file that is still being written.
+        std::filesystem::last_write_time(file, std::filesystem::file_time_type::clock::now() - std::chrono::hours{1});
+        geo.databases = {{file}};
+        first = run::open_database(file).database;
+        watch.follow(geo, {first});
+    }
+};
+
+TEST(GeoWatch, AnUntouchedFileIsNotOpenedAgain) {
+    Watched world;
+    const auto found = world.watch.look();
+    EXPECT_EQ(found.replaced + found.refused, 0u);
+    EXPECT_EQ(world.watch.in_use(), std::vector{world.first});
+}
+
+TEST(GeoWatch, AReplacedFileIsUsedFromThenOn) {
+    Watched world;
+    std::filesystem::copy_file(good, world.folder.file("new.mmdb"));
+    std::filesystem::rename(world.folder.file("new.mmdb"), world.file);
+    EXPECT_EQ(world.watch.look().replaced, 1u);
+    EXPECT_NE(world.watch.in_use().at(0), world.first);
+    EXPECT_EQ(world.watch.look().replaced, 0u);
+}
+
+TEST(GeoWatch, ABadFileLeavesTheOldOneInUseAndIsReportedOnce) {
+    for (const std::string content : {"", "hello", "half"}) {
+        Watched world;
+        if (content == "half")
+            std::filesystem::resize_file(world.file, std::filesystem::file_size(world.file) / 2);
+        else
+            world.folder.write("geo.mmdb", content);
+        EXPECT_EQ(world.watch.look().refused, 1u) << content;
+        EXPECT_EQ(world.watch.in_use().at(0), world.first);
+        EXPECT_NE(world.watch.databases().at(0).failure, "");
+        EXPECT_EQ(world.watch.look().refused, 0u);
+        std::filesystem::copy_file(good, world.file, std::filesystem::copy_options::overwrite_existing);
+        EXPECT_EQ(world.watch.look().replaced, 1u);
+        EXPECT_EQ(world.watch.databases().at(0).failure, "");
+    }
+}
+
+TEST(GeoWatch, AFileThatGoesAwayLeavesTheOldOneInUse) {
+    Watched world;
+    std::filesystem::remove(world.file);
+    EXPECT_EQ(world.watch.look().refused, 1u);
+    EXPECT_EQ(world.watch.in_use().at(0), world.first);
+}
+
+TEST(GeoWatch, AFileWrittenAsItWasOpenedIsOpenedOnceMore) {
+    Watched world;
+    std::filesystem::last_write_time(world.file, std::filesystem::file_time_type::clock::now());
+    world.watch.follow(world.geo, {world.first});
+    EXPECT_EQ(world.watch.look().replaced, 1u);
+    EXPECT_EQ(world.watch.look().replaced, 0u);
+}
+
+}  // namespace
+}  // namespace nearhop::testing

@@ -1,0 +1,168 @@
+#include "proxy/origin/resolver.h"
+
+#include <gtest/gtest.h>
+
+#include "support.h"
+#include <chrono>
+
+namespace nearhop::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using origin::Resolved;
+using origin::Resolver;
+
+conf::Dns settings_for(const DnsServer& server, std::chrono::milliseconds timeout = 2s) {
+    conf::Dns dns;
+    dns.servers = {{server.address()}};
+    dns.timeout = timeout;
+    return dns;
+}
+
+loop::Task<> resolve_into(Resolver& resolver, std::string name, std::vector<geo::Address> known, Resolved& result) {
+    result = co_await resolver.resolve(std::move(name), std::move(known));
+}
+
+Resolved resolve(const DnsServer& server, const std::string& name, std::vector<geo::Address> known = {},
+                 std::chrono::milliseconds timeout = 2s) {
+    loop::Loop loop;
+    Resolver resolver{loop, settings_for(server, timeout)};
+    Resolved result;
+    EXPECT_TRUE(drive(loop, resolve_into(resolver, name, std::move(known), result)));
+    return result;
+}
+
+std::string text_of(const std::vector<geo::Address>& addresses) {
+    std::string text;
+    for (const auto& address : addresses) text += (text.empty() ? "" : " ") + address.text();
+    return text;
+}
+
+std::vector<geo::Address> addresses_of(std::initializer_list<const char*> texts) {
+    std::vector<geo::Address> addresses;
+    for (const char* text : texts) addresses.push_back(*geo::Address::parse(text));
+    return addresses;
+}
+
+TEST(Resolver, GivesBothFamiliesInAStableOrderWithTheShortestTtl) {
+    DnsServer server;
+    server.set("a.test", false, {.addresses = {"192.0.2.9", "192.0.2.10", "192.0.2.1"}, .ttl = 40});
+    server.set("a.test", true, {.addresses = {"2001:db8::2", "2001:db8::1"}, .ttl = 17});
+    const auto first = resolve(server, "a.test");
+    EXPECT_EQ(first.error, "");
+    EXPECT_EQ(text_of(first.addresses), "192.0.2.1 192.0.2.9 192.0.2.10 2001:db8::1 2001:db8::2");
+    EXPECT_EQ(first.ttl, 17s);
+    server.set("a.test", false, {.addresses = {"192.0.2.1", "192.0.2.10", "192.0.2.9", "192.0.2.1"}, .ttl = 40});
+    EXPECT_EQ(text_of(resolve(server, "a.test").addresses), text_of(first.addresses));
+}
+
+TEST(Resolver, OneFamilyIsEnough) {
+    DnsServer server;
+    server.set("four.test", false, {.addresses = {"192.0.2.1"}});
+    server.set("four.test", true, {});  // no data
+    server.set("six.test", true, {.addresses = {"2001:db8::1"}});
+    EXPECT_EQ(text_of(resolve(server, "four.test").addresses), "192.0.2.1");
+    EXPECT_EQ(resolve(server, "four.test").error, "");
+    EXPECT_EQ(text_of(resolve(server, "six.test").addresses), "2001:db8::1");
+}
+
+TEST(Resolver, AHalfThatFailsKeepsWhatWasKnownAndOneThatIsEmptyDoesNot) {
+    DnsServer server;
+    server.set("a.test", false, {.addresses = {"192.0.2.1"}});
+    server.set("a.test", true, {.code = 2});
+    const auto known = addresses_of({"192.0.2.7", "2001:db8::7"});
+    const auto half = resolve(server, "a.test", known);
+    EXPECT_EQ(text_of(half.addresses), "192.0.2.1 2001:db8::7");
+    EXPECT_NE(half.error, "");
+    server.set("a.test", true, {});
+    EXPECT_EQ(text_of(resolve(server, "a.test", known).addresses), "192.0.2.1");
+}
+
+TEST(Resolver, FailuresSayWhyAndGiveNoAddress) {
+    DnsServer server;
+    server.set("broken.test", false, {.code = 2});
+    server.set("broken.test", true, {.code = 2});
+    server.set("silent.test", false, {.silent = true});
+    server.set("silent.test", true, {.silent = true});
+    for (const std::string name : {"missing.test", "broken.test", "silent.test", "..", "a..test"}) {
+        const auto result = resolve(server, name, addresses_of({"192.0.2.7"}), 50ms);
+        EXPECT_TRUE(result.addresses.empty()) << name;
+        EXPECT_NE(result.error, "") << name;
+    }
+}
+
+TEST(Resolver, ATruncatedAnswerIsFetchedOverTcp) {
+    DnsServer server;
+    DnsServer::Answer many{.truncated_over_udp = true};
+    for (int i = 1; i <= 60; ++i) many.addresses.push_back("192.0.2." + std::to_string(i));
+    server.set("many.test", false, many);
+    server.set("many.test", true, {});
+    const auto result = resolve(server, "many.test");
+    EXPECT_EQ(result.addresses.size(), 60u) << result.error;
+}
+
+// CVE-2021-23017, CVE-2018-20102, CVE-2018-20103: what a hostile answer may hold. None may crash, hang or give an
+// address; the resolver works on afterwards.
+TEST(Resolver, SurvivesRecordsThatLie) {
+    const std::string tail{"\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\xc0\x00\x02\x01", 14};  // A IN 30 192.0.2.1
+    const std::pair<const char*, std::string> records[] = {
+        {"a name that points at itself", std::string{"\xc0\x1e", 2} + tail},
+        {"names that point at each other", std::string{"\xc0\x20\xc0\x1e", 4} + tail},
+        {"a pointer behind the end", std::string{"\xff\xff", 2} + tail},
+        {"a label behind the end", std::string{"\x3f", 1} + "short"},
+        {"data shorter than its length", std::string{"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\xc0\x00", 14}},
+        {"data of another length", std::string{"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x02\xc0\x00", 14}},
+        {"nothing at all", ""},
+    };
+    DnsServer server;
+    loop::Loop loop;
+    Resolver resolver{loop, settings_for(server, 50ms)};
+    const auto body = [](DnsServer& dns, Resolver& under_test, const auto& all) -> loop::Task<> {
+        for (const auto& [what, bytes] : all) {
+            for (const bool v6 : {false, true}) dns.set("a.test", v6, {.raw_records = bytes});
+            const auto result = co_await under_test.resolve("a.test", {});
+            EXPECT_TRUE(result.addresses.empty()) << what;
+            EXPECT_NE(result.error, "") << what;
+        }
+        dns.set("a.test", false, {.addresses = {"192.0.2.5"}});
+        const auto result = co_await under_test.resolve("a.test", {});
+        EXPECT_EQ(text_of(result.addresses), "192.0.2.5");
+    };
+    EXPECT_TRUE(drive(loop, body(server, resolver, records)));
+}
+
+TEST(Resolver, EndsWithQuestionsUnderWay) {
+    DnsServer server;
+    for (const bool v6 : {false, true}) server.set("a.test", v6, {.silent = true});
+    loop::Loop loop;
+    const auto body = [](loop::Loop& on, const DnsServer& dns) -> loop::Task<> {
+        auto resolver = std::make_unique<Resolver>(on, settings_for(dns));
+        Resolved result;
+        const auto asked = resolve_into(*resolver, "a.test", {}, result);
+        asked.start();
+        {
+            Resolved nobody_looks;
+            const auto dropped = resolve_into(*resolver, "a.test", {}, nobody_looks);
+            dropped.start();
+        }
+        const auto was_asked = [&dns] { return dns.questions() >= 2; };
+        EXPECT_TRUE(co_await until(on, was_asked));
+        EXPECT_FALSE(asked.done());
+        resolver.reset();
+        const auto has_ended = [&asked] { return asked.done(); };
+        EXPECT_TRUE(co_await until(on, has_ended));
+        EXPECT_TRUE(result.addresses.empty());
+        EXPECT_NE(result.error, "");
+    };
+    EXPECT_TRUE(drive(loop, body(loop, server)));
+}
+
+TEST(Resolver, AsksNobodyForNamesInTheHostsFile) {
+    DnsServer server;
+    const auto result = resolve(server, "localhost");
+    EXPECT_NE(text_of(result.addresses).find("127.0.0.1"), std::string::npos);
+    EXPECT_EQ(server.questions(), 0);
+}
+
+}  // namespace
+}  // namespace nearhop::testing

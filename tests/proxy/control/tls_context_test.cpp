@@ -1,0 +1,313 @@
+#include "proxy/wire/tls_context.h"
+
+#include <gtest/gtest.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "support.h"
+#include <chrono>
+#include <string>
+
+namespace nearhop::testing {
+namespace {
+
+using wire::ServerTls;
+
+/// A client and a server over memory, both in this thread.
+struct Pair {
+    wire::Ssl client, server;
+    wire::SslContext client_context{SSL_CTX_new(TLS_client_method())};
+
+    /// `protocols` in ALPN's form; `session` to resume.
+    Pair(ssl_ctx_st* context, const std::string& name, const std::string& protocols = "",
+         SSL_SESSION* session = nullptr, int version = 0) {
+        if (version != 0) {
+            SSL_CTX_set_min_proto_version(client_context.get(), version);
+            SSL_CTX_set_max_proto_version(client_context.get(), version);
+        }
+        client.reset(SSL_new(client_context.get()));
+        server.reset(SSL_new(context));
+        BIO *near = nullptr, *far = nullptr;
+        BIO_new_bio_pair(&near, 64 * 1024, &far, 64 * 1024);
+        SSL_set_bio(client.get(), near, near);
+        SSL_set_bio(server.get(), far, far);
+        SSL_set_connect_state(client.get());
+        SSL_set_accept_state(server.get());
+        if (!name.empty()) SSL_set_tlsext_host_name(client.get(), name.c_str());
+        if (!protocols.empty())
+            SSL_set_alpn_protos(client.get(), reinterpret_cast<const unsigned char*>(protocols.data()),
+                                static_cast<unsigned>(protocols.size()));
+        if (session) SSL_set_session(client.get(), session);
+    }
+    bool handshake() {
+        for (int i = 0; i < 10; ++i) {
+            SSL_do_handshake(client.get());
+            SSL_do_handshake(server.get());
+        }
+        char byte = 0;
+        SSL_read(client.get(), &byte, 1);  // tickets
+        return SSL_is_init_finished(client.get()) && SSL_is_init_finished(server.get());
+    }
+    std::string certificate() const {
+        X509* certificate = SSL_get0_peer_certificate(client.get());
+        if (!certificate) return "none";
+        const auto* names =
+            static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+        const ASN1_STRING* text = sk_GENERAL_NAME_value(names, 0)->d.dNSName;
+        std::string name{reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                         static_cast<std::size_t>(ASN1_STRING_length(text))};
+        GENERAL_NAMES_free(const_cast<GENERAL_NAMES*>(names));
+        return name;
+    }
+    wire::SslSession session() const { return wire::SslSession{SSL_get1_session(client.get())}; }
+    bool resumed() const { return SSL_session_reused(client.get()) == 1; }
+};
+
+struct World {
+    Folder folder;
+    wire::TicketKeys keys = wire::make_ticket_keys();
+    conf::Tls tls;
+    conf::Problems problems;
+
+    void add(const std::string& file, const Identity::Options& options) {
+        const Identity identity{options};
+        folder.write(file + ".pem", identity.certificate_pem());
+        folder.write(file + ".key", identity.key_pem());
+        refer(file + ".pem", file + ".key");
+    }
+    void refer(const std::string& certificate, const std::string& key) {
+        const int line = static_cast<int>(tls.certificates.size()) + 1;
+        tls.certificates.push_back({{folder.file(certificate), {line, 10}, "tls.certificate"},
+                                    {folder.file(key), {line, 20}, "tls.private_key"}});
+    }
+    std::shared_ptr<const ServerTls> load() {
+        problems.clear();
+        return ServerTls::load(tls, keys, problems);
+    }
+};
+
+struct TwoSites : World {
+    TwoSites() {
+        add("a", {.names = "DNS:A.test,DNS:www.a.test"});
+        add("b", {.names = "DNS:b.test,DNS:*.b.test"});
+    }
+};
+
+TEST(ServerTls, ChoosesTheCertificateByName) {
+    TwoSites world;
+    const auto tls = world.load();
+    ASSERT_TRUE(tls);
+    const std::pair<const char*, const char*> cases[] = {
+        {"a.test", "A.test"},     {"www.a.test", "A.test"}, {"B.TEST", "b.test"}, {"x.b.test", "b.test"},
+        {"x.y.b.test", "A.test"}, {"unknown", "A.test"},    {"", "A.test"},
+    };
+    for (const auto& [name, certificate] : cases) {
+        Pair pair{tls->context(), name};
+        EXPECT_TRUE(pair.handshake()) << name;
+        EXPECT_EQ(pair.certificate(), certificate) << name;
+    }
+}
+
+TEST(ServerTls, SpeaksHttp1OrNothing) {
+    TwoSites world;
+    const auto tls = world.load();
+    const std::string http1 = "\x08http/1.1", h2 = "\x02h2";
+    for (const std::string name : {"a.test", "b.test"}) {
+        Pair both{tls->context(), name, h2 + http1};
+        EXPECT_TRUE(both.handshake());
+        const unsigned char* chosen = nullptr;
+        unsigned size = 0;
+        SSL_get0_alpn_selected(both.client.get(), &chosen, &size);
+        EXPECT_EQ((std::string{reinterpret_cast<const char*>(chosen), size}), "http/1.1");
+        Pair other{tls->context(), name, h2};
+        EXPECT_FALSE(other.handshake());
+    }
+}
+
+// CVE-2025-23419: a session made under one certificate does not resume under another one.
+TEST(ServerTls, ResumesUnderTheSameCertificateOnlyAlsoAfterAReload) {
+    TwoSites world;
+    const auto before = world.load();
+    const auto after = world.load();
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        Pair first{before->context(), "b.test", "", nullptr, version};
+        ASSERT_TRUE(first.handshake());
+        const auto session = first.session();
+        Pair same{after->context(), "b.test", "", session.get(), version};
+        EXPECT_TRUE(same.handshake());
+        EXPECT_TRUE(same.resumed());
+        Pair other{after->context(), "a.test", "", session.get(), version};
+        EXPECT_TRUE(other.handshake());
+        EXPECT_FALSE(other.resumed());
+        EXPECT_EQ(other.certificate(), "A.test");
+    }
+    world.keys = wire::make_ticket_keys();
+    const auto stranger = world.load();
+    Pair first{before->context(), "b.test"};
+    ASSERT_TRUE(first.handshake());
+    Pair elsewhere{stranger->context(), "b.test", "", first.session().get()};
+    EXPECT_TRUE(elsewhere.handshake());
+    EXPECT_FALSE(elsewhere.resumed());
+}
+
+TEST(ServerTls, AHandshakeMayOutliveTheReload) {
+    TwoSites world;
+    auto tls = world.load();
+    Pair pair{tls->context(), "b.test"};
+    tls.reset();
+    EXPECT_TRUE(pair.handshake());
+    EXPECT_EQ(pair.certificate(), "b.test");
+}
+
+TEST(ServerTls, SendsOneTicketAndTakesNoEarlyDataAndNoOldVersion) {
+    TwoSites world;
+    world.tls.min_version = conf::TlsVersion::tls1_3;
+    const auto tls = world.load();
+    EXPECT_EQ(SSL_CTX_get_num_tickets(tls->context()), 1u);
+    EXPECT_EQ(SSL_CTX_get_max_early_data(tls->context()), 0u);
+    Pair old{tls->context(), "a.test", "", nullptr, TLS1_2_VERSION};
+    EXPECT_FALSE(old.handshake());
+    world.tls.min_version = conf::TlsVersion::tls1_2;
+    const auto lower = world.load();
+    Pair now{lower->context(), "a.test", "", nullptr, TLS1_2_VERSION};
+    EXPECT_TRUE(now.handshake());
+    // Nobody makes the edge start over (CVE-2021-3449).
+    SSL_renegotiate(now.client.get());
+    SSL_do_handshake(now.client.get());
+    char byte = 0;
+    EXPECT_LE(SSL_read(now.server.get(), &byte, 1), 0);
+    SSL_do_handshake(now.client.get());
+    EXPECT_FALSE(SSL_is_init_finished(now.client.get()));
+}
+
+struct Bad {
+    const char* name;
+    void (*spoil)(World&);
+    int column;
+    const char* what;
+};
+
+class BadTls : public ::testing::TestWithParam<Bad> {};
+
+TEST_P(BadTls, IsAProblemAtItsPlace) {
+    World world;
+    GetParam().spoil(world);
+    EXPECT_FALSE(world.load());
+    ASSERT_EQ(world.problems.size(), 1u);
+    const auto& problem = world.problems[0];
+    EXPECT_EQ(problem.severity, conf::Severity::error);
+    EXPECT_EQ(problem.mark.column, GetParam().column);
+    EXPECT_NE(problem.what.find(GetParam().what), std::string::npos) << problem.what;
+}
+
+const Bad bad[] = {
+    {"MissingCertificate",
+     [](World& world) {
+         world.add("a", {});
+         world.tls.certificates[0].certificate.value += "x";
+     },
+     10, "No such file"},
+    {"MissingKey",
+     [](World& world) {
+         world.add("a", {});
+         world.tls.certificates[0].private_key.value += "x";
+     },
+     20, "No such file"},
+    {"Directory",
+     [](World& world) {
+         world.add("a", {});
+         world.tls.certificates[0].certificate.value = "/";
+     },
+     10, "directory"},
+    {"Empty",
+     [](World& world) {
+         world.add("a", {});
+         world.folder.write("a.pem", "");
+     },
+     10, "empty"},
+    {"NotPem",
+     [](World& world) {
+         world.add("a", {});
+         world.folder.write("a.pem", "hello");
+     },
+     10, "PEM"},
+    {"KeyNotPem",
+     [](World& world) {
+         world.add("a", {});
+         world.folder.write("a.key", "hello");
+     },
+     20, "PEM"},
+    {"KeyOfAnother",
+     [](World& world) {
+         world.add("a", {});
+         world.folder.write("a.key", Identity{{}}.key_pem());
+     },
+     20, "found another one"},
+    {"Ciphers",
+     [](World& world) {
+         world.add("a", {});
+         world.tls.ciphers = {"NO-SUCH-CIPHER", {9, 30}, "tls.ciphers"};
+     },
+     30, "cipher"},
+};
+INSTANTIATE_TEST_SUITE_P(ServerTls, BadTls, ::testing::ValuesIn(bad),
+                         [](const auto& row) { return std::string{row.param.name}; });
+
+TEST(ServerTls, ReportsEveryBadFileAtOnce) {
+    World world;
+    world.refer("no.pem", "no.key");
+    world.add("a", {});
+    world.refer("neither.pem", "a.key");
+    EXPECT_FALSE(world.load());
+    EXPECT_EQ(world.problems.size(), 3u);
+}
+
+TEST(ServerTls, AnEncryptedKeyFailsInsteadOfAskingTheTerminal) {
+    World world;
+    world.add("a", {});
+    const Identity identity{{}};
+    BIO* bio = BIO_new_file(world.folder.file("a.key").c_str(), "w");
+    PEM_write_bio_PrivateKey(bio, identity.key, EVP_aes_128_cbc(), reinterpret_cast<const unsigned char*>("secret"), 6,
+                             nullptr, nullptr);
+    BIO_free(bio);
+    EXPECT_FALSE(world.load());
+    ASSERT_EQ(world.problems.size(), 1u);
+    EXPECT_NE(world.problems[0].what.find("unencrypted"), std::string::npos) << world.problems[0].what;
+}
+
+TEST(ServerTls, AnExpiredCertificateIsAWarningAndItsDateIsShown) {
+    World world;
+    world.add("old", {.begins_days = -9, .ends_days = -2});
+    const auto tls = world.load();
+    ASSERT_TRUE(tls);
+    ASSERT_EQ(world.problems.size(), 1u);
+    EXPECT_EQ(world.problems[0].severity, conf::Severity::warning);
+    EXPECT_NE(world.problems[0].what.find("expired on 20"), std::string::npos);
+    const auto left = tls->expiries().at(0).not_after - std::chrono::system_clock::now();
+    EXPECT_NEAR(std::chrono::duration<double>(left).count(), -2 * 86'400, 60);
+}
+
+TEST(OriginContext, SaysWhatIsWrongWithTheAuthorities) {
+    Folder folder;
+    const std::pair<std::string, const char*> cases[] = {
+        {folder.file("missing.pem"), "No such file"},
+        {folder.write("empty.pem", ""), "empty"},
+        {folder.write("text.pem", "hello"), "PEM"},
+    };
+    for (const auto& [file, what] : cases) {
+        std::string error;
+        EXPECT_FALSE(wire::load_origin_context(file, error));
+        EXPECT_NE(error.find(what), std::string::npos) << error;
+        EXPECT_NE(error.find(file), std::string::npos) << error;
+    }
+    std::string error;
+    const auto system = wire::load_origin_context("", error);
+    ASSERT_TRUE(system) << error;
+    EXPECT_EQ(SSL_CTX_get_verify_mode(system.get()), SSL_VERIFY_PEER);
+}
+
+}  // namespace
+}  // namespace nearhop::testing
