@@ -133,8 +133,8 @@ json::object origin_json(const Considered& origin, const Table& table, const hea
     const OriginTable& known = table.origins[origin.id];
     return {{"origin", known.name},
             {"reason", name(origin.reason)},
-            {"km", origin.km < 0 ? json::value{nullptr} : json::value{origin.km}},
-            {"rtt_ms", seen.rtt_ms >= 0 ? json::value{seen.rtt_ms} : json::value{nullptr}},
+            {"km", origin.km < 0 ? json::value(nullptr) : json::value(origin.km)},
+            {"rtt_ms", seen.rtt_ms >= 0 ? json::value(seen.rtt_ms) : json::value(nullptr)},
             {"verdict", health::name(seen.state.verdict)},
             {"ejected", seen.state.ejected},
             {"draining", seen.state.draining},
