@@ -152,7 +152,9 @@ Fault Http1Codec::check_target() {
     } else if (!target.starts_with('/')) {
         // absolute-form: its authority counts (RFC 9112 section 3.2.2). Where Host says otherwise, recipients could
         // disagree about the site, so that is refused.
-        const auto scheme = target.substr(0, target.find("://"));
+        const auto colon = target.find("://");
+        if (colon == std::string_view::npos) return Fault::client_bad_request;
+        const auto scheme = target.substr(0, colon);
         if (!wire::equal_ignoring_case(scheme, "http") && !wire::equal_ignoring_case(scheme, "https"))
             return Fault::client_bad_request;
         target.remove_prefix(scheme.size() + 3);
