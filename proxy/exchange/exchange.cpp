@@ -365,7 +365,7 @@ void Exchange::start_response() {
                    .framing = attempt_->framing(),
                    .bodyless = request_.method == "HEAD" || head.status == 204 || head.status == 304,
                    .close = false});
-    response_started_ = true;
+    response_started_ = relayed_ = true;
     outcome_.status = head.status;
 }
 
@@ -498,9 +498,8 @@ void Exchange::record() {
     auto& counters = context_.counters;
     counters.exchanges_finished.add();
     if (outcome_.fault != Fault::none) counters.faults[static_cast<std::size_t>(outcome_.fault)].add();
-    const bool served = attempt_ && state_ && response_started_ && outcome_.status != 0 && attempt_->head().status != 0;
     const Considered* candidate = attempt_ ? &attempt_->candidate : nullptr;
-    if (served) {
+    if (relayed_) {
         auto& origin = *state_->origins[candidate->id];
         origin.requests[static_cast<std::size_t>(candidate->reason)][outcome_.status / 100].add();
         origin.duration.observe_microseconds(

@@ -89,6 +89,7 @@ private:
     loop::Clock::duration waited_{0};   ///< for origins, over all attempts: what the deadline counts
 
     bool response_started_ = false;
+    bool relayed_ = false;              ///< what was started is an origin's response, not an answer of ours
     Outcome outcome_;
     loop::TimePoint began_{};
     loop::TimePoint first_attempt_{};
