@@ -70,7 +70,7 @@ void Http1Codec::release() noexcept {
     head_bytes_.clear();
     head_bytes_.release();
     if (head_.fields.capacity() > 0) std::vector<wire::Field>{}.swap(head_.fields);
-    stream_.release_buffers();
+    stream_.release_all();
 }
 
 Http1Codec::Read Http1Codec::read_head() {

@@ -15,6 +15,10 @@ namespace nearhop::client {
 using exchange::Fault;
 using loop::Io;
 
+namespace {
+constexpr loop::milliseconds idle_after{500};
+}
+
 Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener,
                  int descriptor, const geo::Address& peer)
     : owner_{owner}, context_{context}, listener_{std::move(listener)}, snapshot_{context.snapshot()},
@@ -131,7 +135,9 @@ loop::Task<void> Session::exchange() {
 loop::Task<Http1Codec::Read> Session::await_head() {
     auto started = context_.loop.now();
     const auto idle_until = started + (fresh_ ? limits().head_timeout : limits().idle_timeout);
+    const auto release_at = started + idle_after;
     bool begun = false;
+    bool released = false;
     for (;;) {
         const auto read = codec_.read_head();
         if (read != Http1Codec::Read::pending) co_return read;
@@ -140,7 +146,7 @@ loop::Task<Http1Codec::Read> Session::await_head() {
             begun = true;
             started = now;
         }
-        const auto due = begun ? started + limits().head_timeout : idle_until;
+        auto due = begun ? started + limits().head_timeout : idle_until;
         if (now >= due) {
             // An idle connection ends silently; a head that was begun is told (RFC 9110 section 15.5.9).
             if (begun) {
@@ -152,7 +158,12 @@ loop::Task<Http1Codec::Read> Session::await_head() {
         }
         if (!begun) {
             if (draining_) co_return Http1Codec::Read::closed;
-            codec_.release();
+            // A busy connection keeps its buffers from one request to the next; one that idles holds none.
+            if (!released && now >= release_at) {
+                codec_.release();
+                released = true;
+            }
+            if (!released) due = std::min(due, release_at);
         }
         timer_.expires_at(due);
         co_await wake_.wait();

@@ -64,6 +64,11 @@ struct TlsBio {
     }
 };
 
+/// OpenSSL takes an error that an earlier call left in the thread's queue for one of the next call.
+static void forget_errors() {
+    if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 void initialise_tls() {
     OPENSSL_init_ssl(0, nullptr);
     TlsBio::method();
@@ -115,7 +120,7 @@ Io Stream::receive(Buffer& into, std::size_t room) {
 }
 
 Io Stream::handshake() {
-    ERR_clear_error();
+    forget_errors();
     for (;;) {
         const int done = SSL_do_handshake(tls_.get());
         const int why = done == 1 ? SSL_ERROR_NONE : SSL_get_error(tls_.get(), done);
@@ -139,9 +144,12 @@ Io Stream::handshake() {
 }
 
 Io Stream::decrypt(std::size_t limit) {
-    ERR_clear_error();
+    forget_errors();
     bool grew = false;
     while (in_.size() < limit) {
+        // Asking OpenSSL when it can have nothing only costs a failing read.
+        const bool at_end = ended_ || (SSL_get_shutdown(tls_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+        if (cipher_in_.empty() && !at_end && !SSL_has_pending(tls_.get())) return grew ? Io::ok : Io::blocked;
         const std::size_t room = std::min(limit - in_.size(), std::size_t{16 * 1024});
         char* const to = in_.prepare(room);
         const int got = SSL_read(tls_.get(), to, static_cast<int>(std::min(in_.room(), limit - in_.size())));
@@ -190,7 +198,7 @@ void Stream::write(std::string_view bytes) {
         out_.append(bytes);
         return;
     }
-    ERR_clear_error();
+    forget_errors();
     while (!bytes.empty()) {
         const int count = static_cast<int>(std::min(bytes.size(), std::size_t{64 * 1024}));
         const int written = SSL_write(tls_.get(), bytes.data(), count);
@@ -234,15 +242,20 @@ Io Stream::flush() {
 
 void Stream::close_notify() {
     if (!tls_ || !SSL_is_init_finished(tls_.get())) return;
-    ERR_clear_error();
+    forget_errors();
     SSL_shutdown(tls_.get());
-    ERR_clear_error();
+    forget_errors();
 }
 
 void Stream::release_buffers() noexcept {
     in_.release();
     cipher_in_.release();
     out_.release();
+}
+
+void Stream::release_all() noexcept {
+    release_buffers();
+    if (tls_) SSL_free_buffers(tls_.get());
 }
 
 }  // namespace nearhop::wire

@@ -57,8 +57,11 @@ public:
 
     /// TLS close_notify, queued; flush() afterwards.
     void close_notify();
-    /// Gives free buffers back while a connection idles.
+    /// Gives empty buffers back to the thread's free list: cheap, between two messages.
     void release_buffers() noexcept;
+    /// OpenSSL's own record buffers as well, 34 KiB: for a connection that really idles. SSL_MODE_RELEASE_BUFFERS
+    /// would do it after every record.
+    void release_all() noexcept;
 
     std::uint64_t received = 0;  ///< bytes from the wire
     std::uint64_t sent = 0;      ///< bytes to the wire

@@ -150,7 +150,6 @@ int on_alpn(ssl_st*, const unsigned char** chosen, unsigned char* chosen_size, c
 SslContext make_context(const SSL_METHOD* method) {
     SslContext context{SSL_CTX_new(method)};
     if (!context) throw std::bad_alloc{};
-    SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(context.get(), 1);
     // A peer that closes without close_notify is judged by the framing. Without this option OpenSSL also spoils the
     // session for resumption.
