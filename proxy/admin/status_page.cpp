@@ -32,7 +32,7 @@ json::value time_json(health::TimePoint time) {
 }
 
 /// Seconds or milliseconds that are negative when nothing is known.
-json::value known(double value) { return value < 0 ? json::value{nullptr} : json::value{value}; }
+json::value known(double value) { return value < 0 ? json::value(nullptr) : json::value(value); }  // braces would make a list
 
 /// Texts from outside (an errno's words, a file's metadata) may hold any bytes; JSON has to be UTF-8.
 std::string printable(std::string text) {

@@ -31,8 +31,15 @@ std::string text_of(const conf::ListenAddress& address) {
 
 std::string_view name(conf::ListenerKind kind) { return kind == conf::ListenerKind::https ? "https" : "http"; }
 
-std::string key_of(const conf::Listener& listener) {
-    return std::string{name(listener.kind)} + " " + text_of(*listener.address);
+/// What a listener is known by over reloads: kind, address and, where several let the kernel choose a port, which one.
+std::string key_of(const std::vector<conf::Listener>& listeners, std::size_t index) {
+    const auto plain = [](const conf::Listener& listener) {
+        return std::string{name(listener.kind)} + " " + text_of(*listener.address);
+    };
+    const auto key = plain(listeners[index]);
+    const auto before = std::count_if(listeners.begin(), listeners.begin() + static_cast<std::ptrdiff_t>(index),
+                                      [&](const conf::Listener& listener) { return plain(listener) == key; });
+    return before == 0 ? key : key + " #" + std::to_string(before + 1);
 }
 
 unsigned worker_count(const conf::Config& config) {
@@ -156,7 +163,7 @@ bool Server::match_listeners() {
     std::set<std::string> wanted;
     const auto& listeners = config().listeners;
     for (std::size_t index = 0; index < listeners.size(); ++index) {
-        const auto key = key_of(listeners[index]);
+        const auto key = key_of(listeners, index);
         wanted.insert(key);
         if (open_.contains(key)) {
             for (const auto& worker : workers_) worker->update(key, facts_of(listeners[index], index), most_sessions());
