@@ -86,6 +86,8 @@ Socket::Connected Socket::connected() noexcept {
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    // The kernel tells an error once only; a socket that could not be watched has none of its own.
+    if (error == 0 && broken_) error = ECONNABORTED;
     return {false, error};
 }
 
