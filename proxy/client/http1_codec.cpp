@@ -14,6 +14,7 @@ using wire::Name;
 
 namespace {
 
+constexpr unsigned most_empty_lines = 4;
 constexpr std::size_t read_ahead = 128 * 1024;  // body bytes taken from the socket before an origin has them
 
 /// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
@@ -63,6 +64,7 @@ void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
     left_ = 0;
     chunk_ = {};
     chunk_used_ = 0;
+    empty_lines_ = 0;
     started_ = body_done_ = continued_ = chunked_out_ = bodyless_out_ = close_delimited_ = false;
 }
 
@@ -77,7 +79,8 @@ Http1Codec::Read Http1Codec::read_head() {
     auto& in = stream_.in();
     for (;;) {
         // An empty line or two before the request line is a known client bug (RFC 9112 section 2.2).
-        if (!started_ && in.view().starts_with("\r\n")) in.consume(2);
+        for (; !started_ && empty_lines_ < most_empty_lines && in.view().starts_with("\r\n"); ++empty_lines_)
+            in.consume(2);
         if (!in.empty() && !(in.size() == 1 && !started_ && in.view() == "\r")) {
             started_ = true;
             const auto state = scan_.scan(in.view());

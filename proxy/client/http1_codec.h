@@ -70,6 +70,7 @@ private:
     std::string_view chunk_;
     std::size_t chunk_used_ = 0;
     wire::MessageWriter writer_;
+    unsigned empty_lines_ = 0;  ///< skipped before the head
     bool started_ = false;
     bool body_done_ = false;
     bool continued_ = false;

@@ -13,6 +13,7 @@ std::size_t MessageWriter::write(Stream& stream, std::string_view body, bool chu
     const std::size_t queued = stream.unsent() + staging_.size();
     if (queued >= Stream::high_water) return 0;
     if (chunked) {
+        if (body.empty()) return 0;  // an empty chunk would end the body
         body = body.substr(0, Stream::high_water - queued);
         char line[20];
         staging_.append({line, write_chunk_line(body.size(), line)});
