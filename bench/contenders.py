@@ -150,7 +150,8 @@ class Contender:
 
 
 KINDS = {
-    "nearhop": Contender("nearhop", lambda program, file, folder: [program, "run", file], nearhop_config, "yaml"),
+    "nearhop": Contender("nearhop", lambda program, file, folder: [program, "run", "--config", file], nearhop_config,
+                         "yaml"),
     "nginx": Contender("nginx", lambda program, file, folder: [program, "-p", folder, "-c", file], nginx_config),
     "nginx-default": Contender("nginx", lambda program, file, folder: [program, "-p", folder, "-c", file],
                                lambda job, port: nginx_config(job, port, buffers="")),
