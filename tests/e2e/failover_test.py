@@ -221,11 +221,11 @@ def test_connections_that_the_origin_closed_while_idle_are_no_error_even_for_pos
     edge = start(plain_scene.config(site={"policy": "failover"}, workers=1))
     origin = plain_scene["us-east-1"]
     for number in range(10):
-        before = edge.metrics().sum("nearhop_origin_connections", origin="us-east-1", state="idle")
+        before = edge.metrics().sum("nearhop_pool_connections", origin="us-east-1", state="idle")
         assert edge.fetch("POST", f"/{number}", body=b"x").status == 200, before
         origin.drop("fin" if number % 2 else "rst")
         wait_until(
-            lambda: edge.metrics().sum("nearhop_origin_connections", origin="us-east-1", state="idle") == 0,
+            lambda: edge.metrics().sum("nearhop_pool_connections", origin="us-east-1", state="idle") == 0,
             what="the edge to notice",
         )
     assert origin.targets() == [f"/{number}" for number in range(10)]

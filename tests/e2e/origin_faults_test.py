@@ -288,7 +288,7 @@ def test_an_origin_that_cannot_be_connected_costs_nobody_anything(edge, scene, o
 def test_when_nobody_can_be_connected_the_answer_says_why(edge, scene):
     for origin in scene:
         origin.refuse()
-    response = edge.fetch("POST", body=b"x")
+    response = edge.fetch("POST", fields=[("Accept", "application/json")], body=b"x")
     assert (response.status, response.fault) == (502, "origin_refused")
     assert json.loads(response.body)["fault"] == "origin_refused"
 

@@ -62,8 +62,8 @@ def test_a_reload_every_200_ms_under_load_costs_no_error(scene, start, authority
         assert not load.errors() and not load.truncated() and load.stale == 0, (load.summary(), load.errors()[:3])
         assert set(load.regions()) == {region} and len(load.good()) > 20, load.summary()
     assert len(reloads) >= seconds * 5
-    wait_until(lambda: edge.metrics().sum("nearhop_reloads_total", result="success") >= (len(reloads) if by == "admin" else 5), what="reloads to be counted")
-    assert edge.metrics().sum("nearhop_reloads_total", result="failure") == 0
+    wait_until(lambda: edge.metrics().sum("nearhop_reloads_total", result="ok") >= (len(reloads) if by == "admin" else 5), what="reloads to be counted")
+    assert edge.metrics().sum("nearhop_reloads_total", result="failed") == 0
 
 
 def test_a_reload_takes_effect(scene, start):
@@ -99,11 +99,11 @@ def test_a_bad_configuration_leaves_the_old_one_in_place(scene, start, name):
         changed["sites"]["main"]["policy"] = "failover"
         bad(changed)
         bad = changed
-    edge.reload(bad, result="failure")
+    edge.reload(bad, result="failed")
     edge.log.wait_text(r"level=error")
-    assert edge.post("/reload").status in (400, 409, 422, 500)
+    assert edge.post("/reload").status == 422
     assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
-    assert edge.metrics().sum("nearhop_reloads_total", result="success") == 0
+    assert edge.metrics().sum("nearhop_reloads_total", result="ok") == 0
     edge.reload(config)  # and a good one is taken again
     assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
 
@@ -111,7 +111,7 @@ def test_a_bad_configuration_leaves_the_old_one_in_place(scene, start, name):
 def test_a_deleted_configuration_leaves_the_old_one_in_place(scene, start):
     edge = start(scene.config())
     edge.file.unlink()
-    edge.reload(result="failure")
+    edge.reload(result="failed")
     assert edge.fetch().status == 200
 
 
@@ -126,8 +126,7 @@ def test_new_handshakes_use_a_rotated_certificate_and_old_connections_live_on(sc
         edge.reload()
         assert serial(edge) == fresh.serial()
         assert old.request().status == 200
-    expiry = edge.metrics().all("nearhop_certificate_expiry_seconds") or edge.metrics().all("nearhop_certificate_not_after_seconds")
-    assert expiry or any("certificate" in name for name in edge.metrics().names())
+    assert edge.metrics().all("nearhop_certificate_expiry_timestamp_seconds")
 
 
 def test_a_key_of_another_certificate_is_refused_and_the_old_pair_stays(scene, start, authority):
@@ -135,7 +134,7 @@ def test_a_key_of_another_certificate_is_refused_and_the_old_pair_stays(scene, s
     before = serial(edge)
     other = authority.leaf(HOST)
     scene.edge_identity.certificate.write_bytes(other.certificate.read_bytes())
-    edge.reload(result="failure")
+    edge.reload(result="failed")
     assert serial(edge) == before
 
 

@@ -42,7 +42,7 @@ def config(scene):
         ]
     }
     made["listeners"].append(
-        {"address": "127.0.0.1:0", "protocol": "https", "proxy_protocol": {"from": ["127.0.0.1/32", "127.0.0.30/32"]}}
+        {"address": "127.0.0.2:0", "protocol": "https", "proxy_protocol": {"from": ["127.0.0.1/32", "127.0.0.30/32"]}}
     )
     site = made["sites"]["main"]
     site["hosts"] = ["api.example.com", "*.wild.example.com"]
@@ -366,7 +366,11 @@ def test_the_country_policy_goes_from_the_country_to_its_group_continent_and_def
 
 def test_origins_that_a_country_does_not_list_follow_unless_only_says_no(edge, scene):
     scene["ap-southeast-1"].answer = scene["eu-west-1"].answer = faults.status(503)
-    assert edge.fetch(fields=viewer("DE"), host="country.example.com").region == "us-east-1"
+    assert edge.fetch(fields=viewer("SE"), host="country.example.com").region == "us-east-1"
+    scene["us-east-1"].answer = faults.status(503)
+    scene["eu-west-1"].answer = faults.normally
+    assert edge.fetch(fields=viewer("SE"), host="country.example.com").region == "eu-west-1"
+    scene["eu-west-1"].answer = faults.status(503)
     scene.forget()
     response = edge.fetch(fields=viewer("CH"), host="country.example.com")
     assert (response.status, response.region) == (503, "eu-west-1")
@@ -393,7 +397,7 @@ def test_without_a_site_of_its_own_every_host_is_served_by_the_short_form(scene,
     text = "listen: 127.0.0.1:0\n"
     text += f"tls: {{certificate: {scene.edge_identity.certificate}, private_key: {scene.edge_identity.private_key}}}\n"
     text += "origins:\n" + "".join(f"  {name}: {scene[name].url}\n" for name in ORDER)
-    text += "admin: {listen: 127.0.0.1:0}\n"
+    text += "admin: {listen: 127.0.0.1:0}\nshutdown: {grace: 0s}\n"
     with Edge(tmp_path, text, ca=authority.file, environment={"SSL_CERT_FILE": str(authority.file)}) as edge:
         assert edge.fetch(host="anything.example.com").region == "us-east-1"
         assert len(scene["us-east-1"].requests) == 1

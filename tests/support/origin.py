@@ -74,6 +74,8 @@ class Request:
             return
         length = self.length()
         keep = self.origin.keep_bodies
+        if "100-continue" in (self.get("Expect") or "").lower() and not self.connection.buffer:
+            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if length is not None:
             while length:
                 piece = self.connection.take(min(length, 256 * 1024))

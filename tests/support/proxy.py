@@ -180,7 +180,7 @@ class Edge:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def reload(self, config=None, *, result="success", by="signal"):
+    def reload(self, config=None, *, result="ok", by="signal"):
         """Reloads and waits until `nearhop_reloads_total{result}` has counted it."""
         if config is not None:
             self.write(config)
