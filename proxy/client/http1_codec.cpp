@@ -15,7 +15,7 @@ using wire::Name;
 namespace {
 
 constexpr unsigned most_empty_lines = 4;
-constexpr std::size_t read_ahead = 128 * 1024;  // body bytes taken from the socket before an origin has them
+constexpr std::size_t read_ahead = 64 * 1024;  // body bytes taken from the socket before an origin has them
 
 /// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
 bool valid_authority(std::string_view text) {
@@ -77,6 +77,7 @@ void Http1Codec::release() noexcept {
 
 Http1Codec::Read Http1Codec::read_head() {
     auto& in = stream_.in();
+    const auto limit = static_cast<std::size_t>(std::min<std::uint64_t>(limits_->head_bytes, wire::largest_head));
     for (;;) {
         // An empty line or two before the request line is a known client bug (RFC 9112 section 2.2).
         for (; !started_ && empty_lines_ < most_empty_lines && in.view().starts_with("\r\n"); ++empty_lines_)
@@ -87,7 +88,7 @@ Http1Codec::Read Http1Codec::read_head() {
             if (state == wire::HeadScan::State::malformed) return refuse(Fault::client_bad_request);
             if (scan_.first_line() > limits_->target_bytes + 64) return refuse(Fault::client_target_too_long);
             const std::size_t size = state == wire::HeadScan::State::complete ? scan_.size() : in.size();
-            if (size > limits_->head_bytes) return refuse(Fault::client_head_too_large);
+            if (size > limit) return refuse(Fault::client_head_too_large);
             if (state == wire::HeadScan::State::complete) {
                 head_bytes_.clear();
                 head_bytes_.append(in.view().substr(0, size));
@@ -96,7 +97,7 @@ Http1Codec::Read Http1Codec::read_head() {
                 return fault_ == Fault::none ? Read::ready : Read::refused;
             }
         }
-        switch (stream_.fill(std::min<std::size_t>(limits_->head_bytes + 4096, wire::Buffer::largest / 2))) {
+        switch (stream_.fill(limit + 4096)) {
             case Io::ok: continue;
             case Io::blocked: return Read::pending;
             case Io::closed:
@@ -109,6 +110,7 @@ Http1Codec::Read Http1Codec::read_head() {
 Fault Http1Codec::check() {
     switch (wire::parse_request(head_bytes_.view(), limits_->head_fields, head_)) {
         case wire::HeadError::malformed: return Fault::client_bad_request;
+        case wire::HeadError::bad_framing: return Fault::client_bad_framing;
         case wire::HeadError::too_many_fields: return Fault::client_head_too_large;
         case wire::HeadError::none: break;
     }
@@ -217,6 +219,7 @@ void Http1Codec::consume_body(std::size_t bytes) {
     if (request_.framing.kind == Framing::Kind::length) {
         left_ -= bytes;
         stream_.in().consume(bytes);
+        stream_.in().release();
         return;
     }
     const std::size_t frame = chunk_used_ - chunk_.size();

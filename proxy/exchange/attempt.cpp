@@ -10,7 +10,7 @@ using loop::Io;
 using wire::Framing;
 
 namespace {
-constexpr std::size_t read_ahead = 128 * 1024;  // response bytes taken from the socket before the client has them
+constexpr std::size_t read_ahead = 64 * 1024;  // response bytes taken from the socket before the client has them
 }  // namespace
 
 void Replay::begin(const Framing& framing, std::uint64_t limit, std::uint64_t total_limit) noexcept {
@@ -106,13 +106,14 @@ Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::
 
 Attempt::Progress Attempt::receive_head() {
     auto& stream = connection->stream;
+    const auto limit = static_cast<std::size_t>(std::min<std::uint64_t>(limits_->origin_head_bytes, wire::largest_head));
     for (;;) {
         switch (stream.in().empty() ? wire::HeadScan::State::more : scan_.scan(stream.in().view())) {
             case wire::HeadScan::State::malformed: return fail(Fault::origin_bad_response);
             case wire::HeadScan::State::more: break;
             case wire::HeadScan::State::complete: {
                 const std::size_t size = scan_.size();
-                if (size > limits_->origin_head_bytes) return fail(Fault::origin_bad_response);
+                if (size > limit) return fail(Fault::origin_bad_response);
                 head_bytes_.clear();
                 head_bytes_.append(stream.in().view().substr(0, size));
                 stream.in().consume(size);
@@ -133,8 +134,8 @@ Attempt::Progress Attempt::receive_head() {
                 return Progress::head;
             }
         }
-        if (stream.in().size() >= limits_->origin_head_bytes) return fail(Fault::origin_bad_response);
-        switch (stream.fill(std::max<std::size_t>(limits_->origin_head_bytes, 16 * 1024))) {
+        if (stream.in().size() >= limit) return fail(Fault::origin_bad_response);
+        switch (stream.fill(std::max<std::size_t>(limit, 16 * 1024))) {
             case Io::ok: received_any_ = true; continue;
             case Io::blocked: return Progress::pending;
             case Io::closed:
@@ -208,6 +209,7 @@ void Attempt::consume_body(std::size_t bytes) noexcept {
     }
     if (framing_.kind == Framing::Kind::length) left_ -= bytes;
     in.consume(bytes);
+    in.release();
 }
 
 bool Attempt::reusable() const noexcept {

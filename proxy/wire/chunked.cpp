@@ -32,8 +32,10 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                     return refuse();
                 } else if (c == '\r') {
                     state_ = State::size_feed;
-                } else if (c == ';' || c == ' ' || c == '\t') {
+                } else if (c == ';') {
                     state_ = State::extension;
+                } else if (c == ' ' || c == '\t') {
+                    state_ = State::space;
                 } else {
                     return refuse();
                 }
@@ -41,6 +43,13 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                 ++at;
                 break;
             }
+            case State::space:  // some servers pad the size; anything else behind it could be read as a part of it
+                if (c == '\r') state_ = State::size_feed;
+                else if (c == ';') state_ = State::extension;
+                else if (c != ' ' && c != '\t') return refuse();
+                if (++line_ > line_limit_) return refuse();
+                ++at;
+                break;
             case State::extension:
                 if (c == '\r') state_ = State::size_feed;
                 else if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f) return refuse();

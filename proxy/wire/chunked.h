@@ -8,7 +8,7 @@
 namespace nearhop::wire {
 
 /// Decodes `Transfer-Encoding: chunked` from bytes that arrive in any pieces (RFC 9112 section 7.1), strictly: CRLF
-/// everywhere, at most 16 hexadecimal digits, no controls in extensions. Extensions are dropped.
+/// everywhere, at most 15 hexadecimal digits, no controls in extensions. Extensions are dropped.
 ///
 ///     while (!in.empty()) {
 ///         auto step = decoder.next(in);    // step.data is body, step.used bytes of `in` are done with
@@ -34,7 +34,19 @@ public:
     bool done() const noexcept { return state_ == State::done; }
 
 private:
-    enum class State : std::uint8_t { size, extension, size_feed, data, data_return, data_feed, trailer, trailer_feed, done, bad };
+    enum class State : std::uint8_t {
+        size,
+        space,
+        extension,
+        size_feed,
+        data,
+        data_return,
+        data_feed,
+        trailer,
+        trailer_feed,
+        done,
+        bad
+    };
     std::size_t line_limit_ = 256;
     std::size_t trailer_limit_ = 8 * 1024;
     State state_ = State::size;

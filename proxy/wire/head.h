@@ -37,7 +37,10 @@ struct ResponseHead {
     std::vector<Field> fields;
 };
 
-enum class HeadError : std::uint8_t { none, malformed, too_many_fields };
+enum class HeadError : std::uint8_t { none, malformed, bad_framing, too_many_fields };
+
+/// Whatever is configured: a head, with what the proxy adds to it, has to fit into one Buffer beside other output.
+inline constexpr std::size_t largest_head = 128 * 1024;
 
 /// Finds the end of a head that arrives in pieces, each byte looked at once. Lines must end in CRLF: a bare LF is
 /// malformed here already (RFC 9112 section 2.2 would allow it; two recipients may then disagree).
