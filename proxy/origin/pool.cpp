@@ -68,9 +68,10 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
 void Pool::remove(Connection& connection) noexcept {
     const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const auto& idle) { return idle.get() == &connection; });
     if (found == idle_.end()) return;
-    // TLS 1.3 tickets arrive after the handshake, perhaps only when the connection already idles.
+    // Not every event means something: a TLS 1.3 ticket may come late, and an edge may be delivered after what it
+    // announced has been read. Only an end, an error or a byte that nobody asked for makes the connection useless.
     auto& stream = connection.stream;
-    if (stream.is_tls() && !stream.socket().hung_up() && stream.fill(1) == loop::Io::blocked && stream.in().empty()) {
+    if (!stream.socket().hung_up() && stream.fill(1) == loop::Io::blocked && stream.in().empty()) {
         stream.release_buffers();
         return;
     }

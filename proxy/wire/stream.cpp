@@ -64,6 +64,10 @@ struct TlsBio {
     }
 };
 
+/// Four records: measured against 32, 128 and 256 KiB, the best of few system calls and a working set that stays in
+/// the cache.
+static constexpr std::size_t bulk_read = 64 * 1024;
+
 /// OpenSSL takes an error that an earlier call left in the thread's queue for one of the next call.
 static void forget_errors() {
     if (ERR_peek_error() != 0) ERR_clear_error();
@@ -174,7 +178,7 @@ Io Stream::fill(std::size_t limit) {
     limit = std::min(limit, Buffer::largest - 1024);
     if (in_.size() >= limit) return Io::blocked;
     if (!tls_) {
-        const std::size_t room = std::min(limit - in_.size(), bulk_ ? std::size_t{128 * 1024} : std::size_t{16 * 1024});
+        const std::size_t room = std::min(limit - in_.size(), bulk_ ? bulk_read : std::size_t{16 * 1024});
         char* const to = in_.prepare(room);
         const auto result = socket_.read(to, std::min(limit - in_.size(), in_.room()));
         if (result.io == Io::ok) {
@@ -186,7 +190,7 @@ Io Stream::fill(std::size_t limit) {
     }
     if (const Io had = decrypt(limit); had != Io::blocked) return had;
     for (;;) {
-        const Io got = receive(cipher_in_, bulk_ ? 128 * 1024 : 17 * 1024);
+        const Io got = receive(cipher_in_, bulk_ ? bulk_read : 17 * 1024);
         if (got == Io::blocked || got == Io::failed) return got;
         if (const Io now = decrypt(limit); now != Io::blocked) return now;
         // Not yet a whole record: there may be more in the socket.
@@ -237,6 +241,7 @@ Io Stream::flush() {
         sent += result.bytes;
         out_.consume(result.bytes);
     }
+    out_.release();  // the next connection encrypts into the same block while it is hot in the cache
     return Io::ok;
 }
 
