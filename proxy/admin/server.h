@@ -19,7 +19,8 @@ public:
     static constexpr std::size_t most_strangers = 8;  ///< of these: not in admin.allow, there to be told so
     static constexpr std::size_t head_bytes = 16 * 1024;
     static constexpr std::size_t body_bytes = 16 * 1024;
-    static constexpr loop::milliseconds patience{10'000};  ///< for a head, for the taking of an answer, between the two
+    /// For a head, for the taking of an answer, and between the two.
+    loop::milliseconds patience{10'000};
 
     AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry);
     AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry);

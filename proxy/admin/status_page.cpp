@@ -32,13 +32,19 @@ json::value time_json(health::TimePoint time) {
 }
 
 /// Seconds or milliseconds that are negative when nothing is known.
-json::value known(double value) { return value < 0 ? json::value(nullptr) : json::value(value); }  // braces would make a list
+json::value known(double value) {
+    return value < 0 ? json::value(nullptr) : json::value(value);
+}  // braces would make a list
 
 /// Texts from outside (an errno's words, a file's metadata) may hold any bytes; JSON has to be UTF-8.
 std::string printable(std::string text) {
     for (char& c : text)
         if (c < ' ' || c > '~') c = '?';
     return text;
+}
+
+json::value text_or_null(const std::string& text) {
+    return text.empty() ? json::value(nullptr) : json::value(printable(text));
 }
 
 json::object state_json(const health::State& state) {
@@ -82,11 +88,9 @@ json::object origin_json(const run::Control::Status::Origin& origin) {
     out["addresses"] = std::move(addresses);
     out["dns"] = nullptr;
     if (origin.by_name)
-        out["dns"] =
-            json::object{{"answer_age_s", known(origin.dns_age_s)},
-                         {"ttl_s", origin.dns_ttl_s},
-                         {"error", origin.resolve_error.empty() ? json::value{nullptr}
-                                                                : json::value{printable(origin.resolve_error)}}};
+        out["dns"] = json::object{{"answer_age_s", known(origin.dns_age_s)},
+                                  {"ttl_s", origin.dns_ttl_s},
+                                  {"error", text_or_null(origin.resolve_error)}};
     return out;
 }
 
@@ -129,12 +133,11 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
     json::array origins, databases, certificates;
     for (const auto& origin : status.origins) origins.push_back(origin_json(origin));
     for (const auto& database : status.databases)
-        databases.push_back(json::object{
-            {"name", database.name},
-            {"type", printable(database.type)},
-            {"built", time_json(database.built)},
-            {"lookup_errors", database.errors},
-            {"problem", database.failure.empty() ? json::value{nullptr} : json::value{printable(database.failure)}}});
+        databases.push_back(json::object{{"name", database.name},
+                                         {"type", printable(database.type)},
+                                         {"built", time_json(database.built)},
+                                         {"lookup_errors", database.errors},
+                                         {"problem", text_or_null(database.failure)}});
     for (const auto& certificate : status.certificates)
         certificates.push_back(
             json::object{{"certificate", certificate.certificate}, {"not_after", time_json(certificate.not_after)}});
