@@ -98,7 +98,7 @@ def test_a_bad_answer_is_502_for_a_post_unseen_by_a_get_and_its_connection_ends(
         connection.send(request_bytes("POST", "/bad", body=b"once"))
         response = connection.response()
         if "interim" in name:
-            assert response.status in (200, 502)  # interim answers may have been forwarded before the flood was one
+            assert response.status in (502, 504), response  # garbage, or an interim answer and then nothing
         else:
             assert (response.status, response.fault) == (502, "origin_bad_response"), response
     bad = {request.connection.number for request in origin.requests}
@@ -146,7 +146,8 @@ def test_a_truncated_answer_is_never_a_whole_one(edge, scene, origin, name):
     origin.answer = TRUNCATIONS[name]
     try:
         response = edge.fetch(target="/cut")
-        assert response.status == 502 or response.region == "eu-west-1", f"a clean end: {response}"
+        whole = name == "bad trailer" and response.body == b"hello"  # all of the body came; only its trailer is wrong
+        assert response.status == 502 or response.region == "eu-west-1" or whole, f"a clean end: {response}"
     except (Truncated, Ended):
         pass
     bad = {request.connection.number for request in origin.requests}
@@ -252,7 +253,14 @@ def test_an_origin_that_accepts_and_never_speaks_tls_is_left_for_any_method(edge
 
 
 def test_a_slow_but_steady_answer_passes(edge, origin):
-    origin.answer = faults.pieces(5, b"x" * 100, pause=0.01)
+    def steady(request):
+        whole = request.answer_bytes(200, b"x" * 100)
+        request.connection.write(whole[:-100])
+        for _ in range(100):
+            request.connection.write(b"x")
+            time.sleep(0.01)  # 1 s in all, above every time-out for silence
+
+    origin.answer = steady
     assert edge.fetch().body == b"x" * 100
 
 

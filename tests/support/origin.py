@@ -212,6 +212,7 @@ class Connection:
         try:
             if how == "rst":
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.socket.shutdown(socket.SHUT_RD)  # sends nothing, but wakes our own thread, which holds the socket
             else:
                 self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
