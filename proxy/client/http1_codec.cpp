@@ -42,7 +42,10 @@ bool valid_authority(std::string_view text) {
             port = text.substr(colon + 1);
         }
     }
-    return port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (port.empty()) return true;
+    std::uint16_t number = 0;  // too large for it is refused by from_chars
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    return error == std::errc{} && end == port.data() + port.size();
 }
 
 std::string_view host_of(std::string_view authority) {

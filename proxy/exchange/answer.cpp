@@ -68,8 +68,9 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
 Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_view target) {
     Answer answer;
     answer.status = 308;
+    // OPTIONS * asks about the server as a whole, which has no URL but its root.
     answer.fields = "Location: https://" + std::string{host} + (port == 443 ? "" : ":" + std::to_string(port)) +
-                    std::string{target} + "\r\n";
+                    (target == "*" ? "/" : std::string{target}) + "\r\n";
     return answer;
 }
 

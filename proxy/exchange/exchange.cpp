@@ -166,7 +166,7 @@ loop::Task<Fault> Exchange::offer() {
         ++attempts_;
         Fault fault = co_await connect(attempt_->candidate, fresh);
         if (fault == Fault::none) {
-            ++sent_attempts_;
+            sent_to_.set(attempt_->candidate.id);
             fault = co_await await_head();
         }
         if (info(fault).side == Side::client || fault == Fault::edge_overloaded) co_return fault;
@@ -189,7 +189,7 @@ loop::Task<Fault> Exchange::offer() {
         const geo::OriginId from = attempt_->candidate.id;
         if (move == Move::next_origin) {
             tried_.set(from);
-            if (sent && sent_attempts_ >= failover.sent_candidates) co_return stay(admin::Stay::candidates);
+            if (sent && sent_to_.count() >= failover.sent_candidates) co_return stay(admin::Stay::candidates);
             if (tried_.count() >= failover.connect_candidates) co_return stay(admin::Stay::candidates);
             candidate = next_candidate();
             if (!candidate) co_return stay(admin::Stay::candidates);
@@ -293,7 +293,7 @@ loop::Task<Fault> Exchange::await_head() {
     auto since = context_.loop.now();
     auto client_progress = since;
     std::uint64_t body_seen = bytes_in_;
-    const bool could_move = config_->failover.enabled && sent_attempts_ < config_->failover.sent_candidates &&
+    const bool could_move = config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
                             may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) ==
                                 Move::next_origin &&
                             another_candidate() && state_->budget->tokens() >= 1;

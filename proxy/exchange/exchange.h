@@ -85,7 +85,7 @@ private:
     std::unique_ptr<Attempt> parked_;   ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
     unsigned attempts_ = 0;
-    unsigned sent_attempts_ = 0;
+    steering::OriginSet sent_to_;       ///< origins that may have got a byte of the request
     loop::Clock::duration waited_{0};   ///< for origins, over all attempts: what the deadline counts
 
     bool response_started_ = false;

@@ -2,6 +2,7 @@
 
 #include "proxy/wire/head.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -80,24 +81,8 @@ bool is_ours(Name name, bool trusted) noexcept {
     }
 }
 
-struct Seen {
-    std::string_view forwarded_for[8];
-    std::size_t forwarded_for_count = 0;
-    std::string_view forwarded;
-    bool proto = false;
-    bool host = false;
-};
-
-Seen collect(std::span<const wire::Field> fields) {
-    Seen seen;
-    for (const auto& field : fields) {
-        if (field.id == Name::x_forwarded_for && seen.forwarded_for_count < std::size(seen.forwarded_for))
-            seen.forwarded_for[seen.forwarded_for_count++] = field.value;
-        if (field.id == Name::forwarded && seen.forwarded.empty()) seen.forwarded = field.value;
-        if (field.id == Name::x_forwarded_proto) seen.proto = true;
-        if (field.id == Name::x_forwarded_host) seen.host = true;
-    }
-    return seen;
+bool has(std::span<const wire::Field> fields, Name name) {
+    return std::any_of(fields.begin(), fields.end(), [&](const wire::Field& field) { return field.id == name; });
 }
 
 /// A host is quoted into Forwarded only if it cannot end the quotation.
@@ -115,8 +100,12 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     line(request.method, " ", request.target, " HTTP/1.1\r\nHost: ", host.empty() ? origin.host_field : host, "\r\n");
 
     const ConnectionNames listed{request.fields};
-    Seen seen;
-    if (how.trusted) seen = collect(request.fields);
+    // Forwarded fields of a trusted peer are continued in one line each; a stranger's do not count.
+    const auto believed = how.trusted ? request.fields : std::span<const wire::Field>{};
+    const auto continue_line = [&](Name name) {
+        for (const auto& field : believed)
+            if (field.id == name && !field.value.empty()) line(field.value, ", ");
+    };
     const bool trailers = request.framing.kind == wire::Framing::Kind::chunked;
     for (const auto& field : request.fields) {
         if (is_hop_by_hop(field.id) || is_ours(field.id, how.trusted)) continue;
@@ -130,12 +119,13 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
 
     const std::string peer = how.peer.text();
     line("X-Forwarded-For: ");
-    for (std::size_t i = 0; i < seen.forwarded_for_count; ++i) line(seen.forwarded_for[i], ", ");
+    continue_line(Name::x_forwarded_for);
     line(peer, "\r\n");
     const std::string_view proto = request.secure ? "https" : "http";
-    if (!seen.proto) line("X-Forwarded-Proto: ", proto, "\r\n");
-    if (!seen.host && !request.authority.empty()) line("X-Forwarded-Host: ", request.authority, "\r\n");
-    line("Forwarded: ", seen.forwarded, seen.forwarded.empty() ? "" : ", ");
+    if (!has(believed, Name::x_forwarded_proto)) line("X-Forwarded-Proto: ", proto, "\r\n");
+    if (!has(believed, Name::x_forwarded_host) && !request.authority.empty()) line("X-Forwarded-Host: ", request.authority, "\r\n");
+    line("Forwarded: ");
+    continue_line(Name::forwarded);
     if (how.peer.is_v4()) line("for=", peer);
     else line("for=\"[", peer, "]\"");
     if (!request.authority.empty() && quotable(request.authority)) line(";host=\"", request.authority, "\"");

@@ -11,8 +11,7 @@ steering::ViewerFields viewer_fields(std::span<const wire::Field> fields) noexce
     bool region_repeated = false;
     for (const auto& field : fields) {
         if (field.id == wire::Name::x_forwarded_for) {
-            if (viewer.forwarded_for_count < viewer.forwarded_for.size())
-                viewer.forwarded_for[viewer.forwarded_for_count++] = field.value;
+            viewer.add_forwarded_for(field.value);
             continue;
         }
         if (field.id != wire::Name::cloudfront_viewer) continue;

@@ -165,12 +165,12 @@ bool Server::match_listeners() {
     for (std::size_t index = 0; index < listeners.size(); ++index) {
         const auto key = key_of(listeners, index);
         wanted.insert(key);
-        if (open_.contains(key)) {
-            for (const auto& worker : workers_) worker->update(key, facts_of(listeners[index], index), most_sessions());
-        } else {
-            all = open_one(key, listeners[index], index) && all;
-        }
+        if (!open_.contains(key)) all = open_one(key, listeners[index], index) && all;
     }
+    // Now that all ports are known, those that redirect know where to.
+    for (std::size_t index = 0; index < listeners.size(); ++index)
+        for (const auto& worker : workers_)
+            worker->update(key_of(listeners, index), facts_of(index), most_sessions());
     std::erase_if(open_, [&](const auto& open) {
         if (wanted.contains(open.first)) return false;
         for (const auto& worker : workers_) worker->stop_listening(open.first);
@@ -194,24 +194,25 @@ bool Server::open_one(const std::string& key, const conf::Listener& listener, st
         descriptors.push_back(descriptor);
     }
     open_[key] = address;
-    const auto facts = facts_of(listener, index);
+    const auto facts = facts_of(index);
     for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, descriptors[i], facts, most_sessions());
     addresses_.emplace(name(listener.kind), text_of(address));
     log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(address)}});
     return true;
 }
 
-std::shared_ptr<const client::ListenerFacts> Server::facts_of(const conf::Listener& listener, std::size_t index) const {
+std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index) const {
+    const auto& listeners = config().listeners;
+    const auto& listener = listeners[index];
     auto facts = std::make_shared<client::ListenerFacts>();
     facts->index = index;
     facts->kind = listener.kind;
     facts->plain = listener.plain;
     facts->ready_path = listener.ready_path;
-    for (const auto& other : config().listeners)
-        if (other.kind == conf::ListenerKind::https) {
-            facts->https_port = other.address->port;
-            break;
-        }
+    for (std::size_t other = listeners.size(); other-- > 0;)  // the first https listener is where redirects lead
+        if (const auto open = open_.find(key_of(listeners, other));
+            open != open_.end() && listeners[other].kind == conf::ListenerKind::https)
+            facts->https_port = open->second.port;
     return facts;
 }
 

@@ -44,7 +44,7 @@ private:
     void next_stage();
     void look_for_sessions();
     void stop_all();
-    std::shared_ptr<const client::ListenerFacts> facts_of(const conf::Listener& listener, std::size_t index) const;
+    std::shared_ptr<const client::ListenerFacts> facts_of(std::size_t index) const;
     std::size_t most_sessions() const;
     const conf::Config& config() const { return control_->current().routing->config; }
 
