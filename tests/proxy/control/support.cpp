@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include <arpa/inet.h>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -153,6 +154,8 @@ void Peer::wait_for_close() {
 
 ScriptedOrigin::ScriptedOrigin(Script script, const Identity* identity)
     : script_{std::move(script)}, listener_{bound(SOCK_STREAM)}, port_{port_of(listener_)} {
+    // OpenSSL writes to its socket as it likes, also when a probe has refused the certificate and gone.
+    std::signal(SIGPIPE, SIG_IGN);
     if (identity) {
         tls_ = SSL_CTX_new(TLS_server_method());
         SSL_CTX_use_certificate(tls_, identity->certificate);
