@@ -45,7 +45,7 @@ public:
     void finish(std::string_view trailers) override;
     void abort() override { aborted_ = true; }
     loop::Io flush() override { return aborted_ ? loop::Io::failed : writer_.flush(stream_); }
-    std::size_t unsent() const override { return stream_.unsent(); }
+    std::size_t unsent() const override { return writer_.queued(stream_); }
     bool gone() override;
 
 private:

@@ -69,6 +69,20 @@ void Attempt::reset() noexcept {
 Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
                     std::uint64_t& body_read) {
     const bool chunked = request.framing.kind == Framing::Kind::chunked;
+    for (;;) {
+        const Fault fault = queue_body(client, chunked, replay, body_limit, body_read);
+        if (fault != Fault::none || write_broken_) return fault;
+        const bool full = writer_.queued(connection->stream) >= wire::Stream::high_water;
+        const Io sent = writer_.flush(connection->stream);
+        if (sent == Io::failed) write_broken_ = true;  // an answer may still be there to read
+        // What stood in the way has left, and neither side would notify again: what the client sent is here already.
+        if (!full || sent != Io::ok) return Fault::none;
+    }
+}
+
+/// Moves body bytes from the client to the origin's queue until it is full or there are none at hand.
+Fault Attempt::queue_body(Codec& client, bool chunked, Replay& replay, std::uint64_t body_limit,
+                          std::uint64_t& body_read) {
     starved_ = false;
     while (!request_complete_ && !write_broken_) {
         if (replayed_ < replay.bytes().size()) {
@@ -99,8 +113,6 @@ Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::
         body_read += taken;
         client.consume_body(taken);
     }
-    if (write_broken_) return Fault::none;
-    if (writer_.flush(connection->stream) == Io::failed) write_broken_ = true;  // an answer may still be there to read
     return Fault::none;
 }
 

@@ -75,6 +75,7 @@ public:
     bool reusable() const noexcept;
 
 private:
+    Fault queue_body(Codec& client, bool chunked, Replay& replay, std::uint64_t body_limit, std::uint64_t& body_read);
     Progress fail(Fault fault) noexcept {
         fault_ = fault;
         return Progress::failed;

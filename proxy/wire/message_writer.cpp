@@ -10,11 +10,11 @@ constexpr std::size_t record = 16 * 1024;  // the largest TLS record: what is be
 }
 
 std::size_t MessageWriter::write(Stream& stream, std::string_view body, bool chunked) {
-    const std::size_t queued = stream.unsent() + staging_.size();
-    if (queued >= Stream::high_water) return 0;
+    const std::size_t held = queued(stream);
+    if (held >= Stream::high_water) return 0;
     if (chunked) {
         if (body.empty()) return 0;  // an empty chunk would end the body
-        body = body.substr(0, Stream::high_water - queued);
+        body = body.substr(0, Stream::high_water - held);
         char line[20];
         staging_.append({line, write_chunk_line(body.size(), line)});
         if (staging_.size() + body.size() <= record) {

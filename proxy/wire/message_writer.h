@@ -19,6 +19,8 @@ public:
     /// The last chunk with ready trailer lines; nothing for other framings.
     void finish(bool chunked, std::string_view trailers);
     Io flush(Stream& stream);
+    /// What write() measures against the high-water mark: staged and queued.
+    std::size_t queued(const Stream& stream) const noexcept { return staging_.size() + stream.unsent(); }
     void clear() noexcept;
 
 private:
