@@ -21,6 +21,8 @@ Fault fault_of_connect(int error) noexcept {
         case ECONNREFUSED: return Fault::origin_refused;
         case ECONNRESET: return Fault::origin_refused;
         case ETIMEDOUT: return Fault::origin_connect_timeout;
+        case EADDRNOTAVAIL:  // no local port is left: our own limit, not the origin's fault
+        case EAGAIN:
         case EMFILE:
         case ENFILE:
         case ENOBUFS:

@@ -1,0 +1,169 @@
+#include "proxy/exchange/retry.h"
+
+#include "proxy/exchange/budget.h"
+#include "proxy/exchange/fault.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace nearhop::exchange {
+namespace {
+
+using enum steering::MethodClass;
+
+struct Case {
+    const char* name;
+    MoveFacts facts;
+    Move move;
+};
+void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+struct Moves : testing::TestWithParam<Case> {};
+TEST_P(Moves, FollowTheTable) { EXPECT_EQ(may_move(GetParam().facts), GetParam().move); }
+
+INSTANTIATE_TEST_SUITE_P(
+    NothingSent, Moves,
+    testing::Values(Case{"Get", {.method = safe}, Move::next_origin},
+                    Case{"Put", {.method = idempotent}, Move::next_origin},
+                    Case{"Post", {.method = unsafe}, Move::next_origin},
+                    Case{"PostWithLostBody", {.method = unsafe, .body_replayable = false}, Move::next_origin},
+                    Case{"PostWithKey", {.method = unsafe, .idempotency_key = true}, Move::next_origin}),
+    [](const auto& row) { return row.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    RefusedBeforeProcessing, Moves,
+    testing::Values(Case{"Get", {.method = safe, .request_sent = true, .status = 421}, Move::next_origin},
+                    Case{"Post", {.method = unsafe, .request_sent = true, .status = 421}, Move::next_origin},
+                    Case{"PostWithLostBody",
+                         {.method = unsafe, .body_replayable = false, .request_sent = true, .status = 421},
+                         Move::no},
+                    Case{"TooEarlyIsForwarded", {.method = safe, .request_sent = true, .status = 425}, Move::no}),
+    [](const auto& row) { return row.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    ReusedConnectionWithoutAnswer, Moves,
+    testing::Values(
+        Case{"Get", {.method = safe, .request_sent = true, .reused_connection = true}, Move::same_origin},
+        Case{"Delete", {.method = idempotent, .request_sent = true, .reused_connection = true}, Move::same_origin},
+        Case{"GetSecondTime",
+             {.method = safe, .request_sent = true, .reused_connection = true, .same_origin_tried = true},
+             Move::next_origin},
+        Case{"Post", {.method = unsafe, .request_sent = true, .reused_connection = true}, Move::no},
+        Case{"GetWithLostBody",
+             {.method = safe, .body_replayable = false, .request_sent = true, .reused_connection = true},
+             Move::no}),
+    [](const auto& row) { return row.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    SentWithoutAnswer, Moves,
+    testing::Values(
+        Case{"Get", {.method = safe, .request_sent = true}, Move::next_origin},
+        Case{"Put", {.method = idempotent, .request_sent = true}, Move::next_origin},
+        Case{"Post", {.method = unsafe, .request_sent = true}, Move::no},
+        Case{"PutWithLostBody", {.method = idempotent, .body_replayable = false, .request_sent = true}, Move::no},
+        Case{"PostWithKey", {.method = unsafe, .idempotency_key = true, .request_sent = true}, Move::same_origin},
+        Case{"PostWithKeySecondTime",
+             {.method = unsafe, .idempotency_key = true, .request_sent = true, .same_origin_tried = true},
+             Move::no},
+        Case{"PostWithKeyAndLostBody",
+             {.method = unsafe, .idempotency_key = true, .body_replayable = false, .request_sent = true},
+             Move::no}),
+    [](const auto& row) { return row.param.name; });
+
+TEST(Moves, AnAnswerMovesOnlyForIdempotentMethodsAndGatewayStatuses) {
+    for (unsigned status = 200; status < 600; ++status) {
+        if (status == 421) continue;
+        const bool gateway = status == 502 || status == 503 || status == 504;
+        for (const auto method : {safe, idempotent, unsafe}) {
+            const bool moves = gateway && method != unsafe;
+            EXPECT_EQ(may_move({.method = method, .request_sent = true, .status = status}),
+                      moves ? Move::next_origin : Move::no)
+                << status;
+            EXPECT_EQ(may_move({.method = method, .body_replayable = false, .request_sent = true, .status = status}),
+                      Move::no);
+            EXPECT_EQ(may_move({.method = method,
+                                .idempotency_key = true,
+                                .request_sent = true,
+                                .reused_connection = true,
+                                .status = status}),
+                      moves ? Move::next_origin : Move::no)
+                << "an answer is an answer, on whatever connection";
+        }
+    }
+}
+
+loop::TimePoint at(int seconds) { return loop::TimePoint{} + std::chrono::seconds{1000 + seconds}; }
+
+TEST(RetryBudget, BeginsFullAndIsUsedUp) {
+    conf::Failover limits;
+    limits.budget_minimum = 3;
+    RetryBudget budget{limits};
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.take());
+    EXPECT_FALSE(budget.take());
+}
+
+TEST(RetryBudget, RequestsEarnTheirShare) {
+    conf::Failover limits;
+    limits.budget_minimum = 3;
+    limits.budget_percent = 20;
+    RetryBudget budget{limits};
+    while (budget.take()) {
+    }
+    for (int i = 0; i < 5; ++i) budget.on_request(at(0));
+    EXPECT_TRUE(budget.take()) << "five requests pay for one retry";
+    EXPECT_FALSE(budget.take());
+}
+
+TEST(RetryBudget, HoldsTenSecondsOfTheCurrentRateAndNoMore) {
+    conf::Failover limits;
+    limits.budget_minimum = 10;
+    limits.budget_percent = 20;
+    RetryBudget budget{limits};
+    for (int i = 0; i < 10'000; ++i) budget.on_request(at(i / 1000));  // 1000 a second for 10 s
+    EXPECT_NEAR(budget.tokens(), 2000, 1);
+    for (int i = 0; i < 100; ++i) budget.on_request(at(40 + i));  // one a second
+    EXPECT_LE(budget.tokens(), 10) << "what a busy hour earned is not kept for a quiet one";
+}
+
+TEST(RetryBudget, NoShareAndNoMinimumIsNoRetry) {
+    conf::Failover limits;
+    limits.budget_minimum = 0;
+    limits.budget_percent = 0;
+    RetryBudget budget{limits};
+    for (int i = 0; i < 1000; ++i) budget.on_request(at(i));
+    EXPECT_FALSE(budget.take());
+}
+
+TEST(RetryBudget, AReloadDoesNotFillIt) {
+    conf::Failover limits;
+    limits.budget_minimum = 2;
+    RetryBudget budget{limits};
+    while (budget.take()) {
+    }
+    budget.set(limits);
+    EXPECT_FALSE(budget.take());
+}
+
+TEST(Faults, AreCompleteAndTheirCodesUnique) {
+    std::set<std::string> codes;
+    for (std::size_t i = 0; i < fault_count; ++i) {
+        const auto& row = info(static_cast<Fault>(i));
+        EXPECT_TRUE(codes.insert(std::string{row.code}).second) << row.code;
+        EXPECT_FALSE(row.meaning.empty());
+        if (i == 0) continue;
+        for (const char c : row.code) EXPECT_TRUE((c >= 'a' && c <= 'z') || c == '_') << row.code;
+        const std::string side = row.side == Side::client ? "client_" : row.side == Side::origin ? "origin_" : "";
+        EXPECT_TRUE(row.code.starts_with(side)) << row.code;
+        EXPECT_GE(row.status, 400U) << row.code;
+        EXPECT_EQ(row.status >= 500, row.side != Side::client) << row.code;
+        EXPECT_TRUE(!row.nothing_sent || row.side == Side::origin) << row.code;
+        EXPECT_TRUE(row.side == Side::origin || row.reason == health::Reason::none)
+            << "only origins' faults are theirs";
+    }
+    EXPECT_EQ(info(Fault::edge_internal).code, "edge_internal");
+    EXPECT_EQ(info(Fault::origin_stale).reason, health::Reason::none) << "a stale connection says nothing of health";
+}
+
+}  // namespace
+}  // namespace nearhop::exchange

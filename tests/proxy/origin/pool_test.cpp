@@ -1,0 +1,195 @@
+#include "proxy/origin/pool.h"
+
+#include "tests/proxy/loop/support.h"
+
+#include <memory>
+#include <vector>
+
+namespace nearhop::origin {
+namespace {
+
+using test::Until;
+
+struct PoolTest : testing::Test {
+    PoolTest() { pool.set_limits(limits); }
+
+    /// A connection as it is behind its first exchange; the origin's end is kept in `theirs`.
+    std::unique_ptr<Connection> connect(const std::string& address = "a:1") {
+        test::TcpPair pair;
+        auto connection = std::make_unique<Connection>(pool);
+        counters->active.add();
+        connection->address = address;
+        connection->created = loop.now();
+        connection->requests = 1;
+        connection->stream.socket().open(loop, pair.ours.release(), leased, false);
+        theirs.push_back(std::move(pair.theirs));
+        return connection;
+    }
+    /// Runs the loop until `done`; once per test.
+    void run_until(std::function<bool()> done) { ASSERT_TRUE((Until{loop, std::move(done)}.run())); }
+    /// What the origin sees next: 0 for an orderly end, -1 for a reset.
+    ssize_t origin_sees(std::size_t which) {
+        char byte = 0;
+        return ::recv(theirs[which].get(), &byte, 1, MSG_DONTWAIT);
+    }
+    struct Leased final : loop::Notify {
+        void notify() noexcept override { ++calls; }
+        int calls = 0;
+    };
+
+    conf::Limits limits;
+    loop::Loop loop;
+    Leased leased;
+    std::shared_ptr<admin::PoolCounters> counters = std::make_shared<admin::PoolCounters>();
+    Pool pool{loop, counters};
+    std::vector<test::Descriptor> theirs;
+};
+
+TEST_F(PoolTest, TheMostRecentlyUsedConnectionIsTakenFirst) {
+    auto one = connect();
+    auto two = connect();
+    const auto* const first = one.get();
+    const auto* const second = two.get();
+    pool.keep(std::move(one));
+    pool.keep(std::move(two));
+    EXPECT_EQ(counters->idle.get(), 2U);
+    EXPECT_EQ(counters->active.get(), 0U);
+    const auto taken = pool.take();
+    EXPECT_EQ(taken.get(), second);
+    EXPECT_EQ(taken->requests, 2U);
+    EXPECT_TRUE(taken->reused());
+    EXPECT_EQ(pool.take().get(), first);
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(counters->idle.get(), 0U);
+    EXPECT_EQ(counters->reused.get(), 2U);
+    EXPECT_EQ(counters->active.get(), 1U) << "the second one was dropped at once";
+}
+
+TEST_F(PoolTest, UnreadOrUnsentBytesForbidReuse) {
+    auto unread = connect();
+    unread->stream.in().append("x");
+    pool.keep(std::move(unread));
+    auto unsent = connect();
+    unsent->stream.write("x");
+    pool.keep(std::move(unsent));
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(counters->active.get(), 0U);
+    EXPECT_EQ(origin_sees(0), 0);
+}
+
+TEST_F(PoolTest, AConnectionIsWornByItsRequests) {
+    limits.origin_requests = 2;
+    pool.set_limits(limits);
+    pool.keep(connect());
+    auto second = pool.take();
+    ASSERT_NE(second, nullptr);
+    pool.keep(std::move(second));
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(counters->active.get() + counters->idle.get(), 0U);
+}
+
+TEST_F(PoolTest, AConnectionIsWornByItsAge) {
+    auto old = connect();
+    old->created = loop.now() - limits.origin_age;
+    pool.keep(std::move(old));
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(origin_sees(0), 0) << "closed, and orderly";
+}
+
+TEST_F(PoolTest, BeyondItsLimitTheOldestIsClosed) {
+    limits.origin_idle = 2;
+    pool.set_limits(limits);
+    for (int i = 0; i < 3; ++i) pool.keep(connect());
+    EXPECT_EQ(counters->idle.get(), 2U);
+    EXPECT_EQ(origin_sees(0), 0);
+    EXPECT_EQ(origin_sees(1), -1) << "still open";
+    EXPECT_EQ(errno, EAGAIN);
+}
+
+TEST_F(PoolTest, WithoutRoomNothingIsKept) {
+    limits.origin_idle = 0;
+    pool.set_limits(limits);
+    pool.keep(connect());
+    EXPECT_EQ(counters->idle.get(), 0U);
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+TEST_F(PoolTest, AnIdleConnectionThatTheOriginClosesIsForgotten) {
+    pool.keep(connect());
+    pool.keep(connect());
+    theirs[0].reset();
+    run_until([&] { return counters->idle.get() == 1; });
+    EXPECT_NE(pool.take(), nullptr);
+    EXPECT_EQ(counters->idle.get(), 0U);
+}
+
+TEST_F(PoolTest, AStrayByteEndsAnIdleConnection) {
+    pool.keep(connect());
+    test::send_all(theirs[0].get(), "H");
+    run_until([&] { return counters->idle.get() == 0; });
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+TEST_F(PoolTest, AByteThatCameBeforeItWasKeptForbidsReuse) {
+    auto connection = connect();
+    test::send_all(theirs[0].get(), "H");
+    run_until([&] { return leased.calls > 0; });
+    pool.keep(std::move(connection));
+    EXPECT_EQ(pool.take(), nullptr);
+}
+
+TEST_F(PoolTest, AnEndThatCameBeforeItWasKeptForbidsReuse) {
+    auto connection = connect();
+    theirs[0].reset();
+    run_until([&] { return leased.calls > 0; });
+    pool.keep(std::move(connection));
+    EXPECT_EQ(pool.take(), nullptr);
+}
+
+TEST_F(PoolTest, IdleConnectionsAreClosedWithAnOrderlyEndAfterTheirTime) {
+    limits.origin_idle_timeout = loop::milliseconds{30};
+    pool.set_limits(limits);
+    pool.keep(connect());
+    pool.keep(connect());
+    const auto began = loop::Clock::now();
+    run_until([&] { return counters->idle.get() == 0; });
+    EXPECT_GE(loop::Clock::now() - began, loop::milliseconds{29});
+    EXPECT_EQ(origin_sees(0), 0);
+    EXPECT_EQ(origin_sees(1), 0);
+}
+
+TEST_F(PoolTest, ConnectionsToAddressesThatAreGoneOrDownAreClosed) {
+    pool.keep(connect("a:1"));
+    pool.keep(connect("b:1"));
+    pool.keep(connect("c:1"));
+    Endpoint good;
+    good.text = "a:1";
+    Endpoint down;
+    down.text = "b:1";
+    down.down = true;
+    pool.retain({good, down});
+    EXPECT_EQ(counters->idle.get(), 1U);
+    EXPECT_EQ(counters->active.get(), 0U);
+    const auto left = pool.take();
+    ASSERT_NE(left, nullptr);
+    EXPECT_EQ(left->address, "a:1");
+}
+
+TEST_F(PoolTest, ItsCountersOutliveItAndReturnToZero) {
+    auto own = std::make_unique<Pool>(loop, counters);
+    own->set_limits(limits);
+    test::TcpPair pair;
+    auto connection = std::make_unique<Connection>(*own);
+    counters->active.add();
+    connection->created = loop.now();
+    connection->stream.socket().open(loop, pair.ours.release(), leased, false);
+    own->keep(std::move(connection));
+    EXPECT_EQ(counters->idle.get(), 1U);
+    own.reset();
+    EXPECT_EQ(counters->idle.get(), 0U);
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+}  // namespace
+}  // namespace nearhop::origin
