@@ -177,7 +177,6 @@ Task<void> echo(End& end, bool tls, std::size_t size) {
     }
 }
 Task<void> speak(End& end, const std::string& bytes) { co_await send(end, bytes); }
-Task<void> hear(End& end, std::size_t size, std::string& into) { into = co_await receive(end, size); }
 Task<void> shake(End& end, Io& result) { result = co_await handshake(end); }
 
 struct Echo : StreamTest, testing::WithParamInterface<std::tuple<bool, std::size_t>> {};
@@ -312,7 +311,7 @@ INSTANTIATE_TEST_SUITE_P(
     Table, Verification,
     testing::Values(
         Verify{"Good", "DNS:origin.test", "origin.test", false, -60, 60, true, X509_V_OK},
-        Verify{"Wildcard", "DNS:*.test", "origin.test", false, -60, 60, true, X509_V_OK},
+        Verify{"Wildcard", "DNS:*.origin.test", "eu.origin.test", false, -60, 60, true, X509_V_OK},
         Verify{"AnyCase", "DNS:Origin.Test", "origin.test", false, -60, 60, true, X509_V_OK},
         Verify{"Expired", "DNS:origin.test", "origin.test", false, -120, -60, true, X509_V_ERR_CERT_HAS_EXPIRED},
         Verify{"NotYet", "DNS:origin.test", "origin.test", false, 600, 1200, true, X509_V_ERR_CERT_NOT_YET_VALID},
@@ -450,9 +449,10 @@ TEST_P(Writes, ArriveInOrderWhateverTheirSizes) {
             left.remove_prefix(taken);
             piece = piece * 5 % 70'001 + 1;
             if (taken != 0 && piece % 3 != 0) continue;
+            const bool full = writer.queued(end.stream) >= Stream::high_water;
             const Io done = writer.flush(end.stream);
             if (done == Io::failed) throw std::runtime_error{"flush failed"};
-            if (done == Io::blocked || taken == 0) co_await end.wake.wait();
+            if (done == Io::blocked || (taken == 0 && !full)) co_await end.wake.wait();
         }
         writer.finish(in_chunks, {});
         if (!in_chunks) writer.staging().append("|END");
