@@ -24,7 +24,7 @@ REASONS = {
     "hangs in the head": (lambda origin, _: setattr(origin, "health", faults.hang), "timeout in head"),
     "garbage": (lambda origin, _: setattr(origin, "health", faults.raw(b"hello\r\n\r\n")), "response"),
     "closes": (lambda origin, _: setattr(origin, "health", faults.close), "reset|closed"),
-    "truncated body": (lambda origin, _: setattr(origin, "health", faults.truncated(5)), "reset|closed|truncated|timeout"),
+    "truncated body": (lambda origin, _: setattr(origin, "health", faults.truncated(5)), "bad response"),
     "expired certificate": (
         lambda origin, authority: (origin.use(authority.expired("127.0.0.1")), origin.drop("fin")),
         "expired certificate",
