@@ -15,6 +15,7 @@ using wire::Name;
 namespace {
 
 constexpr unsigned most_empty_lines = 4;
+constexpr std::size_t ordinary_fields = 32;  // 1.3 KiB
 constexpr std::size_t read_ahead = 64 * 1024;  // body bytes taken from the socket before an origin has them
 
 /// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
@@ -74,7 +75,8 @@ void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
 void Http1Codec::release() noexcept {
     head_bytes_.clear();
     head_bytes_.release();
-    if (head_.fields.capacity() > 0) std::vector<wire::Field>{}.swap(head_.fields);
+    // An ordinary head's fields stay: every request of a connection that idles in between would allocate them anew.
+    if (head_.fields.capacity() > ordinary_fields) std::vector<wire::Field>{}.swap(head_.fields);
     stream_.release_all();
 }
 
