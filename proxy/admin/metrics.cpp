@@ -68,6 +68,7 @@ std::string metrics_text(const Snapshot& snapshot, const Registry& registry, con
 
 std::vector<std::string> short_names(const std::vector<std::string>& paths) {
     std::vector<std::string> rooted;
+    rooted.reserve(paths.size());
     for (const std::string& path : paths) rooted.push_back(path.starts_with('/') ? path : '/' + path);
     std::vector<std::string> out;
     for (const std::string& path : rooted) {

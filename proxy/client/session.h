@@ -58,10 +58,9 @@ private:
     wire::Stream stream_;
     Http1Codec codec_;
     exchange::Peer peer_;
+    unsigned requests_ = 0;  ///< heads that came, good or bad
     bool draining_ = false;
-    bool fresh_ = true;  ///< no request yet
     bool finished_ = false;
-    bool requested_ = false;  ///< a response was owed when the session ended
     std::uint64_t counted_received_ = 0;
     std::uint64_t counted_sent_ = 0;
     loop::Task<void> task_;  // last: destroyed first

@@ -114,6 +114,8 @@ void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId 
 }
 
 void Context::report(run::PassiveReport report) {
+    constexpr std::size_t most_remembered = 256;
+    if (!report.address.empty() && troubled_addresses_.size() < most_remembered) troubled_addresses_.insert(report.address);
     if (report.address.empty() && report.result != health::Passive::ok) troubled_.set(report.origin);
     reports_.push_back(std::move(report));
 }
@@ -122,6 +124,11 @@ void Context::report_ok(const Bound& bound, geo::OriginId origin) {
     if (!troubled_.test(origin)) return;
     troubled_.reset(origin);
     reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, {}});
+}
+
+void Context::report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address) {
+    if (troubled_addresses_.empty() || troubled_addresses_.erase(address) == 0) return;
+    reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, address});
 }
 
 void Context::send_reports() {

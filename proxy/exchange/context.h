@@ -10,6 +10,7 @@
 
 #include <array>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -71,6 +72,9 @@ public:
     /// Tells the control thread what an attempt said of its origin; sent after the current batch of events.
     void report(run::PassiveReport report);
     void report_ok(const Bound& bound, geo::OriginId origin);
+    /// A dial succeeded: tells it when earlier ones to the same address had failed, so that scattered failures do not
+    /// add up to an ejection.
+    void report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address);
     void send_reports();
 
     /// Attempts are recycled: their vectors and buffers keep their capacity.
@@ -100,6 +104,7 @@ private:
     steering::OriginSet skipped_;
     std::shared_ptr<const health::Table> skips_health_;
     steering::OriginSet troubled_;  ///< origins whose last report was a failure: the next success is reported too
+    std::set<std::string> troubled_addresses_;  ///< the same for dials; usually empty
     std::vector<run::PassiveReport> reports_;
 };
 

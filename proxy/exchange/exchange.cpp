@@ -282,6 +282,7 @@ loop::Task<Fault> Exchange::connect(const Considered& candidate, bool fresh) {
         co_return fault;
     }
     attempt_->begin(dial.take(), request_.method, limits);
+    context_.report_dialled(*bound_, candidate.id, attempt_->connection->address);
     co_return Fault::none;
 }
 

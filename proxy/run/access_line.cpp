@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
+#include <cmath>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -85,7 +86,7 @@ public:
     /// Three decimals; as an integer, because a double's way to text may allocate.
     void milliseconds(std::string_view key, double value) noexcept {
         begin(key);
-        const auto micros = value > 0 ? static_cast<std::uint64_t>(std::min(value, 1e12) * 1000 + 0.5) : 0;
+        const auto micros = value > 0 ? static_cast<std::uint64_t>(std::llround(std::min(value, 1e12) * 1000)) : 0;
         out_ = write_number(out_, micros / 1000);
         *out_++ = '.';
         out_ = write_padded(out_, static_cast<unsigned>(micros % 1000), 3);

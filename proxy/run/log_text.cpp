@@ -35,7 +35,8 @@ std::size_t utf8_length(std::string_view text, std::size_t at) noexcept {
 
 char* write_code(char* out, unsigned char code) noexcept {
     static constexpr char digits[] = "0123456789abcdef";
-    std::memcpy(out, "\\u00", 4);
+    constexpr std::string_view prefix = "\\u00";
+    std::memcpy(out, prefix.data(), prefix.size());
     out[4] = digits[code >> 4];
     out[5] = digits[code & 15];
     return out + 6;

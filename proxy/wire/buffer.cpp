@@ -10,7 +10,7 @@ namespace {
 
 // A head; one TLS record (16 KiB and its frame); a good read; a full send.
 constexpr std::array<std::uint32_t, 4> sizes{4 * 1024, 18 * 1024, 72 * 1024, Buffer::largest};
-constexpr std::size_t kept_bytes = 8 * 1024 * 1024;  // per size and thread: what a burst leaves behind is bounded
+constexpr std::size_t kept_bytes = 4 * 1024 * 1024;  // per size and thread: what a burst leaves behind is bounded
 
 struct FreeBlocks {
     std::array<std::vector<char*>, sizes.size()> by_size;

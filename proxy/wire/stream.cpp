@@ -78,7 +78,11 @@ void initialise_tls() {
     TlsBio::method();
 }
 
-Stream::~Stream() = default;
+Stream::~Stream() {
+    // OpenSSL declares a session unfit for resumption when its connection is freed without a shutdown.
+    if (tls_ && SSL_is_init_finished(tls_.get()))
+        SSL_set_shutdown(tls_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
 
 void Stream::attach(ssl_st* ssl) {
     if (!ssl) throw std::bad_alloc{};
