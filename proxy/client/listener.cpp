@@ -60,6 +60,18 @@ int open_listener(conf::ListenAddress& address, std::string& error) {
     return descriptor;
 }
 
+bool in_use(const conf::ListenAddress& address) noexcept {
+    sockaddr_storage where;
+    const socklen_t size = fill(address, where);
+    const int descriptor = ::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (size == 0 || descriptor < 0) return false;
+    const int on = 1;
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const bool taken = ::bind(descriptor, reinterpret_cast<sockaddr*>(&where), size) != 0 && errno == EADDRINUSE;
+    ::close(descriptor);
+    return taken;
+}
+
 Listener::Listener(exchange::Context& context, Sessions& sessions, int descriptor,
                    std::shared_ptr<const ListenerFacts> facts, std::size_t most_sessions)
     : context_{context}, sessions_{sessions}, descriptor_{descriptor}, facts_{std::move(facts)}, most_{most_sessions},

@@ -201,7 +201,8 @@ Attempt::Body Attempt::body(std::string_view& bytes) {
             case Io::ok: continue;
             case Io::blocked: return Body::pending;
             case Io::closed:
-                if (framing_.kind != Framing::Kind::until_close) return truncated();
+                // RFC 9112 section 9.8: over TLS only close_notify says that the body is whole.
+                if (framing_.kind != Framing::Kind::until_close || !stream.ended_orderly()) return truncated();
                 body_complete_ = true;
                 continue;
             case Io::failed: return truncated();

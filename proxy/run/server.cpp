@@ -137,6 +137,7 @@ void Server::start_serving() {
         loop_.stop();
         return;
     }
+    serving_ = true;
     control_->set_ready(true);
     notify_ready();
     log_info("ready", {{"workers", worker_count_}});
@@ -183,6 +184,11 @@ bool Server::match_listeners() {
 bool Server::open_one(const std::string& key, const conf::Listener& listener, std::size_t index) {
     auto address = *listener.address;
     std::vector<int> descriptors;
+    // At start only: after a reload a worker may not have closed its old socket yet.
+    if (!serving_ && address.port != 0 && client::in_use(address)) {
+        log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", text_of(address) + ": address already in use"}});
+        return false;
+    }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         std::string error;
         const int descriptor = client::open_listener(address, error);

@@ -63,6 +63,7 @@ private:
     enum class Stage : std::uint8_t { running, grace, draining, stopped } stage_ = Stage::running;
     std::unique_ptr<StageTimer> stage_timer_;
     loop::TimePoint stage_ends_{};
+    bool serving_ = false;
     int exit_code_ = 0;
 };
 

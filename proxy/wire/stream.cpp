@@ -168,6 +168,7 @@ Io Stream::decrypt(std::size_t limit) {
         }
         const int why = SSL_get_error(tls_.get(), got);
         if (why == SSL_ERROR_WANT_READ) return grew ? Io::ok : Io::blocked;
+        if (why == SSL_ERROR_ZERO_RETURN && !ended_) close_notified_ = true;
         if (grew) return Io::ok;  // the end is met again at the next call
         // A peer that closes without close_notify is common; whether the message was whole is for the framing to say.
         const bool orderly = why == SSL_ERROR_ZERO_RETURN || ended_;
