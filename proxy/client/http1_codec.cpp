@@ -115,7 +115,6 @@ Http1Codec::Read Http1Codec::read_head() {
 Fault Http1Codec::check() {
     switch (wire::parse_request(head_bytes_.view(), limits_->head_fields, head_)) {
         case wire::HeadError::malformed: return Fault::client_bad_request;
-        case wire::HeadError::framing: return Fault::client_bad_framing;
         case wire::HeadError::bad_framing: return Fault::client_bad_framing;
         case wire::HeadError::too_many_fields: return Fault::client_head_too_large;
         case wire::HeadError::none: break;

@@ -30,9 +30,6 @@ public:
         error_code error;
         this->put(boost::asio::const_buffer{bytes_.data(), bytes_.size()}, error);
         if (problem_ != HeadError::none) return problem_;
-        if (error == http::error::bad_transfer_encoding || error == http::error::bad_content_length ||
-            error == http::error::multiple_content_length)
-            return HeadError::framing;
         if (error == http::error::bad_content_length || error == http::error::multiple_content_length ||
             error == http::error::bad_transfer_encoding)
             return HeadError::bad_framing;
