@@ -19,6 +19,7 @@ void add_databases(Families& out, const run::Control::Status& status) {
     Family changes =
         counter("nearhop_geo_database_changes_total", "Changed database files, taken into use or refused.");
     std::vector<std::string> paths;
+    paths.reserve(status.databases.size());
     for (const auto& database : status.databases) paths.push_back(database.name);
     const auto names = short_names(paths);
     std::map<std::string_view, bool> seen;
@@ -35,6 +36,7 @@ void add_databases(Families& out, const run::Control::Status& status) {
 void add_certificates(Families& out, const run::Control::Status& status) {
     Family expiry = gauge("nearhop_certificate_expiry_timestamp_seconds", "When the certificate stops being valid.");
     std::vector<std::string> paths;
+    paths.reserve(status.certificates.size());
     for (const auto& certificate : status.certificates) paths.push_back(certificate.certificate);
     const auto names = short_names(paths);
     std::map<std::string_view, bool> seen;

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
-#include <cmath>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 

@@ -14,7 +14,7 @@ std::size_t MessageWriter::write(Stream& stream, std::string_view body, bool chu
     if (held >= Stream::high_water) return 0;
     if (chunked) {
         if (body.empty()) return 0;  // an empty chunk would end the body
-        body = body.substr(0, Stream::high_water - held);
+        body = body.substr(0, Stream::largest_write);
         char line[20];
         staging_.append({line, write_chunk_line(body.size(), line)});
         if (staging_.size() + body.size() <= record) {

@@ -223,7 +223,7 @@ void Stream::write(std::string_view bytes) {
 std::size_t Stream::write_some(std::string_view bytes) {
     if (out_.size() >= high_water) return 0;
     if (tls_ || bytes.size() < 4 * 1024) {
-        bytes = bytes.substr(0, high_water - out_.size());
+        bytes = bytes.substr(0, largest_write);
         write(bytes);
         return bytes.size();
     }

@@ -105,6 +105,7 @@ TEST_F(AccessLogTest, LosesNoLineOfTwoWorkersWhileItIsReopenedAgainAndAgain) {
     {
         AccessLog access{log, registry};
         std::vector<std::thread> workers;
+        workers.reserve(2);
         for (unsigned worker = 0; worker < 2; ++worker)
             workers.emplace_back([&access, worker] {
                 for (int i = 0; i < each; ++i) {

@@ -26,6 +26,7 @@ struct Ended {
 Ended nearhop(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "nearhop");
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     testing::internal::CaptureStdout();
