@@ -12,9 +12,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
-
 #include <sys/socket.h>
+#include <vector>
 
 namespace nearhop {
 
@@ -34,12 +33,12 @@ struct Addresses {
 /// An origin as the relay needs it.
 struct OriginInfo {
     std::string name;
-    std::string identity;     ///< name + URL + health settings: verdicts and pools live on under it
+    std::string identity;  ///< name + URL + health settings: verdicts and pools live on under it
     bool tls = true;
-    std::string host;         ///< SNI and verified name
+    std::string host;  ///< SNI and verified name
     bool host_is_address = false;
     std::uint16_t port = 443;
-    std::string host_field;   ///< Host value under host_header: origin (with a port unless the default one)
+    std::string host_field;               ///< Host value under host_header: origin (with a port unless the default one)
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
 };
 
@@ -48,9 +47,9 @@ struct Routing {
     conf::Config config;
     std::shared_ptr<const steering::Table> table;
     steering::Trust trust;
-    std::vector<OriginInfo> origins;            ///< by OriginId
-    std::vector<geo::CidrTable> proxy_protocol; ///< by listener index: peers that must send a PROXY header
-    std::uint64_t config_generation = 0;        ///< counts successful loads, 1 at start
+    std::vector<OriginInfo> origins;             ///< by OriginId
+    std::vector<geo::CidrTable> proxy_protocol;  ///< by listener index: peers that must send a PROXY header
+    std::uint64_t config_generation = 0;         ///< counts successful loads, 1 at start
 };
 
 /// Everything a worker decides by. Never modified after publication; made of shared parts, so that a verdict or DNS
@@ -62,7 +61,7 @@ struct Snapshot {
     std::shared_ptr<const health::Table> health;
     std::shared_ptr<const Addresses> addresses;
     std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners
-    bool ready = false;  ///< /readyz and ready_path: first round done, not shutting down
+    bool ready = false;                                 ///< /readyz and ready_path: first round done, not shutting down
 };
 
 /// Where the control thread publishes and workers look. A mutex and a counter, not std::atomic<std::shared_ptr>:

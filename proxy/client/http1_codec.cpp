@@ -15,7 +15,7 @@ using wire::Name;
 namespace {
 
 constexpr unsigned most_empty_lines = 4;
-constexpr std::size_t ordinary_fields = 32;  // 1.3 KiB
+constexpr std::size_t ordinary_fields = 32;    // 1.3 KiB
 constexpr std::size_t read_ahead = 64 * 1024;  // body bytes taken from the socket before an origin has them
 
 /// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
@@ -255,8 +255,9 @@ void Http1Codec::interim(unsigned status, std::span<const wire::Field> fields) {
 
 void Http1Codec::start(const exchange::ResponseStart& start) {
     auto& out = writer_.staging();
-    char digits[24] = {static_cast<char>('0' + start.status / 100 % 10), static_cast<char>('0' + start.status / 10 % 10),
-                       static_cast<char>('0' + start.status % 10), ' '};
+    char digits[24] = {static_cast<char>('0' + start.status / 100 % 10),
+                       static_cast<char>('0' + start.status / 10 % 10), static_cast<char>('0' + start.status % 10),
+                       ' '};
     out.append("HTTP/1.1 ");
     out.append({digits, 4});
     out.append(start.reason);
@@ -287,8 +288,10 @@ void Http1Codec::start(const exchange::ResponseStart& start) {
         out.append("Transfer-Encoding: chunked\r\n");
     }
     close_ = close_ || start.close || (waits_for_continue() && !body_complete());
-    if (close_) out.append("Connection: close\r\n");
-    else if (request_.http10) out.append("Connection: keep-alive\r\n");
+    if (close_)
+        out.append("Connection: close\r\n");
+    else if (request_.http10)
+        out.append("Connection: keep-alive\r\n");
     out.append("\r\n");
 }
 

@@ -1,15 +1,14 @@
 #include "proxy/client/listener.h"
 
 #include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstring>
 
 namespace nearhop::client {
 namespace {
@@ -19,7 +18,8 @@ constexpr loop::milliseconds retry_after{100};
 
 socklen_t fill(const conf::ListenAddress& from, sockaddr_storage& into) {
     into = {};
-    if (auto* four = reinterpret_cast<sockaddr_in*>(&into); inet_pton(AF_INET, from.address.c_str(), &four->sin_addr) == 1) {
+    if (auto* four = reinterpret_cast<sockaddr_in*>(&into);
+        inet_pton(AF_INET, from.address.c_str(), &four->sin_addr) == 1) {
         four->sin_family = AF_INET;
         four->sin_port = htons(from.port);
         return sizeof *four;
@@ -74,7 +74,11 @@ bool in_use(const conf::ListenAddress& address) noexcept {
 
 Listener::Listener(exchange::Context& context, Sessions& sessions, int descriptor,
                    std::shared_ptr<const ListenerFacts> facts, std::size_t most_sessions)
-    : context_{context}, sessions_{sessions}, descriptor_{descriptor}, facts_{std::move(facts)}, most_{most_sessions},
+    : context_{context},
+      sessions_{sessions},
+      descriptor_{descriptor},
+      facts_{std::move(facts)},
+      most_{most_sessions},
       pause_{context.loop, *this} {
     context_.loop.watch(descriptor_, EPOLLIN, *this);
 }

@@ -5,10 +5,10 @@
 
 #include <openssl/ssl.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
+#include <unistd.h>
 
 namespace nearhop::client {
 
@@ -20,13 +20,18 @@ namespace {
 // once, so that thousands that come together do not hold 50 KiB each at the same time.
 constexpr unsigned busy_from = 4;
 constexpr loop::milliseconds idle_after{500};
-}
+}  // namespace
 
 Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener,
                  int descriptor, const geo::Address& peer)
-    : owner_{owner}, context_{context}, listener_{std::move(listener)}, snapshot_{context.snapshot()},
-      wake_{context.loop}, timer_{context.loop, wake_},
-      codec_{stream_, listener_->kind == conf::ListenerKind::https}, peer_{peer} {
+    : owner_{owner},
+      context_{context},
+      listener_{std::move(listener)},
+      snapshot_{context.snapshot()},
+      wake_{context.loop},
+      timer_{context.loop, wake_},
+      codec_{stream_, listener_->kind == conf::ListenerKind::https},
+      peer_{peer} {
     stream_.socket().open(context.loop, descriptor, wake_, false);
 }
 
@@ -181,8 +186,10 @@ bool Session::answer_itself() {
         answer.fields = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
         answer.body = ready ? "ready\n" : "not ready\n";
     } else if (listener_->kind == conf::ListenerKind::http && listener_->plain == conf::PlainPolicy::redirect) {
-        if (request.host.empty()) answer = exchange::answer_for(Fault::client_bad_request, {}, "-");
-        else answer = exchange::redirect_to_https(request.host, listener_->https_port, request.target);
+        if (request.host.empty())
+            answer = exchange::answer_for(Fault::client_bad_request, {}, "-");
+        else
+            answer = exchange::redirect_to_https(request.host, listener_->https_port, request.target);
     } else {
         return false;
     }
@@ -232,8 +239,10 @@ loop::Task<bool> Session::drain_body() {
         if (body.complete) co_return true;
         dropped += body.bytes.size();
         if (dropped > limits().drain_bytes || timer_.expired()) co_return false;
-        if (body.bytes.empty()) co_await wake_.wait();
-        else codec_.consume_body(body.bytes.size());
+        if (body.bytes.empty())
+            co_await wake_.wait();
+        else
+            codec_.consume_body(body.bytes.size());
     }
 }
 

@@ -14,10 +14,10 @@ class Sessions;
 
 /// What a session needs to know of the listener that accepted it; shared by its sessions, outlives them.
 struct ListenerFacts {
-    std::size_t index = 0;            ///< in the configuration
+    std::size_t index = 0;  ///< in the configuration
     conf::ListenerKind kind = conf::ListenerKind::https;
     conf::PlainPolicy plain = conf::PlainPolicy::redirect;
-    std::uint16_t https_port = 443;   ///< where a plain listener redirects to
+    std::uint16_t https_port = 443;  ///< where a plain listener redirects to
     std::string ready_path;
 };
 
@@ -29,7 +29,10 @@ public:
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
-    void start() { task_ = run(); task_.start(); }
+    void start() {
+        task_ = run();
+        task_.start();
+    }
     /// Ends between two requests: at once when idle, after the current response otherwise.
     void drain() noexcept;
     bool finished() const noexcept { return finished_; }
@@ -74,7 +77,8 @@ public:
     explicit Sessions(exchange::Context& context) noexcept : context_{context} {}
 
     /// Takes the descriptor over. False (and closed) when the worker has as many sessions as it may.
-    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer, std::size_t most);
+    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer,
+              std::size_t most);
     std::size_t count() const noexcept { return sessions_.size(); }
     bool draining() const noexcept { return draining_; }
     /// Answers carry Connection: close from now on.
@@ -82,7 +86,7 @@ public:
     /// Ends idle sessions now and the others after their response.
     void drain() noexcept;
     void cut() noexcept { sessions_.clear(); }  ///< at once
-    void sweep() noexcept;                       ///< after each batch of events: frees what has finished
+    void sweep() noexcept;                      ///< after each batch of events: frees what has finished
     void finished(Session& session) { finished_.push_back(session.place_); }
 
 private:

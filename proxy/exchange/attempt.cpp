@@ -118,7 +118,8 @@ Fault Attempt::queue_body(Codec& client, bool chunked, Replay& replay, std::uint
 
 Attempt::Progress Attempt::receive_head() {
     auto& stream = connection->stream;
-    const auto limit = static_cast<std::size_t>(std::min<std::uint64_t>(limits_->origin_head_bytes, wire::largest_head));
+    const auto limit =
+        static_cast<std::size_t>(std::min<std::uint64_t>(limits_->origin_head_bytes, wire::largest_head));
     for (;;) {
         switch (stream.in().empty() ? wire::HeadScan::State::more : scan_.scan(stream.in().view())) {
             case wire::HeadScan::State::malformed: return fail(Fault::origin_bad_response);
@@ -142,7 +143,8 @@ Attempt::Progress Attempt::receive_head() {
                 if (!framing) return fail(Fault::origin_bad_response);
                 framing_ = *framing;
                 left_ = framing_.length;
-                keep_alive_ = framing_.kind != Framing::Kind::until_close && wire::keeps_alive(head_.minor, head_.fields);
+                keep_alive_ =
+                    framing_.kind != Framing::Kind::until_close && wire::keeps_alive(head_.minor, head_.fields);
                 return Progress::head;
             }
         }

@@ -42,13 +42,15 @@ public:
 
     steering::Considered candidate;
     std::unique_ptr<origin::Connection> connection;
-    loop::TimePoint sent_at{};   ///< when the last request byte was handed to the socket
+    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket
 
     void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits);
     /// Closes the connection and forgets the response; capacities stay for the next use.
     void reset() noexcept;
 
-    wire::Buffer& staging() noexcept { return writer_.staging(); }  ///< the request head goes here before the first pump()
+    wire::Buffer& staging() noexcept {
+        return writer_.staging();
+    }  ///< the request head goes here before the first pump()
 
     /// Sends what can be sent of head and body. Client faults are returned; a broken origin shows when it is read.
     /// `body_read` counts the client's body bytes over all attempts, for the limit (0: none).
@@ -87,7 +89,7 @@ private:
     const conf::Limits* limits_ = nullptr;
     std::size_t replayed_ = 0;
     bool request_complete_ = false;
-    bool starved_ = false;        ///< the client's body has nothing for us now
+    bool starved_ = false;  ///< the client's body has nothing for us now
     bool write_broken_ = false;
 
     wire::HeadScan scan_;

@@ -24,7 +24,7 @@ struct Request {
     wire::Framing framing;
     bool http10 = false;
     bool expects_continue = false;
-    bool secure = true;          ///< came over TLS
+    bool secure = true;  ///< came over TLS
 };
 
 /// How a response's body is announced to the client.
@@ -60,7 +60,7 @@ public:
     virtual void abort() = 0;                            ///< the response is cut off so that the client sees it
     virtual loop::Io flush() = 0;
     virtual std::size_t unsent() const = 0;
-    virtual bool gone() = 0;                             ///< the client has left
+    virtual bool gone() = 0;  ///< the client has left
 
 protected:
     ~Codec() = default;

@@ -2,10 +2,9 @@
 
 #include "proxy/exchange/attempt.h"
 
-#include <sys/random.h>
-
 #include <bit>
 #include <stdexcept>
+#include <sys/random.h>
 #include <utility>
 
 namespace nearhop::exchange {
@@ -29,8 +28,13 @@ std::uint64_t Dice::next() noexcept {
 
 Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::Registry& registry,
                  run::Control& control, run::AccessLog& access)
-    : loop{owner}, counters{registry.worker(index)}, log{access.enabled() ? &access.lane(index) : nullptr},
-      index_{index}, registry_{registry}, control_{control}, view_{board} {}
+    : loop{owner},
+      counters{registry.worker(index)},
+      log{access.enabled() ? &access.lane(index) : nullptr},
+      index_{index},
+      registry_{registry},
+      control_{control},
+      view_{board} {}
 
 Context::~Context() = default;
 
@@ -115,7 +119,8 @@ void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId 
 
 void Context::report(run::PassiveReport report) {
     constexpr std::size_t most_remembered = 256;
-    if (!report.address.empty() && troubled_addresses_.size() < most_remembered) troubled_addresses_.insert(report.address);
+    if (!report.address.empty() && troubled_addresses_.size() < most_remembered)
+        troubled_addresses_.insert(report.address);
     if (report.address.empty() && report.result != health::Passive::ok) troubled_.set(report.origin);
     reports_.push_back(std::move(report));
 }

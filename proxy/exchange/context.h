@@ -41,8 +41,8 @@ struct SiteState {
 /// exchange keeps the one that it began with.
 struct Bound {
     std::shared_ptr<const Routing> routing;
-    std::vector<SiteState> sites;          ///< by SiteId
-    std::vector<origin::Pool*> pools;      ///< by OriginId
+    std::vector<SiteState> sites;      ///< by SiteId
+    std::vector<origin::Pool*> pools;  ///< by OriginId
 };
 
 /// Everything that the exchanges of one worker share. Lives as long as the worker's loop; never touched by another

@@ -26,7 +26,12 @@ double milliseconds_of(loop::Clock::duration time) noexcept {
 }  // namespace
 
 Exchange::Exchange(Context& context, loop::Wake& wake, Codec& client, const Request& request, const Peer& peer)
-    : context_{context}, wake_{wake}, client_{client}, request_{request}, peer_{peer}, timer_{context.loop, wake},
+    : context_{context},
+      wake_{wake},
+      client_{client},
+      request_{request},
+      peer_{peer},
+      timer_{context.loop, wake},
       replay_{context} {}
 
 Exchange::~Exchange() {
@@ -75,7 +80,8 @@ void Exchange::locate() {
     if (trusted) viewer = viewer_fields(request_.fields);
     located_ = steering::locate(peer_.address, trusted, viewer, trust, *snapshot_->locator);
     auto& counters = context_.counters;
-    counters.located[static_cast<std::size_t>(located_.place.source)][static_cast<std::size_t>(located_.place.level)].add();
+    counters.located[static_cast<std::size_t>(located_.place.source)][static_cast<std::size_t>(located_.place.level)]
+        .add();
     if (located_.bad_viewer_field) counters.viewer_fields_bad.add();
     if (located_.disagreement) counters.viewer_country_disagreed.add();
 
@@ -294,10 +300,10 @@ loop::Task<Fault> Exchange::await_head() {
     auto since = context_.loop.now();
     auto client_progress = since;
     std::uint64_t body_seen = bytes_in_;
-    const bool could_move = config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
-                            may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) ==
-                                Move::next_origin &&
-                            another_candidate() && state_->budget->tokens() >= 1;
+    const bool could_move =
+        config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
+        may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin &&
+        another_candidate() && state_->budget->tokens() >= 1;
     for (;;) {
         const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
         if (fault != Fault::none) co_return fault;
@@ -354,9 +360,9 @@ void Exchange::start_response() {
     }
     if (site_->server_timing) {
         char line[128];
-        const int size = std::snprintf(line, sizeof line, "Server-Timing: edge;dur=%.1f, connect;dur=%.1f, origin;dur=%.1f\r\n",
-                                       milliseconds_of(first_attempt_ - began_), milliseconds_of(connect_time_),
-                                       milliseconds_of(head_time_));
+        const int size = std::snprintf(
+            line, sizeof line, "Server-Timing: edge;dur=%.1f, connect;dur=%.1f, origin;dur=%.1f\r\n",
+            milliseconds_of(first_attempt_ - began_), milliseconds_of(connect_time_), milliseconds_of(head_time_));
         extra.append(line, static_cast<std::size_t>(std::max(size, 0)));
     }
     client_.start({.status = head.status,
@@ -424,7 +430,8 @@ loop::Task<Fault> Exchange::relay() {
         }
         const auto now = context_.loop.now();
         if (moved) progress = now;
-        const auto due = progress + (client_blocks ? config_->limits.write_timeout : config_->limits.origin_body_timeout);
+        const auto due =
+            progress + (client_blocks ? config_->limits.write_timeout : config_->limits.origin_body_timeout);
         if (now >= due) {
             client_.abort();
             co_return client_blocks ? Fault::client_write_timeout : Fault::origin_body_timeout;
@@ -456,8 +463,8 @@ void Exchange::count_attempt(Fault fault) {
     auto& counters = *state_->origins[attempt_->candidate.id];
     counters.attempts[static_cast<std::size_t>(fault)].add();
     if (fault == Fault::none)
-        counters.head.observe_microseconds(static_cast<std::uint64_t>(
-            std::chrono::duration_cast<std::chrono::microseconds>(head_time_).count()));
+        counters.head.observe_microseconds(
+            static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(head_time_).count()));
 }
 
 /// What the attempt says of its origin's health. A stale connection says nothing; nor does a client that left.
@@ -473,8 +480,11 @@ void Exchange::note_passive(Fault fault, unsigned status) {
     if (reason == health::Reason::none) return;
     pool.failed.add();
     const bool answered = fault == Fault::none || fault == Fault::origin_head_timeout;
-    context_.report({bound_->routing, id, answered ? health::Passive::answered_failed : health::Passive::connect_failed,
-                     reason, {}});
+    context_.report({bound_->routing,
+                     id,
+                     answered ? health::Passive::answered_failed : health::Passive::connect_failed,
+                     reason,
+                     {}});
 }
 
 void Exchange::answer(Fault fault) {

@@ -21,7 +21,7 @@ struct Peer {
 
 /// How an exchange ended, for the session.
 struct Outcome {
-    unsigned status = 0;        ///< 0: nothing was answered
+    unsigned status = 0;  ///< 0: nothing was answered
     Fault fault = Fault::none;
     bool response_complete = false;
 };
@@ -82,14 +82,14 @@ private:
     bool continue_sent_ = false;
 
     std::unique_ptr<Attempt> attempt_;
-    std::unique_ptr<Attempt> parked_;   ///< an answered 502/503/504 that is forwarded if nobody does better
+    std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
     unsigned attempts_ = 0;
-    steering::OriginSet sent_to_;       ///< origins that may have got a byte of the request
-    loop::Clock::duration waited_{0};   ///< for origins, over all attempts: what the deadline counts
+    steering::OriginSet sent_to_;      ///< origins that may have got a byte of the request
+    loop::Clock::duration waited_{0};  ///< for origins, over all attempts: what the deadline counts
 
     bool response_started_ = false;
-    bool relayed_ = false;              ///< what was started is an origin's response, not an answer of ours
+    bool relayed_ = false;  ///< what was started is an origin's response, not an answer of ours
     Outcome outcome_;
     loop::TimePoint began_{};
     loop::TimePoint first_attempt_{};

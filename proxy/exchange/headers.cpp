@@ -93,7 +93,7 @@ bool quotable(std::string_view text) { return text.find_first_of("\"\\") == std:
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out) {
     Writer line{out};
-    const std::string_view host = site.host_header == "client" ? request.authority
+    const std::string_view host = site.host_header == "client"   ? request.authority
                                   : site.host_header == "origin" ? std::string_view{origin.host_field}
                                                                  : std::string_view{site.host_header};
     // An HTTP/1.0 client may leave Host out; HTTP/1.1 towards the origin may not (RFC 9112 section 3.2).
@@ -123,11 +123,14 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     line(peer, "\r\n");
     const std::string_view proto = request.secure ? "https" : "http";
     if (!has(believed, Name::x_forwarded_proto)) line("X-Forwarded-Proto: ", proto, "\r\n");
-    if (!has(believed, Name::x_forwarded_host) && !request.authority.empty()) line("X-Forwarded-Host: ", request.authority, "\r\n");
+    if (!has(believed, Name::x_forwarded_host) && !request.authority.empty())
+        line("X-Forwarded-Host: ", request.authority, "\r\n");
     line("Forwarded: ");
     continue_line(Name::forwarded);
-    if (how.peer.is_v4()) line("for=", peer);
-    else line("for=\"[", peer, "]\"");
+    if (how.peer.is_v4())
+        line("for=", peer);
+    else
+        line("for=\"[", peer, "]\"");
     if (!request.authority.empty() && quotable(request.authority)) line(";host=\"", request.authority, "\"");
     line(";proto=", proto, "\r\n");
 

@@ -28,8 +28,8 @@ private:
 bool is_hop_by_hop(wire::Name name) noexcept;
 
 struct Forwarding {
-    geo::Address peer;              ///< the next hop towards the client, for X-Forwarded-For
-    bool trusted = false;           ///< the peer's own forwarded fields are kept and appended to
+    geo::Address peer;     ///< the next hop towards the client, for X-Forwarded-For
+    bool trusted = false;  ///< the peer's own forwarded fields are kept and appended to
     std::string_view request_id;
     std::span<const std::string> secret_headers;  ///< lower case; never forwarded
 };

@@ -1,14 +1,13 @@
 #include "proxy/loop/loop.h"
 
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace nearhop::loop {
@@ -42,8 +41,12 @@ void Timer::expires_at(TimePoint due) noexcept {
 bool Timer::expired() const noexcept { return due_ <= loop_.now(); }
 
 Loop::Loop()
-    : epoll_{epoll_create1(EPOLL_CLOEXEC)}, wakeup_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}, start_{Clock::now()},
-      now_{start_}, wheel_(slots), busy_(slots / 64) {
+    : epoll_{epoll_create1(EPOLL_CLOEXEC)},
+      wakeup_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
+      start_{Clock::now()},
+      now_{start_},
+      wheel_(slots),
+      busy_(slots / 64) {
     if (epoll_ < 0 || wakeup_ < 0) throw std::system_error{errno, std::generic_category(), "event loop"};
     epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
     epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeup_, &event);
@@ -94,8 +97,10 @@ void Loop::run() {
         batch_ = {events.data(), static_cast<std::size_t>(std::max(count, 0))};
         bool mail = false;
         for (auto& event : batch_) {
-            if (event.data.ptr == nullptr) mail = true;
-            else if (event.events != 0) static_cast<Watch*>(event.data.ptr)->on_events(event.events);
+            if (event.data.ptr == nullptr)
+                mail = true;
+            else if (event.events != 0)
+                static_cast<Watch*>(event.data.ptr)->on_events(event.events);
         }
         if (mail) {
             std::uint64_t ignored = 0;
@@ -162,8 +167,10 @@ void Loop::run_timers() noexcept {
         while (due.linked()) {
             auto* timer = static_cast<Timer*>(due.next);
             timer->unlink();
-            if (timer->due_ <= now_) timer->notify_.notify();
-            else arm(*timer);
+            if (timer->due_ <= now_)
+                timer->notify_.notify();
+            else
+                arm(*timer);
         }
     }
 }

@@ -1,11 +1,10 @@
 #include "proxy/loop/socket.h"
 
+#include <cerrno>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 namespace nearhop::loop {
 namespace {

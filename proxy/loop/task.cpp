@@ -7,8 +7,8 @@ namespace nearhop::loop {
 namespace {
 
 constexpr std::size_t step = 128;
-constexpr std::size_t classes = 32;       // frames up to 4 KiB
-constexpr std::size_t most_kept = 256;    // per class: what a burst leaves behind is bounded
+constexpr std::size_t classes = 32;     // frames up to 4 KiB
+constexpr std::size_t most_kept = 256;  // per class: what a burst leaves behind is bounded
 
 struct FreeList {
     struct Node {

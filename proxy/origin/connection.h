@@ -20,10 +20,10 @@ public:
     Connection& operator=(const Connection&) = delete;
 
     wire::Stream stream;
-    std::string address;         ///< Endpoint::text
+    std::string address;  ///< Endpoint::text
     loop::TimePoint created{};
     loop::TimePoint idle_since{};
-    unsigned requests = 0;       ///< sent on it so far
+    unsigned requests = 0;  ///< sent on it so far
 
     bool reused() const noexcept { return requests > 1; }
     Pool& pool() const noexcept { return pool_; }

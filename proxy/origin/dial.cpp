@@ -1,13 +1,13 @@
 #include "proxy/origin/dial.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace nearhop::origin {
 
@@ -78,7 +78,8 @@ void Dial::fail(Try& attempt, Fault fault) {
     if (failure_count_ < failures_.size()) failures_[failure_count_++] = {endpoints_[started_ - 1]->text, fault};
     if (attempt.connection) {
         for (const Endpoint* endpoint : endpoints_)
-            if (endpoint && endpoint->text == attempt.connection->address) failures_[failure_count_ - 1].address = endpoint->text;
+            if (endpoint && endpoint->text == attempt.connection->address)
+                failures_[failure_count_ - 1].address = endpoint->text;
         tls_failure_ = attempt.connection->stream.tls_failure();
     }
     attempt.connection.reset();
@@ -144,7 +145,8 @@ loop::TimePoint Dial::due() const noexcept {
         if (attempt.phase == Phase::connecting) due = std::min(due, attempt.began + limits_.connect_timeout);
         if (attempt.phase == Phase::handshaking) due = std::min(due, attempt.began + limits_.tls_timeout);
     }
-    if (started_ == 1 && started_ < endpoint_count_) due = std::min(due, tries_[0].began + limits_.second_address_after);
+    if (started_ == 1 && started_ < endpoint_count_)
+        due = std::min(due, tries_[0].began + limits_.second_address_after);
     return due;
 }
 

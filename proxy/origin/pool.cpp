@@ -66,7 +66,8 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
 }
 
 void Pool::remove(Connection& connection) noexcept {
-    const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const auto& idle) { return idle.get() == &connection; });
+    const auto found =
+        std::find_if(idle_.begin(), idle_.end(), [&](const auto& idle) { return idle.get() == &connection; });
     if (found == idle_.end()) return;
     // Not every event means something: a TLS 1.3 ticket may come late, and an edge may be delivered after what it
     // announced has been read. Only an end, an error or a byte that nobody asked for makes the connection useless.
@@ -96,8 +97,10 @@ void Pool::retain(const std::vector<Endpoint>& endpoints) noexcept {
 void Pool::notify() noexcept {
     const auto now = loop_.now();
     while (!idle_.empty() && now - idle_.front()->idle_since >= idle_timeout_) drop(0);
-    if (idle_.empty()) timer_.clear();
-    else timer_.expires_at(idle_.front()->idle_since + idle_timeout_);
+    if (idle_.empty())
+        timer_.clear();
+    else
+        timer_.expires_at(idle_.front()->idle_since + idle_timeout_);
 }
 
 void remember_sessions(ssl_ctx_st* context) {

@@ -52,7 +52,8 @@ void make_certificate(const std::string& certificate_file, const std::string& ke
     X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 24 * 3600);
     X509_set_pubkey(certificate.get(), key.get());
     X509_NAME* name = X509_get_subject_name(certificate.get());
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("nearhop demo"), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("nearhop demo"), -1, -1,
+                               0);
     X509_set_issuer_name(certificate.get(), name);
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);
@@ -65,9 +66,11 @@ void make_certificate(const std::string& certificate_file, const std::string& ke
         const std::unique_ptr<FILE, int (*)(FILE*)> out{std::fopen(file.c_str(), "w"), std::fclose};
         if (!out || put(out.get()) != 1) throw std::runtime_error{"cannot write " + file};
     };
-    if (X509_sign(certificate.get(), key.get(), EVP_sha256()) == 0) throw std::runtime_error{"cannot sign the demo's certificate"};
+    if (X509_sign(certificate.get(), key.get(), EVP_sha256()) == 0)
+        throw std::runtime_error{"cannot sign the demo's certificate"};
     write(certificate_file, [&](FILE* out) { return PEM_write_X509(out, certificate.get()); });
-    write(key_file, [&](FILE* out) { return PEM_write_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
+    write(key_file,
+          [&](FILE* out) { return PEM_write_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
 }
 
 std::string configuration(const DemoOptions& options, const Folder& folder, const DemoOrigins& origins) {
@@ -76,7 +79,8 @@ std::string configuration(const DemoOptions& options, const Folder& folder, cons
                        ", private_key: " + folder.file("key.pem") +
                        "}]}\n"
                        "clients: {trusted: [127.0.0.1/32]}  # so that curl may play CloudFront\n"
-                       "admin: {listen: \"127.0.0.1:" + std::to_string(options.admin_port) +
+                       "admin: {listen: \"127.0.0.1:" +
+                       std::to_string(options.admin_port) +
                        "\"}\n"
                        "log: {access: \"off\", level: warning}\n"
                        "health: {interval: 1s, interval_transitional: 500ms, interval_down: 1s}\n"

@@ -6,13 +6,12 @@
 #include "proxy/wire/head.h"
 #include "proxy/wire/stream.h"
 
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <list>
 #include <stdexcept>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace nearhop::run {
 

@@ -3,15 +3,14 @@
 #include "proxy/run/logging.h"
 #include "proxy/run/notify.h"
 
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <set>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 namespace nearhop::run {
@@ -104,7 +103,8 @@ private:
 };
 
 Server::Server(Snapshot first, wire::TicketKeys keys)
-    : worker_count_{worker_count(first.routing->config)}, registry_{worker_count_},
+    : worker_count_{worker_count(first.routing->config)},
+      registry_{worker_count_},
       log_{first.routing->config.log, registry_} {
     control_ = std::make_unique<Control>(loop_, board_, registry_, std::move(first), keys);
     admin_ = std::make_unique<admin::AdminServer>(loop_, *control_, board_, registry_);
@@ -170,8 +170,7 @@ bool Server::match_listeners() {
     }
     // Now that all ports are known, those that redirect know where to.
     for (std::size_t index = 0; index < listeners.size(); ++index)
-        for (const auto& worker : workers_)
-            worker->update(key_of(listeners, index), facts_of(index), most_sessions());
+        for (const auto& worker : workers_) worker->update(key_of(listeners, index), facts_of(index), most_sessions());
     std::erase_if(open_, [&](const auto& open) {
         if (wanted.contains(open.first)) return false;
         for (const auto& worker : workers_) worker->stop_listening(open.first);
@@ -186,7 +185,8 @@ bool Server::open_one(const std::string& key, const conf::Listener& listener, st
     std::vector<int> descriptors;
     // At start only: after a reload a worker may not have closed its old socket yet.
     if (!serving_ && address.port != 0 && client::in_use(address)) {
-        log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", text_of(address) + ": address already in use"}});
+        log_error("listen_failed",
+                  {{"listener", name(listener.kind)}, {"what", text_of(address) + ": address already in use"}});
         return false;
     }
     for (std::size_t i = 0; i < workers_.size(); ++i) {
@@ -242,9 +242,7 @@ void Server::on_signal(int number) {
             notify_ready();
             break;
         case SIGUSR1: log_.reopen(); break;
-        default:
-            log_info("stopping", {{"signal", number}});
-            next_stage();
+        default: log_info("stopping", {{"signal", number}}); next_stage();
     }
 }
 
@@ -277,9 +275,11 @@ void Server::next_stage() {
 
 void Server::look_for_sessions() {
     if (loop_.now() >= stage_ends_) return next_stage();
-    const bool idle = std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->sessions() == 0; });
+    const bool idle =
+        std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->sessions() == 0; });
     // A worker that has not yet seen drain() may still have somebody in its accept queue: one more look.
-    if (stage_ == Stage::draining && idle && loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100})
+    if (stage_ == Stage::draining && idle &&
+        loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100})
         return next_stage();
     stage_timer_->after(loop::milliseconds{20});
 }

@@ -44,15 +44,20 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                 break;
             }
             case State::space:  // some servers pad the size; anything else behind it could be read as a part of it
-                if (c == '\r') state_ = State::size_feed;
-                else if (c == ';') state_ = State::extension;
-                else if (c != ' ' && c != '\t') return refuse();
+                if (c == '\r')
+                    state_ = State::size_feed;
+                else if (c == ';')
+                    state_ = State::extension;
+                else if (c != ' ' && c != '\t')
+                    return refuse();
                 if (++line_ > line_limit_) return refuse();
                 ++at;
                 break;
             case State::extension:
-                if (c == '\r') state_ = State::size_feed;
-                else if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f) return refuse();
+                if (c == '\r')
+                    state_ = State::size_feed;
+                else if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f)
+                    return refuse();
                 if (++line_ > line_limit_) return refuse();
                 ++at;
                 break;
@@ -85,7 +90,8 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                     state_ = State::trailer_feed;
                     break;
                 }
-                if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f || trailers_.size() >= trailer_limit_) return refuse();
+                if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f || trailers_.size() >= trailer_limit_)
+                    return refuse();
                 if (line_ == 0 && (c == ' ' || c == '\t' || c == ':')) return refuse();
                 trailers_.push_back(c);
                 ++line_;

@@ -55,7 +55,8 @@ private:
     }
     void on_field_impl(http::field, View name, View value, error_code& error) override {
         // A value outside the head was unfolded into Beast's own buffer: obs-fold (RFC 9112 section 5.2).
-        const bool ours = value.empty() || (value.data() >= bytes_.data() && value.data() < bytes_.data() + bytes_.size());
+        const bool ours =
+            value.empty() || (value.data() >= bytes_.data() && value.data() < bytes_.data() + bytes_.size());
         if (!ours || name.empty()) {
             problem_ = HeadError::malformed;
         } else if (head_.fields.size() >= max_fields_) {

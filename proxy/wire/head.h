@@ -10,9 +10,30 @@ namespace nearhop::wire {
 /// The fields that the proxy itself looks at; all others are `other` and pass through untouched.
 enum class Name : std::uint8_t {
     other,
-    accept, cloudfront_viewer, connection, content_length, content_type, expect, forwarded, host, idempotency_key,
-    keep_alive, proxy_connection, retry_after, te, trailer, transfer_encoding, upgrade, via,
-    x_forwarded_for, x_forwarded_host, x_forwarded_other, x_forwarded_proto, x_nearhop, x_real_ip, x_request_id,
+    accept,
+    cloudfront_viewer,
+    connection,
+    content_length,
+    content_type,
+    expect,
+    forwarded,
+    host,
+    idempotency_key,
+    keep_alive,
+    proxy_connection,
+    retry_after,
+    te,
+    trailer,
+    transfer_encoding,
+    upgrade,
+    via,
+    x_forwarded_for,
+    x_forwarded_host,
+    x_forwarded_other,
+    x_forwarded_proto,
+    x_nearhop,
+    x_real_ip,
+    x_request_id,
     underscore_twin,  ///< X_Forwarded_For and kin: some origins cannot tell them from ours, so they are dropped
 };
 

@@ -4,11 +4,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <sys/uio.h>
-
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <sys/uio.h>
 
 namespace nearhop::wire {
 

@@ -47,8 +47,8 @@ public:
     /// Receives once and decrypts what came, up to `limit` bytes in in(). ok: in() grew. closed: an orderly end;
     /// a TLS peer that just closes the connection reads as closed too: framing decides whether that is a truncation.
     Io fill(std::size_t limit);
-    /// After `closed`: whether the peer said so (close_notify), or plain TCP's end is all that there is to say it. A TLS
-    /// peer that just went may have been cut off.
+    /// After `closed`: whether the peer said so (close_notify), or plain TCP's end is all that there is to say it. A
+    /// TLS peer that just went may have been cut off.
     bool ended_orderly() const noexcept { return !tls_ || close_notified_; }
     /// Grow reads for bulk bodies; ends by itself when reads come back small.
     bool bulk() const noexcept { return bulk_; }
@@ -81,8 +81,8 @@ private:
     loop::Socket socket_;
     Ssl tls_;
     Buffer in_;
-    Buffer cipher_in_;   // TLS only: records as received
-    Buffer out_;         // to the wire
+    Buffer cipher_in_;  // TLS only: records as received
+    Buffer out_;        // to the wire
     bool bulk_ = false;
     bool ended_ = false;
     bool close_notified_ = false;

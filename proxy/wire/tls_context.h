@@ -22,7 +22,8 @@ class ServerTls {
 public:
     /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
     /// configuration's own position. Null when one is an error.
-    static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys, conf::Problems& problems);
+    static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys,
+                                                 conf::Problems& problems);
 
     /// To start a handshake with; SNI may switch it to another certificate.
     ssl_ctx_st* context() const noexcept { return entries_.front()->context.get(); }

@@ -98,7 +98,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Line{"BareReturnAtEnd", "X: a\r", false}, Line{"BareLineFeed", "X: a\nY: b", false},
                     Line{"Nul", std::string("X: a\0b", 6), false},  // CVE-2019-9900
                     Line{"NulInName", std::string("X\0: b", 5), false}, Line{"Escape", "X: a\x1b[0m", false},
-                    Line{"Delete", "X: a\x7f", false}, Line{"VerticalTabValue", "X: \x0b" "chunked", false},
+                    Line{"Delete", "X: a\x7f", false},
+                    Line{"VerticalTabValue",
+                         "X: \x0b"
+                         "chunked",
+                         false},
                     Line{"VerticalTabCoding",
                          "Transfer-Encoding: \x0b"
                          "chunked",
