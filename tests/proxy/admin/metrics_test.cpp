@@ -1,9 +1,10 @@
 #include "proxy/admin/metrics.h"
 
+#include "tests/proxy/admin/world.h"
+
 #include <gtest/gtest.h>
 #include <prometheus/metric_family.h>
 
-#include "world.h"
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>

@@ -1,11 +1,11 @@
 #include "proxy/admin/page.h"
 
 #include "proxy/admin/query.h"
+#include "tests/proxy/admin/world.h"
 
 #include <boost/json.hpp>
 #include <gtest/gtest.h>
 
-#include "world.h"
 #include <string>
 
 namespace nearhop::admin {

@@ -1,8 +1,9 @@
 #include "proxy/admin/server.h"
 
+#include "tests/proxy/admin/world.h"
+
 #include <gtest/gtest.h>
 
-#include "world.h"
 #include <arpa/inet.h>
 #include <chrono>
 #include <functional>

@@ -2,10 +2,10 @@
 
 #include "proxy/run/build.h"
 #include "proxy/run/status.h"
+#include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
 
-#include "support.h"
 #include <algorithm>
 #include <atomic>
 #include <thread>

@@ -1,10 +1,10 @@
 #include "proxy/run/geo_watch.h"
 
 #include "proxy/run/build.h"
+#include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
 
-#include "support.h"
 #include <filesystem>
 
 namespace nearhop::testing {

@@ -2,10 +2,10 @@
 
 #include "proxy/run/origin_watch.h"
 #include "proxy/wire/tls_context.h"
+#include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
 
-#include "support.h"
 #include <chrono>
 #include <netinet/in.h>
 #include <sys/socket.h>

@@ -1,8 +1,9 @@
 #include "proxy/origin/resolver.h"
 
+#include "tests/proxy/control/support.h"
+
 #include <gtest/gtest.h>
 
-#include "support.h"
 #include <chrono>
 
 namespace nearhop::testing {

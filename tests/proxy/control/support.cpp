@@ -1,4 +1,4 @@
-#include "support.h"
+#include "tests/proxy/control/support.h"
 
 #include "proxy/wire/stream.h"
 

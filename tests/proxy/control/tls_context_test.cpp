@@ -1,5 +1,7 @@
 #include "proxy/wire/tls_context.h"
 
+#include "tests/proxy/control/support.h"
+
 #include <gtest/gtest.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -7,7 +9,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "support.h"
 #include <chrono>
 #include <string>
 
