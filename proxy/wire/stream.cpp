@@ -207,6 +207,8 @@ void Stream::write(std::string_view bytes) {
         return;
     }
     forget_errors();
+    // A bulk body fills a whole block: growing into it record by record would copy it twice.
+    if (bytes.size() > 16 * 1024 && out_.empty()) out_.prepare(high_water + largest_write);
     while (!bytes.empty()) {
         const int count = static_cast<int>(std::min(bytes.size(), std::size_t{64 * 1024}));
         const int written = SSL_write(tls_.get(), bytes.data(), count);
