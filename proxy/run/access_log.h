@@ -36,7 +36,8 @@ struct AccessRecord {
 };
 
 /// Access lines are formatted into a ring per worker and written by a thread of their own. When the file is slow or
-/// the disk is full, lines are dropped and counted; no request waits.
+/// the disk is full, lines are dropped and counted; no request waits. Lines of two workers may stand
+/// out of order by some 50 ms.
 class AccessLog {
 public:
     /// One worker's ring; used by that worker only.
