@@ -41,7 +41,7 @@ void read_failover(Keys& top, Failover& failover) {
 void read_limits(Keys& top, Limits& limits) {
     top.section("limits", [&](Keys& keys) {
         keys.value("sessions", limits.sessions, count64(0, 10'000'000));
-        keys.value("head_bytes", limits.head_bytes, size(kib, mib));
+        keys.value("head_bytes", limits.head_bytes, size(kib, 128 * kib));
         keys.value("head_fields", limits.head_fields, count(10, 1000));
         keys.value("target_bytes", limits.target_bytes, size(256, 64 * kib));
         keys.value("handshake_timeout", limits.handshake_timeout, duration(10ms, 10min));
@@ -50,7 +50,7 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("write_timeout", limits.write_timeout, duration(10ms, 1h));
         keys.value("idle_timeout", limits.idle_timeout, duration(10ms, 1h));
         keys.value("origin_body_timeout", limits.origin_body_timeout, duration(10ms, 24h));
-        keys.value("origin_head_bytes", limits.origin_head_bytes, size(kib, mib));
+        keys.value("origin_head_bytes", limits.origin_head_bytes, size(kib, 128 * kib));
         keys.value("origin_interim_responses", limits.origin_interim_responses, count(0, 100));
         keys.value("chunk_line_bytes", limits.chunk_line_bytes, size(32, 16 * kib));
         keys.value("trailer_bytes", limits.trailer_bytes, size(0, 64 * kib));

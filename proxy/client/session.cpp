@@ -123,7 +123,7 @@ loop::Task<bool> Session::one_request() {
     if (read == Http1Codec::Read::refused) {
         const Fault fault = codec_.fault();
         context_.counters.faults[static_cast<std::size_t>(fault)].add();
-        exchange::send(codec_, exchange::answer_for(fault, {}, "-"), false);
+        exchange::send(codec_, exchange::answer_for(fault, {}, "-"), codec_.request().method == "HEAD");
         co_await flushed();
         co_return false;
     }

@@ -16,6 +16,7 @@ using steering::Considered;
 namespace {
 
 constexpr std::size_t most_discarded = 16 * 1024;
+constexpr std::uint64_t fair_share = 512 * 1024;  // relayed in one turn, while other sessions wait
 
 bool gateway_status(unsigned status) noexcept { return status == 502 || status == 503 || status == 504; }
 
@@ -312,7 +313,7 @@ loop::Task<Fault> Exchange::await_head() {
                 const auto& head = attempt.head();
                 const bool wanted = head.status != 100 || (request_.expects_continue && !continue_sent_);
                 if (head.status == 100) continue_sent_ = true;
-                if (wanted) client_.interim(head.status, head.fields);
+                if (wanted && client_.unsent() < wire::Stream::high_water) client_.interim(head.status, head.fields);
                 if (client_.flush() == Io::failed) co_return Fault::client_gone;
                 continue;
             }
@@ -381,7 +382,13 @@ loop::Task<Fault> Exchange::relay() {
     Attempt& attempt = *attempt_;
     start_response();
     auto progress = context_.loop.now();
+    std::uint64_t turn_began = 0;
     for (;;) {
+        // A fast origin and a fast client together would never have to wait.
+        if (bytes_out_ - turn_began >= fair_share) {
+            co_await wake_.yield();
+            turn_began = bytes_out_;
+        }
         bool moved = false;
         bool complete = false;
         bool client_blocks = false;
@@ -438,6 +445,7 @@ loop::Task<Fault> Exchange::relay() {
         }
         timer_.expires_at(due);
         co_await wake_.wait();
+        turn_began = bytes_out_;
     }
     outcome_.response_complete = true;
     if (attempt.reusable()) bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));

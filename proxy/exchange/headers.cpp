@@ -3,6 +3,7 @@
 #include "proxy/wire/head.h"
 
 #include <algorithm>
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -157,6 +158,22 @@ void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& ou
     }
 }
 
+namespace {
+
+/// Fields whose meaning a recipient may have acted on before the trailers came, or must not learn so late.
+bool belongs_in_head(std::string_view name) noexcept {
+    static constexpr std::string_view names[] = {
+        "age",           "authorization", "cache-control",       "content-encoding", "content-range",
+        "cookie",        "date",          "expires",             "location",         "max-forwards",
+        "pragma",        "range",         "proxy-authorization", "set-cookie",       "vary",
+        "warning",       "if-match",      "if-none-match",       "if-range",         "if-modified-since",
+        "www-authenticate"};
+    return std::any_of(std::begin(names), std::end(names),
+                       [&](std::string_view known) { return wire::equal_ignoring_case(name, known); });
+}
+
+}  // namespace
+
 bool filter_trailers(std::string_view trailers, std::string& out) {
     while (!trailers.empty()) {
         const auto end = trailers.find("\r\n");
@@ -169,7 +186,7 @@ bool filter_trailers(std::string_view trailers, std::string& out) {
         for (const char c : name)
             if (c <= ' ' || c >= 0x7f || std::strchr("\"(),/:;<=>?@[\\]{}", c)) return false;
         const auto id = wire::classify(name);
-        if (id == Name::other || id == Name::accept) {
+        if ((id == Name::other || id == Name::accept) && !belongs_in_head(name)) {
             out += text;
             out += "\r\n";
         }

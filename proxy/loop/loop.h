@@ -73,6 +73,19 @@ public:
         };
         return Awaiter{*this};
     }
+    /// Lets everything else that is ready run first; resumes in the next batch.
+    auto yield() noexcept {
+        struct Awaiter {
+            Wake& wake;
+            bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<> waiter) const noexcept {
+                wake.waiter_ = waiter;
+                wake.notify();
+            }
+            void await_resume() const noexcept {}  // what was notified meanwhile is still pending
+        };
+        return Awaiter{*this};
+    }
     Loop& loop() const noexcept { return loop_; }
 
 private:

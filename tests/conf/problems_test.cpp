@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"TooLong", "health: {timeout: 2m}", "4:19", "from 10ms to 1m, found \"2m\""},
         Row{"PartOfASecond", "geo: {watch: 1500ms}", "4:14", "whole seconds"},
         Row{"SizeWithoutUnit", "limits: {head_bytes: 1024}", "4:22",
-            "want a size with its unit (B, KiB, MiB, GiB) from 1KiB to 1MiB, found \"1024\""},
+            "want a size with its unit (B, KiB, MiB, GiB) from 1KiB to 128KiB, found \"1024\""},
         Row{"SizeTooLarge", "limits: {head_bytes: 2MiB}", "4:22", "found \"2MiB\""},
         Row{"CountOutOfRange", "health: {fall: 0}", "4:16", "want a whole number from 1 to 100, found \"0\""},
         Row{"CountWithText", "health: {rise: 3x}", "4:16", "found \"3x\""},
