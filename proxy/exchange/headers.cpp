@@ -3,7 +3,6 @@
 #include "proxy/wire/head.h"
 
 #include <algorithm>
-#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -162,12 +161,27 @@ namespace {
 
 /// Fields whose meaning a recipient may have acted on before the trailers came, or must not learn so late.
 bool belongs_in_head(std::string_view name) noexcept {
-    static constexpr std::string_view names[] = {
-        "age",           "authorization", "cache-control",       "content-encoding", "content-range",
-        "cookie",        "date",          "expires",             "location",         "max-forwards",
-        "pragma",        "range",         "proxy-authorization", "set-cookie",       "vary",
-        "warning",       "if-match",      "if-none-match",       "if-range",         "if-modified-since",
-        "www-authenticate"};
+    static constexpr std::string_view names[] = {"age",
+                                                 "authorization",
+                                                 "cache-control",
+                                                 "content-encoding",
+                                                 "content-range",
+                                                 "cookie",
+                                                 "date",
+                                                 "expires",
+                                                 "location",
+                                                 "max-forwards",
+                                                 "pragma",
+                                                 "range",
+                                                 "proxy-authorization",
+                                                 "set-cookie",
+                                                 "vary",
+                                                 "warning",
+                                                 "if-match",
+                                                 "if-none-match",
+                                                 "if-range",
+                                                 "if-modified-since",
+                                                 "www-authenticate"};
     return std::any_of(std::begin(names), std::end(names),
                        [&](std::string_view known) { return wire::equal_ignoring_case(name, known); });
 }
