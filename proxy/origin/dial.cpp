@@ -18,7 +18,7 @@ namespace {
 
 Fault fault_of_connect(int error) noexcept {
     switch (error) {
-        case ECONNREFUSED: return Fault::origin_refused;
+        case ECONNREFUSED:
         case ECONNRESET: return Fault::origin_refused;
         case ETIMEDOUT: return Fault::origin_connect_timeout;
         case EADDRNOTAVAIL:  // no local port is left: our own limit, not the origin's fault

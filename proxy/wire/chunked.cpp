@@ -28,16 +28,16 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                     // 15 digits stay below 2^60: no sum can wrap (CVE-2013-2028).
                     if (++digits_ > 15) return refuse();
                     left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
-                } else if (digits_ == 0) {
-                    return refuse();
-                } else if (c == '\r') {
-                    state_ = State::size_feed;
-                } else if (c == ';') {
-                    state_ = State::extension;
-                } else if (c == ' ' || c == '\t') {
-                    state_ = State::space;
                 } else {
-                    return refuse();
+                    if (digits_ == 0) return refuse();
+                    if (c == '\r')
+                        state_ = State::size_feed;
+                    else if (c == ';')
+                        state_ = State::extension;
+                    else if (c == ' ' || c == '\t')
+                        state_ = State::space;
+                    else
+                        return refuse();
                 }
                 if (++line_ > line_limit_) return refuse();
                 ++at;

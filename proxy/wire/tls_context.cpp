@@ -277,13 +277,14 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
     }
     auto* front = result->context();
     if (SSL_CTX_set_ex_data(front, table_index(), table.get()) != 1) throw std::bad_alloc{};
-    table.release();
+    static_cast<void>(table.release());  // the context's ex_data owns it now
     SSL_CTX_set_client_hello_cb(front, &on_client_hello, nullptr);
     return result;
 }
 
 std::vector<ServerTls::Expiry> ServerTls::expiries() const {
     std::vector<Expiry> all;
+    all.reserve(entries_.size());
     for (const auto& entry : entries_) all.push_back(entry->expiry);
     return all;
 }
