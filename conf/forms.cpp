@@ -20,13 +20,13 @@ std::string itself(const std::string& text) { return text; }
 
 /// A form whose value is the text itself, as it is.
 template <class Check>
-Form<std::string> text_that(std::string wanted, Check check) {
+Form<std::string> text_that(std::string wanted, const Check& check) {
     return {std::move(wanted),
             [check](const std::string& text) { return check(text) ? std::optional{text} : std::nullopt; }, itself};
 }
 
 template <class T>
-Form<T> number(T min, T max, std::string what) {
+Form<T> number(T min, T max, const std::string& what) {
     return {what + " from " + decimal(min) + " to " + decimal(max),
             [min, max](const std::string& text) -> std::optional<T> {
                 T value{};

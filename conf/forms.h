@@ -57,7 +57,7 @@ Form<OriginUrl> origin_url();
 Form<std::pair<unsigned, unsigned>> statuses();
 
 template <class T>
-Form<T> choice(std::vector<std::pair<std::string, T>> values) {
+Form<T> choice(const std::vector<std::pair<std::string, T>>& values) {
     Form<T> form;
     for (const auto& [name, value] : values) {
         form.wanted += (form.wanted.empty() ? "" : " or ") + name;

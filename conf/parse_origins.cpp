@@ -80,6 +80,7 @@ void read_override(Keys& keys, const std::vector<std::string>& names, GeoOverrid
 
 std::vector<std::string> names_of(const std::vector<Origin>& origins) {
     std::vector<std::string> names;
+    names.reserve(origins.size());
     for (const Origin& origin : origins) names.push_back(origin.name);
     return names;
 }

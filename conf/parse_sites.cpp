@@ -32,6 +32,7 @@ void warn_of_short_deadline(const Field& around, const Failover& failover, const
 void read_countries(Keys& keys, const std::vector<std::string>& origins, Site& site) {
     const Field groups = keys.at("groups");
     std::vector<std::string> own;
+    own.reserve(site.origins.size());
     groups.list("a map of group names to lists of countries", "none");
     groups.entries("a map of group names to lists of countries", "GROUP",
                    [&](const std::string& name, const Field& field) {
@@ -98,6 +99,7 @@ void read_site(Keys& keys, const Config& config, Site& site) {
                                {"failover", Policy::failover},
                                {"latency", Policy::latency}}));
     std::vector<std::string> own;
+    own.reserve(site.origins.size());
     for (const auto& origin : site.origins) own.push_back(*origin);
     read_countries(keys, own, site);
     keys.list("writes", site.writes, one_of_names("an origin's name, one of this site's", own), 1,

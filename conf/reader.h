@@ -205,13 +205,13 @@ public:
 
     /// A single value. `otherwise` is the reference's word for a default that is not a fixed value.
     template <class T, class Slot>
-    bool value(std::string_view key, Slot& slot, const Form<T>& form, std::string otherwise = {}) {
+    bool value(std::string_view key, Slot& slot, const Form<T>& form, const std::string& otherwise = {}) {
         const Field field = at(key);
         if (field.listing()) {
             const T* standing = current(slot);
             const std::string text = standing ? form.print(*standing) : std::string{};
             const bool is_fixed = otherwise.empty() && !text.empty();
-            field.list(form.wanted, is_fixed ? text : std::move(otherwise), is_fixed);
+            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed);
         }
         return field.into(slot, form);
     }
