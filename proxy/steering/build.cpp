@@ -87,6 +87,7 @@ private:
     std::optional<OriginId> find_origin(const At<std::string>& name) {
         if (const auto found = ids_.find(*name); found != ids_.end()) return found->second;
         std::vector<std::string> known;
+        known.reserve(ids_.size());
         for (const auto& [known_name, id] : ids_) known.push_back(known_name);
         report(name.mark, name.path, "unknown origin \"" + *name + "\"" + did_you_mean(*name, known));
         return std::nullopt;
@@ -164,6 +165,7 @@ private:
 
     void add_ranking(SiteTable& site) {
         std::vector<geo::OriginPoint> points;
+        points.reserve(site.failover_order.size());
         for (const OriginId id : site.failover_order)
             points.push_back({id, table_->origins[id].point, config_.origins[id].bias});
         site.nearest = geo::Ranking{std::move(points)};

@@ -153,8 +153,8 @@ private:
     /// not known, and edges stand near their clients where anyone asks for this policy.
     std::int32_t milliseconds_to(OriginId id, std::int32_t km, const health::Table& health) const noexcept {
         const double measured = id < health.origins.size() ? health.origins[id].rtt_ms : -1;
-        if (measured >= 0) return static_cast<std::int32_t>(std::min(measured, 1e6) + 0.5);  // NaN fails the comparison
-        return km < 0 ? unknown_ms : static_cast<std::int32_t>(geo::model_rtt_ms(km) + 0.5);
+        if (measured >= 0) return static_cast<std::int32_t>(std::lround(std::min(measured, 1e6)));
+        return km < 0 ? unknown_ms : static_cast<std::int32_t>(std::lround(geo::model_rtt_ms(km)));
     }
 
     /// max(25 ms, 15 %) above the best.
