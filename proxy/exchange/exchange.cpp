@@ -383,6 +383,7 @@ loop::Task<Fault> Exchange::relay() {
     start_response();
     auto progress = context_.loop.now();
     std::uint64_t turn_began = 0;
+    bool clean = true;  // nothing came on the connection that makes its next answer doubtful
     for (;;) {
         // A fast origin and a fast client together would never have to wait.
         if (bytes_out_ - turn_began >= fair_share) {
@@ -403,7 +404,10 @@ loop::Task<Fault> Exchange::relay() {
             }
             if (body == Attempt::Body::complete) {
                 std::string trailers;
-                if (!filter_trailers(attempt.trailers(), trailers)) trailers.clear();
+                if (!filter_trailers(attempt.trailers(), trailers)) {
+                    trailers.clear();
+                    clean = false;
+                }
                 client_.finish(trailers);
                 complete = true;
                 break;
@@ -448,7 +452,7 @@ loop::Task<Fault> Exchange::relay() {
         turn_began = bytes_out_;
     }
     outcome_.response_complete = true;
-    if (attempt.reusable()) bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
+    if (clean && attempt.reusable()) bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
     co_return Fault::none;
 }
 
