@@ -28,7 +28,8 @@ def scene(authority):
 @pytest.fixture(scope="module")
 def edge(scene, authority, tmp_path_factory):
     """Failover order us, eu, ap. Nothing is ejected, so that each test meets the same order."""
-    config = scene.config(site={"policy": "failover", "head_timeout": ms(400), "deadline": ms(2000)})
+    # Probes meet the faults of these tests as well: none of them moves the order.
+    config = scene.config(health={"fall": 100}, site={"policy": "failover", "head_timeout": ms(400), "deadline": ms(2000)})
     config["passive"] = {"enabled": False}
     config["failover"] = {"connect_timeout": ms(300), "tls_timeout": ms(600), "budget_percent": 100, "budget_minimum": 1000}
     config["limits"] = {"origin_body_timeout": ms(500)}
@@ -37,8 +38,9 @@ def edge(scene, authority, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def well(scene):
-    """Every test starts with three origins that answer, and no old connections to them."""
+def well(scene, edge):
+    """Every test starts with three origins that answer, no old connections to them, and an edge that has forgotten the
+    last failed dial: it passes over such an origin for a second."""
 
     def reset():
         for origin in scene:
@@ -51,6 +53,9 @@ def well(scene):
     scene.forget()
     yield
     reset()
+    for origin in scene:
+        origin.drop("fin")
+    wait_until(lambda: edge.fetch(target="/settled").region == "us-east-1", what="the first origin in its place")
     for origin in scene:
         origin.drop("fin")
 
