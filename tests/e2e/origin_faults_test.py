@@ -257,7 +257,7 @@ def test_an_origin_that_accepts_and_never_speaks_tls_is_left_for_any_method(edge
     assert not origin.requests
 
 
-def test_a_slow_but_steady_answer_passes(edge, origin):
+def test_a_slow_but_steady_answer_passes(edge, scene):
     def steady(request):
         whole = request.answer_bytes(200, b"x" * 100)
         request.connection.write(whole[:-100])
@@ -265,7 +265,8 @@ def test_a_slow_but_steady_answer_passes(edge, origin):
             request.connection.write(b"x")
             time.sleep(0.01)  # 1 s in all, above every time-out for silence
 
-    origin.answer = steady
+    for origin in scene:
+        origin.answer = steady
     assert edge.fetch().body == b"x" * 100
 
 
