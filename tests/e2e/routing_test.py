@@ -386,10 +386,14 @@ def test_the_failover_policy_keeps_its_order_everywhere(edge, scene):
 
 
 def test_the_latency_policy_prefers_the_origin_that_connects_fastest(scene, start):
-    # Loopback is equally fast to all: within the band the configuration order decides, wherever the viewer is.
+    # Loopback is equally fast to all: within the band the configuration order decides, wherever the viewer is. On a
+    # machine that is busy with other things one origin may really connect slower, and then it must not be the one.
     edge = start(scene.config(site={"policy": "latency"}))
+    measured = {origin["name"]: origin["rtt_ms"] for origin in edge.status()["origins"]}
+    band = min(measured.values()) + 25
+    first = next(name for name in ("us-east-1", "eu-west-1", "ap-southeast-1") if measured[name] <= band - 1 or name == "ap-southeast-1")
     for country in ("JP", "DE", "US"):
-        assert ask(edge, viewer(country)).region == "us-east-1"
+        assert ask(edge, viewer(country)).region == first
     assert edge.fetch(fields=viewer("JP")).decision["reason"] == "lowest_latency"
 
 
