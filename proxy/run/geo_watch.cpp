@@ -54,6 +54,7 @@ GeoWatch::Result GeoWatch::look() {
 
 std::vector<std::shared_ptr<const geo::Database>> GeoWatch::in_use() const {
     std::vector<std::shared_ptr<const geo::Database>> databases;
+    databases.reserve(followed_.size());
     for (const auto& each : followed_) databases.push_back(each.database);
     return databases;
 }
