@@ -277,7 +277,7 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
     }
     auto* front = result->context();
     if (SSL_CTX_set_ex_data(front, table_index(), table.get()) != 1) throw std::bad_alloc{};
-    static_cast<void>(table.release());  // the context's ex_data owns it now
+    [[maybe_unused]] auto* const owned_by_context = table.release();
     SSL_CTX_set_client_hello_cb(front, &on_client_hello, nullptr);
     return result;
 }
