@@ -35,8 +35,20 @@ Form<T> number(T min, T max, const std::string& what) {
                 if (error != std::errc{} || stop != end || value < min || value > max) return std::nullopt;
                 return value;
             },
-            decimal<T>};
+            decimal<T>,
+            {},
+            false,
+            schema::integers(decimal(min), decimal(max))};
 }
+
+/// The same form with another schema.
+template <class T>
+Form<T> with(std::string schema, Form<T> form) {
+    form.schema = std::move(schema);
+    return form;
+}
+
+std::string duration_schema() { return schema::matching("^[0-9]+(ms|s|m|h)$"); }
 
 bool is_name(const std::string& text) {
     return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
@@ -89,7 +101,10 @@ Form<milliseconds> duration(milliseconds min, milliseconds max) {
                 const auto value = duration_from(text);
                 return value && *value >= min && *value <= max ? value : std::nullopt;
             },
-            [](const milliseconds& value) { return to_string(value); }};
+            [](const milliseconds& value) { return to_string(value); },
+            {},
+            false,
+            duration_schema()};
 }
 
 Form<seconds> whole_seconds(seconds min, seconds max) {
@@ -100,7 +115,10 @@ Form<seconds> whole_seconds(seconds min, seconds max) {
                 if (!value || *value < min || *value > max || *value % 1s != 0ms) return std::nullopt;
                 return std::chrono::duration_cast<seconds>(*value);
             },
-            [](const seconds& value) { return to_string(milliseconds{value}); }};
+            [](const seconds& value) { return to_string(milliseconds{value}); },
+            {},
+            false,
+            duration_schema()};
 }
 
 Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
@@ -109,7 +127,12 @@ Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
                 const auto value = size_from(text);
                 return value && *value >= min && *value <= max ? value : std::nullopt;
             },
-            [](const std::uint64_t& value) { return size_to_string(value); }};
+            [](const std::uint64_t& value) { return size_to_string(value); },
+            {},
+            false,
+            min > 0 ? schema::matching("^[0-9]+(B|KiB|MiB|GiB)$")
+                    : R"("type": ["string", "integer"], "pattern": "^([0-9]+(B|KiB|MiB|GiB)|0)$", "minimum": 0, )"
+                      R"("maximum": 0)"};
 }
 
 Form<std::uint64_t> size_or_unlimited(std::uint64_t max) {
@@ -129,6 +152,8 @@ Form<unsigned> percent(unsigned min, unsigned max) {
         return plain(text.ends_with('%') ? text.substr(0, text.size() - 1) : text);
     };
     form.print = [](const unsigned& value) { return decimal(value) + '%'; };
+    form.schema = R"("type": ["integer", "string"], "pattern": "^[0-9]+%?$", "minimum": )" + decimal(min) +
+                  R"(, "maximum": )" + decimal(max);
     return form;
 }
 
@@ -143,11 +168,14 @@ Form<double> degrees(double limit) {
                     return std::nullopt;
                 return value;
             },
-            decimal<double>};
+            decimal<double>,
+            {},
+            false,
+            R"("type": "number", "minimum": -)" + text_limit + R"(, "maximum": )" + text_limit};
 }
 
 /// YAML 1.1's on/off/yes/no are not taken: one spelling.
-Form<bool> flag() { return choice<bool>({{"true", true}, {"false", false}}); }
+Form<bool> flag() { return with(R"("type": "boolean")", choice<bool>({{"true", true}, {"false", false}})); }
 
 Form<std::string> any_text() {
     return text_that("a text", [](const std::string& text) { return !text.empty(); });
@@ -164,17 +192,20 @@ Form<std::string> secret_text() {
         return text.size() >= 8 && is_field_value(text);
     });
     form.secret = true;
+    form.schema = std::string{schema::text} + R"(, "minLength": 8)";
     return form;
 }
 
 Form<std::string> path() {
-    return text_that("a path that starts with / and holds neither # nor spaces",
-                     [](const std::string& text) { return is_path(text); });
+    return with(schema::matching("^/[^# ]*$"), text_that("a path that starts with / and holds neither # nor spaces",
+                                                         [](const std::string& text) { return is_path(text); }));
 }
 
 Form<std::string> prefix() {
-    return text_that("a path that starts with / and holds no query, # or spaces",
-                     [](const std::string& text) { return is_path(text) && text.find('?') == std::string::npos; });
+    return with(schema::matching("^/[^?# ]*$"),
+                text_that("a path that starts with / and holds no query, # or spaces", [](const std::string& text) {
+                    return is_path(text) && text.find('?') == std::string::npos;
+                }));
 }
 
 Form<std::string> method() {
@@ -182,6 +213,7 @@ Form<std::string> method() {
         return text.size() <= 32 && is_token(text) &&
                std::none_of(text.begin(), text.end(), [](char c) { return c >= 'a' && c <= 'z'; });
     });
+    form.schema = schema::matching("^[^a-z ]{1,32}$");
     form.known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
     return form;
 }
@@ -240,7 +272,10 @@ Form<std::string> peer_network(bool everyone_too) {
     return form;
 }
 
-Form<std::string> country() { return {"a country's two-letter ISO 3166 code, such as DE", country_from, itself}; }
+Form<std::string> country() {
+    return with(schema::matching("^[A-Za-z][A-Za-z]$"),
+                Form<std::string>{"a country's two-letter ISO 3166 code, such as DE", country_from, itself});
+}
 
 Form<std::string> country_key(const std::vector<std::string>& groups) {
     std::vector<std::string> words{"default", "eu", "eea"};
@@ -275,21 +310,32 @@ Form<std::string> one_of_names(std::string wanted, std::vector<std::string> name
 Form<ListenAddress> listen_address() {
     return {"a numeric address and a port, such as 0.0.0.0:443 or [::]:443",
             [](const std::string& text) { return listen_address_from(text); },
-            [](const ListenAddress& address) { return to_string(address); }};
+            [](const ListenAddress& address) { return to_string(address); },
+            {},
+            false,
+            schema::matching("^.+:[0-9]{1,5}$")};
 }
 
 Form<OriginUrl> origin_url() {
     return {"https://HOST[:PORT] or http://HOST[:PORT] without user, path, query or fragment",
             [](const std::string& text) { return origin_url_from(text); },
-            [](const OriginUrl& url) { return to_string(url); }};
+            [](const OriginUrl& url) { return to_string(url); },
+            {},
+            false,
+            schema::matching("^[A-Za-z]+://[^/?#@]+/?$")};
 }
 
 Form<std::pair<unsigned, unsigned>> statuses() {
-    return {"a status from 100 to 599 or a range such as 200-299", statuses_from,
+    return {"a status from 100 to 599 or a range such as 200-299",
+            statuses_from,
             [](const std::pair<unsigned, unsigned>& range) {
                 return range.first == range.second ? decimal(range.first)
                                                    : decimal(range.first) + '-' + decimal(range.second);
-            }};
+            },
+            {},
+            false,
+            R"("type": ["integer", "string"], "minimum": 100, "maximum": 599, )"
+            R"("pattern": "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$")"};
 }
 
 }  // namespace nearhop::conf

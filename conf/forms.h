@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/config.h"
+#include "conf/schema.h"
 
 #include <cstdint>
 #include <functional>
@@ -20,6 +21,7 @@ struct Form {
     std::function<std::string(const T&)> print;
     std::vector<std::string> known{};  ///< for "did you mean"
     bool secret = false;               ///< messages do not repeat what was found
+    std::string schema{schema::text};  ///< the same for editors; may be looser than `read`, never tighter
 };
 
 Form<milliseconds> duration(milliseconds min, milliseconds max);
@@ -73,6 +75,7 @@ Form<T> choice(const std::vector<std::pair<std::string, T>>& values) {
             if (value == wanted) return name;
         return std::string{};
     };
+    form.schema = schema::words(form.known);
     return form;
 }
 

@@ -12,6 +12,7 @@ struct KeyInfo {
     std::string wanted;         ///< what it may hold
     std::string default_value;  ///< as it would be written; "none", "required" or a phrase where it is no fixed value
     bool is_fixed = false;      ///< default_value may be written as it stands
+    std::string schema{};       ///< what conf/schema.json says of it, see schema.h; empty where its own keys say all
 };
 
 /// Every key, in the order in which the parser asks for them. Made by the parser itself, run over nothing: a key that

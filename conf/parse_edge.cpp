@@ -70,7 +70,7 @@ void read_clients(Keys& top, Config& config) {
         const bool any_peer = clients.unsafe_trust_any_peer;
         const Field trusted = keys.at("trusted");
         const std::string wanted = "a network, or a map with cidr and secret_header";
-        trusted.list("a list: " + wanted, "none");
+        trusted.list("a list: " + wanted, "none", false, network().schema);
         trusted.items(wanted, [&](const Field& item) {
             TrustedPeer peer;
             peer.mark = item.mark();

@@ -84,7 +84,7 @@ void read_admin(Keys& top, Config& config) {
         field.note_value("off");
         return;
     }
-    field.list("a map, or off", "a map with the defaults below");
+    field.list("a map, or off", "a map with the defaults below", false, schema::words({"off"}));
     if (field.written() && !field.is(Tree::Kind::map)) return field.mismatch("a map, or off", {"off"});
     top.section("admin", [&](Keys& keys) {
         keys.value("listen", admin.listen, listen_address());
@@ -106,8 +106,10 @@ void read_log(Keys& top, Log& log) {
         if (keys.value("access", log.access, access) && log.access != "stdout" && log.access != "off")
             log.access = resolved(keys.field().reader(), log.access);
         keys.value("format", log.format, choice<LogFormat>({{"json", LogFormat::json}, {"logfmt", LogFormat::logfmt}}));
-        keys.value("level", log.level,
-                   one_of_names("debug or info or warning or error", {"debug", "info", "warning", "error"}));
+        Form<std::string> level =
+            one_of_names("debug or info or warning or error", {"debug", "info", "warning", "error"});
+        level.schema = schema::words(level.known);
+        keys.value("level", log.level, level);
     });
 }
 

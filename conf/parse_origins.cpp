@@ -59,8 +59,8 @@ void read_origin_map(Keys& keys, Origin& origin) {
     // One row each in the reference: their keys are those of the top-level section, read by the same function.
     const Field health = keys.at("health");
     const Field passive = keys.at("passive");
-    health.list("a map with the keys of `health`", "as `health`");
-    passive.list("a map with the keys of `passive`", "as `passive`");
+    health.list("a map with the keys of `health`", "as `health`", false, R"("$ref": "#/properties/health")");
+    passive.list("a map with the keys of `passive`", "as `passive`", false, R"("$ref": "#/properties/passive")");
     if (health.written()) health.map([&](Keys& own) { read_probe(own, origin.health); });
     if (passive.written()) passive.map([&](Keys& own) { read_passive(own, origin.passive); });
 }
@@ -87,7 +87,9 @@ std::vector<std::string> names_of(const std::vector<Origin>& origins) {
 
 bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point) {
     const Field field = keys.at(key);
-    field.list("[latitude, longitude] in degrees, -90 to 90 and -180 to 180", "none");
+    field.list("[latitude, longitude] in degrees, -90 to 90 and -180 to 180", "none", false,
+               R"("type": "array", "items": [{)" + degrees(90).schema + "}, {" + degrees(180).schema +
+                   R"(}], "minItems": 2, "maxItems": 2)");
     if (!field.written()) return false;
     std::vector<std::optional<double>> values;
     if (field.is(Tree::Kind::list))
@@ -119,7 +121,7 @@ void read_origins(Keys& top, Config& config) {
         origin.health = health;
         origin.passive = passive;
         origin.mark = field.key_mark();
-        field.list("an URL, or a map with url", "required");
+        field.list("an URL, or a map with url", "required", false, origin_url().schema);
         const Form<std::string> form = origin_name();
         if (!form.read(name)) field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
         if (field.is(Tree::Kind::map) || field.listing())

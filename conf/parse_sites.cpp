@@ -34,15 +34,15 @@ void read_countries(Keys& keys, const std::vector<std::string>& origins, Site& s
     std::vector<std::string> own;
     own.reserve(site.origins.size());
     groups.list("a map of group names to lists of countries", "none");
-    groups.entries("a map of group names to lists of countries", "GROUP",
-                   [&](const std::string& name, const Field& field) {
-                       const Form<std::string> form = group_name();
-                       field.list("a list: " + country().wanted, "required");
-                       if (!field.listing() && !form.read(name))
-                           field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
-                       own.push_back(name);
-                       field.into_list(site.groups[name], country(), 1);
-                   });
+    groups.entries(
+        "a map of group names to lists of countries", "GROUP", [&](const std::string& name, const Field& field) {
+            const Form<std::string> form = group_name();
+            field.list("a list: " + country().wanted, "required", false, schema::list_of(country().schema, 1));
+            if (!field.listing() && !form.read(name))
+                field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
+            own.push_back(name);
+            field.into_list(site.groups[name], country(), 1);
+        });
 
     const Field countries = keys.at("countries");
     const Form<std::string> origin = one_of_names("an origin's name, one of this site's", origins);
@@ -51,7 +51,8 @@ void read_countries(Keys& keys, const std::vector<std::string>& origins, Site& s
     countries.list("a map, its keys: " + row_key.wanted, "required with `policy: country`");
     countries.entries("a map of countries to origins", "KEY", [&](const std::string& name, const Field& field) {
         CountryRow row;
-        field.list("an origin's name, a list of them, or a map with origins", "required");
+        field.list("an origin's name, a list of them, or a map with origins", "required", false,
+                   schema::list_of(origin.schema, 1));
         const auto key = row_key.read(name);
         if (key) {
             row.key = {*key, field.key_mark(), field.path()};
@@ -175,7 +176,8 @@ void read_sites(Keys& top, Config& config) {
         field.map([&](Keys& keys) {
             if (in_list) keys.required("name", site.name, site_name());
             if (keys.field().listing())
-                keys.at("name").list(site_name().wanted, "the key; required where sites are a list");
+                keys.at("name").list(site_name().wanted, "the key; required where sites are a list", false,
+                                     site_name().schema);
             read_site(keys, config, site);
             if (!keys.at("hosts").written() && !site.is_default) hostless.push_back(field);
         });

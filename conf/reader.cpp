@@ -58,10 +58,10 @@ bool Field::missing(const std::string& wanted) const {
     return true;
 }
 
-void Field::list(std::string wanted, std::string default_value, bool is_fixed) const {
-    if (listing())
-        reader_->keys.push_back(
-            {path_.pattern, std::move(wanted), default_value.empty() ? "none" : std::move(default_value), is_fixed});
+void Field::list(std::string wanted, std::string default_value, bool is_fixed, std::string schema) const {
+    if (!listing()) return;
+    if (default_value.empty()) default_value = "none";
+    reader_->keys.push_back({path_.pattern, std::move(wanted), std::move(default_value), is_fixed, std::move(schema)});
 }
 
 void Field::note_value(std::string text) const {

@@ -93,7 +93,7 @@ public:
     /// "want ..., found ...; did you mean ...?"
     void mismatch(const std::string& wanted, const std::vector<std::string>& known = {}, bool secret = false) const;
     /// Lists this key for the reference.
-    void list(std::string wanted, std::string default_value, bool is_fixed = false) const;
+    void list(std::string wanted, std::string default_value, bool is_fixed = false, std::string schema = {}) const;
     void note_value(std::string text) const;
     /// Reports a value that must be written and is not.
     bool missing(const std::string& wanted) const;
@@ -211,7 +211,7 @@ public:
             const T* standing = current(slot);
             const std::string text = standing ? form.print(*standing) : std::string{};
             const bool is_fixed = otherwise.empty() && !text.empty();
-            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed);
+            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed, form.schema);
         }
         return field.into(slot, form);
     }
@@ -232,7 +232,8 @@ public:
             if (is_fixed)
                 for (const Slot& slot : slots)
                     otherwise += (otherwise.empty() ? "" : ", ") + form.print(*current(slot));
-            field.list("a list: " + form.wanted, std::move(otherwise), is_fixed);
+            field.list("a list: " + form.wanted, std::move(otherwise), is_fixed,
+                       schema::list_of(form.schema, at_least));
         }
         return field.into_list(slots, form, at_least);
     }

@@ -1,9 +1,9 @@
+#include "tests/conf/reference.h"
+
 #include "conf/known_keys.h"
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,32 +11,9 @@
 namespace nearhop::conf {
 namespace {
 
-std::vector<std::string> cells_of(const std::string& row) {
-    std::vector<std::string> cells;
-    for (std::size_t from = 2; from < row.size();) {
-        const auto end = row.find(" |", from);
-        if (end == std::string::npos) break;
-        cells.push_back(row.substr(from, end - from));
-        from = end + 3;
-    }
-    return cells;
-}
-
-/// The rows of docs/configuration.md whose first cell is a key: `| `key` | values | default | why |`.
-std::map<std::string, std::vector<std::string>> reference_rows() {
-    std::ifstream stream{NEARHOP_SOURCE_DIR "/docs/configuration.md"};
-    std::map<std::string, std::vector<std::string>> rows;
-    for (std::string line; std::getline(stream, line);) {
-        if (!line.starts_with("| `")) continue;
-        auto cells = cells_of(line);
-        const std::string key = cells[0].substr(1, cells[0].size() - 2);
-        EXPECT_TRUE(rows.emplace(key, std::move(cells)).second) << key << " has two rows";
-    }
-    return rows;
-}
-
 TEST(Reference, EveryKeyOfTheParserHasItsRowWithValuesAndDefault) {
-    const auto rows = reference_rows();
+    const auto [rows, twice] = read_reference(NEARHOP_SOURCE_DIR);
+    EXPECT_EQ(twice, std::vector<std::string>{}) << "have two rows";
     for (const KeyInfo& key : known_keys()) {
         SCOPED_TRACE(key.path);
         const auto row = rows.find(key.path);
@@ -55,7 +32,7 @@ TEST(Reference, EveryRowIsAKeyOfTheParser) {
     for (const KeyInfo& key : known_keys())
         EXPECT_TRUE(known.insert(key.path).second) << key.path << " is listed twice";
     EXPECT_GT(known.size(), 100U);
-    for (const auto& [key, cells] : reference_rows()) EXPECT_TRUE(known.contains(key)) << key;
+    for (const auto& [key, cells] : read_reference(NEARHOP_SOURCE_DIR).rows) EXPECT_TRUE(known.contains(key)) << key;
 }
 
 }  // namespace
