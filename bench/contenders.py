@@ -152,6 +152,10 @@ class Contender:
 KINDS = {
     "nearhop": Contender("nearhop", lambda program, file, folder: [program, "run", "--config", file], nearhop_config,
                          "yaml"),
+    # Not a proxy: what TLS and the kernel alone cost. For scenarios with plain origins and kept connections.
+    "floor": Contender("bench_floor", lambda program, file, folder: [program, *Path(file).read_text().split()],
+                       lambda job, port: f"--port {port} --origin {job.ports[0]} --certificate {job.certificate} "
+                       + " ".join(job.extra)),
     "nginx": Contender("nginx", lambda program, file, folder: [program, "-p", folder, "-c", file], nginx_config),
     "nginx-default": Contender("nginx", lambda program, file, folder: [program, "-p", folder, "-c", file],
                                lambda job, port: nginx_config(job, port, buffers="")),

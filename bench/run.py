@@ -212,7 +212,12 @@ def arguments_from(argv):
         if kind not in contenders.KINDS:
             parser.error(f"unknown proxy {kind}")
         known = contenders.KINDS[kind].program
-        program = arguments.nearhop.resolve() if kind == "nearhop" else contenders.find_program(known)
+        if kind == "nearhop":
+            program = arguments.nearhop.resolve()
+        elif kind == "floor":
+            program = arguments.tools / known
+        else:
+            program = contenders.find_program(known)
         if program is None or not Path(program).exists():
             parser.error(f"{kind} is not there ({program or 'install the package'})")
         arguments.programs[kind] = str(program)

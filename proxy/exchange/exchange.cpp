@@ -519,7 +519,6 @@ void Exchange::answer(Fault fault) {
 void Exchange::record() {
     const auto took = context_.loop.now() - began_;
     auto& counters = context_.counters;
-    counters.exchanges_finished.add();
     if (outcome_.fault != Fault::none) counters.faults[static_cast<std::size_t>(outcome_.fault)].add();
     const Considered* candidate = attempt_ ? &attempt_->candidate : nullptr;
     if (relayed_) {
@@ -528,6 +527,7 @@ void Exchange::record() {
         origin.duration.observe_microseconds(
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
     }
+    counters.exchanges_finished.add();
     if (!context_.log) return;
     run::AccessRecord line;
     line.time = std::chrono::system_clock::now();

@@ -65,7 +65,7 @@ struct TlsBio {
 
 /// Four whole records: few system calls, and a working set that stays in the cache. 128 KiB was not clearly better or
 /// worse on a busy machine; other sizes were not measured.
-static constexpr std::size_t bulk_read = 64 * 1024;
+static constexpr std::size_t bulk_read = 48 * 1024;
 
 /// OpenSSL takes an error that an earlier call left in the thread's queue for one of the next call.
 static void forget_errors() {
@@ -115,7 +115,7 @@ void Stream::start_tls_client(ssl_ctx_st* context, const std::string& name, bool
 
 Io Stream::receive(Buffer& into, std::size_t room) {
     char* const to = into.prepare(room);
-    const auto result = socket_.read(to, into.room());
+    const auto result = socket_.read(to, bulk_ ? room : into.room());
     if (result.io == Io::ok) {
         into.commit(result.bytes);
         received += result.bytes;
@@ -184,7 +184,7 @@ Io Stream::fill(std::size_t limit) {
     if (!tls_) {
         const std::size_t room = std::min(limit - in_.size(), bulk_ ? bulk_read : std::size_t{16 * 1024});
         char* const to = in_.prepare(room);
-        const auto result = socket_.read(to, std::min(limit - in_.size(), in_.room()));
+        const auto result = socket_.read(to, bulk_ ? room : std::min(limit - in_.size(), in_.room()));
         if (result.io == Io::ok) {
             in_.commit(result.bytes);
             received += result.bytes;
@@ -208,7 +208,7 @@ void Stream::write(std::string_view bytes) {
     }
     forget_errors();
     // A bulk body fills a whole block: growing into it record by record would copy it twice.
-    if (bytes.size() > 16 * 1024 && out_.empty()) out_.prepare(high_water + largest_write);
+    if (bytes.size() > 16 * 1024 && out_.empty()) out_.prepare(high_water + 16 * 1024);
     while (!bytes.empty()) {
         const int count = static_cast<int>(std::min(bytes.size(), std::size_t{64 * 1024}));
         const int written = SSL_write(tls_.get(), bytes.data(), count);

@@ -18,10 +18,10 @@ using loop::Io;
 class Stream {
 public:
     /// Output above this stays with the caller (back-pressure); one wake-up's records fit below it.
-    static constexpr std::size_t high_water = 128 * 1024;
+    static constexpr std::size_t high_water = 48 * 1024;
 
     /// What is below the mark takes this much at once, so that the mark cuts no record in two.
-    static constexpr std::size_t largest_write = 64 * 1024;
+    static constexpr std::size_t largest_write = 48 * 1024;
 
     Stream() noexcept = default;
     ~Stream();

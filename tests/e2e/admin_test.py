@@ -38,7 +38,7 @@ def test_promtool_finds_nothing_to_say_about_the_metrics(scene, start):
 def test_requests_are_counted_by_site_origin_reason_and_class(scene, start):
     edge = start(scene.config())
     traffic(edge)
-    metrics = edge.metrics()
+    metrics = edge.settled()
     expected = Counter(VIEWERS.values())
     expected["eu-west-1"] += 1
     for region, count in expected.items():
@@ -64,10 +64,10 @@ def test_every_counted_name_follows_the_conventions_and_is_there_before_it_count
 def test_counters_never_go_back_not_even_over_a_reload(scene, start):
     edge = start(scene.config())
     traffic(edge)
-    before = edge.metrics()
+    before = edge.settled()
     edge.reload()
     traffic(edge)
-    after = edge.metrics()
+    after = edge.settled()
     for name, labels, value in before.samples:
         if name.endswith(("_total", "_count", "_bucket")) and name.startswith("nearhop_"):
             assert after.value(name, **labels) >= value, (name, labels)

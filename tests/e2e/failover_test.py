@@ -340,6 +340,6 @@ def test_failovers_are_counted(plain_scene, start):
     plain_scene["us-east-1"].answer = faults.status(503)
     for _ in range(3):
         assert edge.fetch().decision["attempts"] == "2"
-    metrics = edge.metrics()
+    metrics = edge.settled()
     assert sum(value for name, _, value in metrics.samples if name.startswith("nearhop_failovers_total")) == 3
     assert metrics.sum("nearhop_requests_total", origin="eu-west-1") == 3

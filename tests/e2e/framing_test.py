@@ -353,9 +353,9 @@ def test_a_421_with_a_body_never_turns_the_body_into_a_request(edge, scene):
 
 
 def test_client_faults_are_counted(edge):
-    before = edge.metrics()
+    before = edge.settled()
     refused(edge, BAD_REQUESTS["two Hosts"], 400, "client_bad_request")
     refused(edge, BAD_FRAMINGS["both"], 400, "client_bad_framing")
-    after = edge.metrics()
+    after = edge.settled()
     for fault in ("client_bad_request", "client_bad_framing"):
         assert after.sum("nearhop_faults_total", fault=fault) == before.sum("nearhop_faults_total", fault=fault) + 1

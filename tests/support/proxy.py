@@ -243,6 +243,11 @@ class Edge:
         assert answer.status == 200, answer
         return Metrics(answer.body.decode())
 
+    def settled(self):
+        """The metrics once every exchange is counted: a response reaches its client before the counters do."""
+        wait_until(lambda: self.metrics().sum("nearhop_exchanges") == 0, what="exchanges to be counted")
+        return self.metrics()
+
     def status(self):
         answer = self.admin("/status")
         assert answer.status == 200, answer
