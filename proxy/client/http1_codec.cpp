@@ -15,8 +15,9 @@ using wire::Name;
 namespace {
 
 constexpr unsigned most_empty_lines = 4;
-constexpr std::size_t ordinary_fields = 32;    // 1.3 KiB
-constexpr std::size_t read_ahead = 64 * 1024;  // body bytes taken from the socket before an origin has them
+constexpr std::size_t ordinary_fields = 32;  // 1.3 KiB
+constexpr std::size_t read_ahead =
+    wire::Stream::largest_write;  // body bytes taken from the socket before an origin has them
 
 /// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
 bool valid_authority(std::string_view text) {

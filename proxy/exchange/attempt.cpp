@@ -10,7 +10,8 @@ using loop::Io;
 using wire::Framing;
 
 namespace {
-constexpr std::size_t read_ahead = 64 * 1024;  // response bytes taken from the socket before the client has them
+constexpr std::size_t read_ahead =
+    wire::Stream::largest_write;  // response bytes taken from the socket before the client has them
 }  // namespace
 
 void Replay::begin(const Framing& framing, std::uint64_t limit, std::uint64_t total_limit) noexcept {
