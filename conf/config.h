@@ -132,6 +132,7 @@ struct ExchangeLimits {
     At<milliseconds> deadline{25s};           ///< to the response head, over all attempts
     std::uint64_t replay_buffer = 64 * 1024;  ///< request body kept for a second attempt, <= 1 MiB
     std::uint64_t body_limit = 0;             ///< request body bytes, 0: unlimited
+    milliseconds tunnel_idle = 300s;          ///< after an upgrade: nothing moved either way
 };
 
 /// A path/method rule inside a site; the longest prefix that matches wins, then configuration order.
@@ -139,6 +140,7 @@ struct Route {
     std::string path_prefix = "/";
     std::vector<std::string> methods;      ///< upper case; empty: any
     std::vector<At<std::string>> origins;  ///< pins: only these may serve; empty: the site's
+    std::vector<std::string> upgrades;     ///< inherits the site's
     ExchangeLimits limits;                 ///< inherits the site's
     Mark mark{};
 };
@@ -161,6 +163,7 @@ struct Site {
     std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
     std::string host_header = "client";                      ///< "client", "origin" or a literal name
     AllDown all_down = AllDown::open;
+    std::vector<std::string> upgrades{"websocket"};  ///< protocols that a connection may switch to (RFC 9110 7.8)
     std::vector<Route> routes;
     ExchangeLimits limits;
     bool decision_header = false;  ///< X-Nearhop-Decision on responses

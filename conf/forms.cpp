@@ -218,6 +218,23 @@ Form<std::string> method() {
     return form;
 }
 
+Form<std::string> upgrade_protocol() {
+    // A tunnel of HTTP or TLS would carry requests past every rule of this configuration.
+    const std::string wanted = "a protocol for Upgrade in lower case, such as websocket, but not h2c, http or tls";
+    Form<std::string> form = text_that(wanted, [](const std::string& text) {
+        const auto slash = text.find('/');
+        const std::string name = text.substr(0, slash);
+        constexpr std::array<std::string_view, 5> refused{"h2c", "h2", "http", "https", "tls"};
+        const bool named = text.size() <= 64 && is_token(name) &&
+                           std::none_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+        return named && (slash == std::string::npos || is_token(text.substr(slash + 1))) &&
+               std::find(refused.begin(), refused.end(), name) == refused.end();
+    });
+    form.schema = schema::matching("^[^A-Z ]{1,64}$");
+    form.known = {"websocket"};
+    return form;
+}
+
 Form<std::string> field_name() {
     return text_that("the name of a header field that is not used by HTTP itself", [](const std::string& text) {
         constexpr std::array<std::string_view, 8> taken{"HOST",    "CONNECTION",        "CONTENT-LENGTH", "TE",

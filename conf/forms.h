@@ -41,10 +41,11 @@ Form<std::string> secret_text();
 Form<std::string> path();    ///< with a query, if wanted: what a probe asks for
 Form<std::string> prefix();  ///< of paths: no query
 Form<std::string> method();
-Form<std::string> field_name();   ///< not one that carries framing or routing
-Form<std::string> origin_name();  ///< a new one
-Form<std::string> site_name();    ///< a new one
-Form<std::string> group_name();   ///< a new one
+Form<std::string> upgrade_protocol();  ///< lower case; not one that is HTTP or TLS itself
+Form<std::string> field_name();        ///< not one that carries framing or routing
+Form<std::string> origin_name();       ///< a new one
+Form<std::string> site_name();         ///< a new one
+Form<std::string> group_name();        ///< a new one
 Form<std::string> site_host();
 Form<std::string> host_field();
 Form<std::string> host_header();

@@ -15,6 +15,7 @@ void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string&
     keys.value("deadline", limits.deadline, duration(10ms, 10min), otherwise);
     keys.value("replay_buffer", limits.replay_buffer, size(0, 1024 * 1024), otherwise);
     keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise);
+    keys.value("tunnel_idle", limits.tunnel_idle, duration(10ms, 24h), otherwise);
 }
 
 void warn_of_short_deadline(const Field& around, const Failover& failover, const ExchangeLimits& limits) {
@@ -83,6 +84,7 @@ void read_route(Keys& keys, const std::vector<std::string>& origins, const Failo
     keys.value("path", route.path_prefix, prefix());
     keys.list("methods", route.methods, method(), 1, "any");
     keys.list("origins", route.origins, one_of_names("an origin's name, one of this site's", origins), 1, "the site's");
+    keys.list("upgrades", route.upgrades, upgrade_protocol(), 0, "the site's");
     read_exchange_limits(keys, route.limits, "the site's");
     if (keys.at("deadline").written() || keys.at("head_timeout").written())
         warn_of_short_deadline(keys.field(), failover, route.limits);
@@ -107,6 +109,7 @@ void read_site(Keys& keys, const Config& config, Site& site) {
               "all of the site's origins");
     keys.value("host_header", site.host_header, host_header());
     keys.value("all_down", site.all_down, choice<AllDown>({{"open", AllDown::open}, {"closed", AllDown::closed}}));
+    keys.list("upgrades", site.upgrades, upgrade_protocol(), 0);
     read_exchange_limits(keys, site.limits, {});
     warn_of_short_deadline(keys.field(), config.failover, site.limits);
     keys.value("decision_header", site.decision_header, flag());
@@ -117,6 +120,7 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     routes.items("maps with path, methods, origins or limits", [&](const Field& item) {
         Route route;
         route.limits = site.limits;
+        route.upgrades = site.upgrades;
         route.mark = item.mark();
         item.map([&](Keys& route_keys) { read_route(route_keys, own, config.failover, route); });
         site.routes.push_back(std::move(route));

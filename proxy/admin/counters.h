@@ -84,6 +84,7 @@ struct alignas(cache_line) WorkerCounters {
     Counter handshakes_full, handshakes_resumed, handshakes_failed;
     Counter exchanges_started, exchanges_finished;
     Counter client_received, client_sent, origin_received, origin_sent;  ///< bytes on the wire
+    Counter tunnels_opened, tunnels_closed, tunnel_received, tunnel_sent;  ///< bytes from and to clients
     Counter log_dropped;
     Counter viewer_fields_bad, viewer_country_disagreed;
     std::array<std::array<Counter, 5>, 4> located;      ///< [geo::Source][geo::Level]

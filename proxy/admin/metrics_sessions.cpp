@@ -65,6 +65,15 @@ void add_sessions(Families& out, const Registry& registry) {
     exchanges.add({}, difference(
                           registry, [](const auto& w) -> auto& { return w.exchanges_started; },
                           [](const auto& w) -> auto& { return w.exchanges_finished; }));
+    Family tunnels = gauge("nearhop_tunnels", "Upgraded connections that are open.");
+    tunnels.add({}, difference(
+                        registry, [](const auto& w) -> auto& { return w.tunnels_opened; },
+                        [](const auto& w) -> auto& { return w.tunnels_closed; }));
+    Family tunnels_opened = counter("nearhop_tunnels_total", "Connections that switched to another protocol.");
+    tunnels_opened.add({}, total(&W::tunnels_opened));
+    Family tunnelled = counter("nearhop_tunnel_bytes_total", "Bytes inside tunnels, from and to clients.");
+    tunnelled.add({{"direction", "received"}}, total(&W::tunnel_received));
+    tunnelled.add({{"direction", "sent"}}, total(&W::tunnel_sent));
     Family client = counter("nearhop_client_bytes_total", "Bytes on the wire between clients and the edge.");
     client.add({{"direction", "received"}}, total(&W::client_received));
     client.add({{"direction", "sent"}}, total(&W::client_sent));
@@ -73,7 +82,8 @@ void add_sessions(Families& out, const Registry& registry) {
     origin.add({{"direction", "sent"}}, total(&W::origin_sent));
     Family replay = gauge("nearhop_replay_buffer_bytes", "Request bodies held for a possible second attempt.");
     replay.add({}, total(&W::replay_bytes));
-    take_all(out, faults, sessions, opened, refused, accept, handshakes, exchanges, client, origin, replay);
+    take_all(out, faults, sessions, opened, refused, accept, handshakes, exchanges, tunnels, tunnels_opened, tunnelled,
+             client, origin, replay);
     add_located(out, registry);
 }
 

@@ -70,6 +70,7 @@ void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
     chunk_ = {};
     chunk_used_ = 0;
     empty_lines_ = 0;
+    tunnel_ = ending_ = false;
     started_ = body_done_ = continued_ = chunked_out_ = bodyless_out_ = close_delimited_ = false;
 }
 
@@ -139,7 +140,24 @@ Fault Http1Codec::check() {
         request_.expects_continue = !request_.http10 && framing->has_body();
     }
     if (!wire::keeps_alive(head_.minor, head_.fields)) close_ = true;
+    find_upgrade();
     return Fault::none;
+}
+
+/// RFC 9110 section 7.8: Upgrade counts where Connection lists it and never in HTTP/1.0. With a body it is ignored, as
+/// it may be: what follows the head must not be body for one recipient and the new protocol for another.
+void Http1Codec::find_upgrade() {
+    if (request_.http10 || request_.framing.has_body()) return;
+    bool listed = false;
+    std::string_view protocols;
+    for (const auto& field : head_.fields) {
+        if (field.id == Name::upgrade && protocols.empty()) protocols = field.value;
+        if (field.id != Name::connection) continue;
+        wire::for_each_token(field.value, [&](std::string_view token) {
+            if (wire::equal_ignoring_case(token, "upgrade")) listed = true;
+        });
+    }
+    if (listed) request_.upgrade = protocols;
 }
 
 bool Http1Codec::check_host() {
@@ -185,7 +203,23 @@ Fault Http1Codec::check_target() {
     return Fault::none;
 }
 
+/// The client's end of a tunnel. Over TLS only close_notify ends it orderly; anything else may be a cut.
+exchange::Codec::Body Http1Codec::tunnelled() {
+    if (stream_.in().empty()) {
+        switch (stream_.fill(read_ahead)) {
+            case Io::ok: break;
+            case Io::blocked: return {};
+            case Io::closed:
+                if (stream_.ended_orderly()) return {{}, true, Fault::none};
+                return {{}, false, Fault::client_gone};
+            case Io::failed: return {{}, false, Fault::client_gone};
+        }
+    }
+    return {stream_.in().view(), false, Fault::none};
+}
+
 exchange::Codec::Body Http1Codec::body() {
+    if (tunnel_) return tunnelled();
     auto& in = stream_.in();
     for (;;) {
         if (body_done_) return {{}, true, Fault::none};
@@ -222,8 +256,8 @@ exchange::Codec::Body Http1Codec::body() {
 }
 
 void Http1Codec::consume_body(std::size_t bytes) {
-    if (request_.framing.kind == Framing::Kind::length) {
-        left_ -= bytes;
+    if (tunnel_ || request_.framing.kind == Framing::Kind::length) {
+        if (!tunnel_) left_ -= bytes;
         stream_.in().consume(bytes);
         stream_.in().release();
         return;
@@ -241,7 +275,7 @@ bool Http1Codec::body_complete() {
 bool Http1Codec::gone() {
     const auto& socket = stream_.socket();
     // While its body is awaited, reading it tells; otherwise an end means that nobody waits for the answer.
-    return socket.broken() || (socket.hung_up() && body_complete()) || !socket.is_open();
+    return socket.broken() || (socket.hung_up() && !tunnel_ && body_complete()) || !socket.is_open();
 }
 
 void Http1Codec::interim(unsigned status, std::span<const wire::Field> fields) {
@@ -296,11 +330,40 @@ void Http1Codec::start(const exchange::ResponseStart& start) {
     out.append("\r\n");
 }
 
+void Http1Codec::start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) {
+    auto& out = writer_.staging();
+    out.append("HTTP/1.1 101 Switching Protocols\r\n");
+    exchange::write_response_fields(start.fields, out);
+    out.append(start.extra);
+    out.append("Connection: Upgrade\r\nUpgrade: ");
+    out.append(protocol);
+    out.append("\r\n\r\n");
+    tunnel_ = close_ = true;
+    // Where no close_notify can be missed, only a reset tells a cut from an end.
+    close_delimited_ = !secure_;
+}
+
+Io Http1Codec::flush() {
+    if (aborted_) return Io::failed;
+    const Io done = writer_.flush(stream_);
+    if (done == Io::ok && ending_) {
+        ending_ = false;
+        stream_.close_notify();
+        const Io said = stream_.flush();  // a few bytes more than what just fitted
+        stream_.socket().shutdown_write();
+        return said == Io::blocked ? Io::ok : said;
+    }
+    return done;
+}
+
 std::size_t Http1Codec::write(std::string_view body) {
     if (bodyless_out_) return body.size();
     return writer_.write(stream_, body, chunked_out_);
 }
 
-void Http1Codec::finish(std::string_view trailers) { writer_.finish(chunked_out_ && !bodyless_out_, trailers); }
+void Http1Codec::finish(std::string_view trailers) {
+    ending_ = tunnel_;
+    writer_.finish(chunked_out_ && !bodyless_out_, trailers);
+}
 
 }  // namespace nearhop::client

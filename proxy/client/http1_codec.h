@@ -44,7 +44,9 @@ public:
     std::size_t write(std::string_view body) override;
     void finish(std::string_view trailers) override;
     void abort() override { aborted_ = true; }
-    loop::Io flush() override { return aborted_ ? loop::Io::failed : writer_.flush(stream_); }
+    void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
+    void quiet() noexcept override { stream_.release_all(); }
+    loop::Io flush() override;
     std::size_t unsent() const override { return writer_.queued(stream_); }
     bool gone() override;
 
@@ -56,6 +58,8 @@ private:
     exchange::Fault check();
     exchange::Fault check_target();
     bool check_host();
+    void find_upgrade();
+    Body tunnelled();
 
     wire::Stream& stream_;
     const bool secure_;
@@ -79,6 +83,8 @@ private:
     bool chunked_out_ = false;
     bool bodyless_out_ = false;
     bool close_delimited_ = false;
+    bool tunnel_ = false;  ///< raw bytes both ways until the connection ends
+    bool ending_ = false;  ///< our direction of the tunnel ends once everything is sent
 };
 
 }  // namespace nearhop::client

@@ -34,6 +34,7 @@ std::string_view reason_phrase(unsigned status) noexcept {
         case 421: return "Misdirected Request";
         case 431: return "Request Header Fields Too Large";
         case 500: return "Internal Server Error";
+        case 501: return "Not Implemented";
         case 502: return "Bad Gateway";
         case 503: return "Service Unavailable";
         case 504: return "Gateway Timeout";

@@ -40,8 +40,9 @@ void Replay::forget() noexcept {
 }
 
 void Attempt::begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method,
-                    const conf::Limits& limits) {
+                    const conf::Limits& limits, std::string_view upgrade) {
     reset();
+    upgrade_ = upgrade;
     connection = std::move(leased);
     method_ = request_method;
     limits_ = &limits;
@@ -69,9 +70,8 @@ void Attempt::reset() noexcept {
 
 Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
                     std::uint64_t& body_read) {
-    const bool chunked = request.framing.kind == Framing::Kind::chunked;
     for (;;) {
-        const Fault fault = queue_body(client, chunked, replay, body_limit, body_read);
+        const Fault fault = queue_body(client, request, replay, body_limit, body_read);
         if (fault != Fault::none || write_broken_) return fault;
         const bool full = writer_.queued(connection->stream) >= wire::Stream::high_water;
         const Io sent = writer_.flush(connection->stream);
@@ -82,8 +82,9 @@ Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::
 }
 
 /// Moves body bytes from the client to the origin's queue until it is full or there are none at hand.
-Fault Attempt::queue_body(Codec& client, bool chunked, Replay& replay, std::uint64_t body_limit,
+Fault Attempt::queue_body(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
                           std::uint64_t& body_read) {
+    const bool chunked = request.framing.kind == Framing::Kind::chunked;
     starved_ = false;
     while (!request_complete_ && !write_broken_) {
         if (replayed_ < replay.bytes().size()) {
@@ -92,7 +93,8 @@ Fault Attempt::queue_body(Codec& client, bool chunked, Replay& replay, std::uint
             replayed_ += taken;
             continue;
         }
-        const auto body = client.body();
+        // Without a body there is nothing to ask for: what follows the head may belong to another protocol.
+        const auto body = request.framing.has_body() ? client.body() : Codec::Body{{}, true, Fault::none};
         if (body.fault != Fault::none) return body.fault;
         if (body.bytes.empty()) {
             if (!body.complete) {
@@ -134,10 +136,13 @@ Attempt::Progress Attempt::receive_head() {
                 scan_.reset();
                 if (wire::parse_response(head_bytes_.view(), 1000, head_) != wire::HeadError::none)
                     return fail(Fault::origin_bad_response);
-                if (head_.status < 200) {
-                    // 101 is an answer to an Upgrade that we never send.
-                    if (head_.status == 101 || ++interims_ > limits_->origin_interim_responses)
+                if (head_.status == 101) {
+                    if (upgrade_.empty() || !switches_to(head_.fields, upgrade_))
                         return fail(Fault::origin_bad_response);
+                    return Progress::head;  // framing none, never reusable: what follows is not HTTP
+                }
+                if (head_.status < 200) {
+                    if (++interims_ > limits_->origin_interim_responses) return fail(Fault::origin_bad_response);
                     return Progress::interim;
                 }
                 const auto framing = wire::response_framing(head_, method_);

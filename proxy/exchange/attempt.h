@@ -44,7 +44,9 @@ public:
     std::unique_ptr<origin::Connection> connection;
     loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket
 
-    void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits);
+    /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.
+    void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits,
+               std::string_view upgrade = {});
     /// Closes the connection and forgets the response; capacities stay for the next use.
     void reset() noexcept;
 
@@ -77,7 +79,8 @@ public:
     bool reusable() const noexcept;
 
 private:
-    Fault queue_body(Codec& client, bool chunked, Replay& replay, std::uint64_t body_limit, std::uint64_t& body_read);
+    Fault queue_body(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
+                     std::uint64_t& body_read);
     Progress fail(Fault fault) noexcept {
         fault_ = fault;
         return Progress::failed;
@@ -86,6 +89,7 @@ private:
     Context& context_;
     wire::MessageWriter writer_;
     std::string_view method_;
+    std::string_view upgrade_;
     const conf::Limits* limits_ = nullptr;
     std::size_t replayed_ = 0;
     bool request_complete_ = false;

@@ -22,6 +22,12 @@ struct Request {
     std::string_view host;       ///< authority without port and trailing dot
     std::span<const wire::Field> fields;
     wire::Framing framing;
+    /// Protocols that the client would switch to, as a list in its order; empty unless the request lets us act on it
+    /// (RFC 9110 section 7.8). A request with it has no body.
+    std::string_view upgrade;
+    /// RFC 8441: `upgrade` is the :protocol of an extended CONNECT, `method` is the GET that an origin gets for it, and
+    /// only a tunnel is a success.
+    bool extended_connect = false;
     bool http10 = false;
     bool expects_continue = false;
     bool secure = true;  ///< came over TLS
@@ -58,6 +64,11 @@ public:
     virtual std::size_t write(std::string_view body) = 0;
     virtual void finish(std::string_view trailers) = 0;  ///< the response is complete
     virtual void abort() = 0;                            ///< the response is cut off so that the client sees it
+    /// The origin switched to `protocol`: tells the client (101, or 200 for an extended CONNECT). From now on body()
+    /// and write() carry raw bytes both ways; `complete` is the client's orderly end of its direction, client_gone any
+    /// other end; finish() ends ours.
+    virtual void start_tunnel(const ResponseStart& start, std::string_view protocol) = 0;
+    virtual void quiet() noexcept {}  ///< nothing has moved for a while: memory may be given back
     virtual loop::Io flush() = 0;
     virtual std::size_t unsent() const = 0;
     virtual bool gone() = 0;  ///< the client has left

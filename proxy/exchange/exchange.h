@@ -9,6 +9,7 @@
 #include "proxy/loop/task.h"
 #include "proxy/origin/dial.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,10 @@ namespace nearhop::exchange {
 struct Peer {
     geo::Address address;  ///< the TCP peer, or what its PROXY header said
 };
+
+inline double milliseconds_of(loop::Clock::duration time) noexcept {
+    return std::chrono::duration<double, std::milli>{time}.count();
+}
 
 /// How an exchange ended, for the session.
 struct Outcome {
@@ -45,9 +50,12 @@ private:
     loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
     loop::Task<Fault> await_head();
     loop::Task<Fault> relay();
-    void start_response();
+    loop::Task<Fault> tunnel();
+    ResponseStart response_start(std::string& extra) const;
+    void choose_upgrade();
     Move move_after(Fault fault, unsigned status) const noexcept;
     bool another_candidate();
+    bool misleading_success() const;
     loop::Task<Fault> back_off();
     void count_attempt(Fault fault);
     void note_passive(Fault fault, unsigned status);
@@ -56,6 +64,7 @@ private:
     void choose_request_id();
     const Snapshot& current();
     void discard(std::unique_ptr<Attempt> attempt);
+    bool switched() const noexcept { return attempt_->head().status == 101; }
     loop::Clock::duration time_left() const noexcept { return limits_->deadline.value - waited_; }
 
     Context& context_;
@@ -80,6 +89,8 @@ private:
     bool idempotency_key_ = false;
     bool same_origin_tried_ = false;
     bool continue_sent_ = false;
+    std::string websocket_key_;  ///< made for an extended CONNECT
+    bool recorded_ = true;       ///< until run() begins there is nothing to record
 
     std::unique_ptr<Attempt> attempt_;
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better

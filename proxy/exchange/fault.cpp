@@ -20,6 +20,7 @@ constexpr FaultInfo table[] = {
     {"client_unknown_host", client, 421, false, R::none, "no site serves this host name"},
     {"client_method_refused", client, 405, false, R::none, "the method is not served"},
     {"client_expectation", client, 417, false, R::none, "an expectation other than 100-continue"},
+    {"client_upgrade_refused", client, 501, false, R::none, "the protocol to switch to is not allowed here"},
     {"origin_resolve", origin, 502, true, R::resolve_failed, "the origin's name has no address"},
     {"origin_refused", origin, 502, true, R::refused, "the origin refused the connection"},
     {"origin_unreachable", origin, 502, true, R::unreachable, "there is no route to the origin"},
@@ -35,7 +36,9 @@ constexpr FaultInfo table[] = {
     {"origin_head_timeout", origin, 504, false, R::head_timeout, "the origin did not answer in time"},
     {"origin_body_timeout", origin, 504, false, R::body_timeout, "the origin's answer made no progress"},
     {"no_origin", edge, 503, false, R::none, "no origin may serve this request now"},
+    {"tunnel_idle", edge, 504, false, R::none, "nothing moved through the tunnel for the configured time"},
     {"edge_overloaded", edge, 503, false, R::none, "the edge is at its limits"},
+    {"edge_stopped", edge, 503, false, R::none, "the edge stopped before the exchange was over"},
     {"edge_internal", edge, 500, false, R::none, "an error inside the edge"},
 };
 static_assert(sizeof table / sizeof table[0] == fault_count, "one row per fault");

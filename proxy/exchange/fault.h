@@ -23,6 +23,7 @@ enum class Fault : std::uint8_t {
     client_unknown_host,
     client_method_refused,
     client_expectation,
+    client_upgrade_refused,
     origin_resolve,
     origin_refused,
     origin_unreachable,
@@ -37,7 +38,9 @@ enum class Fault : std::uint8_t {
     origin_head_timeout,
     origin_body_timeout,
     no_origin,
+    tunnel_idle,
     edge_overloaded,
+    edge_stopped,
     edge_internal,
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::edge_internal) + 1;

@@ -2,6 +2,9 @@
 
 #include "proxy/wire/head.h"
 
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -111,6 +114,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         if (is_hop_by_hop(field.id) || is_ours(field.id, how.trusted)) continue;
         if (field.id == Name::expect && request.http10) continue;
         if (field.id != Name::expect && listed.lists(field.name)) continue;
+        if (!how.websocket_key.empty() && wire::equal_ignoring_case(field.name, "sec-websocket-key")) continue;
         bool secret = false;
         for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
         if (!secret) line(field.name, ": ", field.value, "\r\n");
@@ -134,6 +138,9 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     if (!request.authority.empty() && quotable(request.authority)) line(";host=\"", request.authority, "\"");
     line(";proto=", proto, "\r\n");
 
+    if (!how.upgrade.empty()) line("Connection: Upgrade\r\nUpgrade: ", how.upgrade, "\r\n");
+    if (!how.websocket_key.empty()) line("Sec-WebSocket-Key: ", how.websocket_key, "\r\n");
+
     if (trailers) {
         line("Transfer-Encoding: chunked\r\n\r\n");
     } else if (request.framing.kind == wire::Framing::Kind::length) {
@@ -145,6 +152,45 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     } else {
         line("\r\n");
     }
+}
+
+std::string_view chosen_upgrade(const Request& request, const std::vector<std::string>& allowed) {
+    std::string_view chosen;
+    wire::for_each_token(request.upgrade, [&](std::string_view token) {
+        for (const auto& protocol : allowed) {
+            if (!chosen.empty() || !wire::equal_ignoring_case(token, protocol)) continue;
+            if (protocol != "websocket" || request.method == "GET") chosen = protocol;
+        }
+    });
+    return chosen;
+}
+
+bool switches_to(std::span<const wire::Field> fields, std::string_view protocol) {
+    unsigned named = 0;
+    bool other = false;
+    bool listed = false;
+    for (const auto& field : fields) {
+        if (field.id != Name::upgrade && field.id != Name::connection) continue;
+        wire::for_each_token(field.value, [&](std::string_view token) {
+            if (field.id == Name::connection) {
+                listed = listed || wire::equal_ignoring_case(token, "upgrade");
+            } else if (wire::equal_ignoring_case(token, protocol)) {
+                ++named;
+            } else {
+                other = true;
+            }
+        });
+    }
+    return listed && named == 1 && !other;
+}
+
+std::string websocket_accept(std::string_view key) {
+    const std::string text = std::string{key} + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+    unsigned char encoded[4 * ((SHA_DIGEST_LENGTH + 2) / 3) + 1];
+    const int size = EVP_EncodeBlock(encoded, digest, sizeof digest);
+    return {reinterpret_cast<const char*>(encoded), static_cast<std::size_t>(size)};
 }
 
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out) {

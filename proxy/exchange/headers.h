@@ -32,12 +32,24 @@ struct Forwarding {
     bool trusted = false;  ///< the peer's own forwarded fields are kept and appended to
     std::string_view request_id;
     std::span<const std::string> secret_headers;  ///< lower case; never forwarded
+    std::string_view upgrade;                     ///< the one protocol that the origin is asked to switch to
+    std::string_view websocket_key;               ///< ours, for a client whose protocol has none (RFC 8441)
 };
 
 /// The request head as the origin gets it: method, target, Host, the client's fields, Via, X-Forwarded-*, Forwarded,
 /// X-Request-Id and framing; ends with the empty line.
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out);
+
+/// The first protocol of the client's list that the route allows, in the route's spelling; empty: none. WebSocket is
+/// for GET alone (RFC 6455 section 4.1).
+std::string_view chosen_upgrade(const Request& request, const std::vector<std::string>& allowed);
+
+/// Whether a 101 agrees to exactly the protocol that was asked for (RFC 9110 sections 7.8 and 15.2.2).
+bool switches_to(std::span<const wire::Field> fields, std::string_view protocol);
+
+/// Sec-WebSocket-Accept for a key (RFC 6455 section 4.2.2).
+std::string websocket_accept(std::string_view key);
 
 /// Origin fields that a client may see, as lines; framing and connection fields are the codec's to write.
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out);

@@ -251,6 +251,7 @@ private:
             entry.path_prefix = route.path_prefix;
             entry.methods = route.methods;
             entry.limits = route.limits;
+            entry.upgrades = route.upgrades;
             for (const auto& name : route.origins)
                 if (const auto id = find_member(site, name)) entry.allowed.set(*id);
             if (route.origins.empty()) entry.allowed = site.members;
@@ -263,7 +264,11 @@ private:
         std::stable_sort(site.routes.begin(), site.routes.end(), [](const RouteTable& a, const RouteTable& b) {
             return a.path_prefix.size() > b.path_prefix.size();
         });
-        site.routes.push_back({.path_prefix = "/", .methods = {}, .allowed = site.members, .limits = given.limits});
+        site.routes.push_back({.path_prefix = "/",
+                               .methods = {},
+                               .allowed = site.members,
+                               .limits = given.limits,
+                               .upgrades = given.upgrades});
     }
 
     static bool takes_writes(const conf::Route& route) {

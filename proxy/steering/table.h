@@ -37,6 +37,7 @@ struct RouteTable {
     std::vector<std::string> methods;  ///< empty: any
     OriginSet allowed;                 ///< pins; equals the site's origins when the route has none
     conf::ExchangeLimits limits;
+    std::vector<std::string> upgrades;  ///< protocols that a connection may switch to; lower case
 };
 
 struct SiteTable {

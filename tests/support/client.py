@@ -118,7 +118,9 @@ class Connection:
         """Some bytes, or nothing at the end. A reset counts as an end that was not clean."""
         try:
             data = self.socket.recv(256 * 1024)
-        except ssl.SSLEOFError:
+        except ssl.SSLError as error:  # contexts differ in which of the two they raise
+            if not isinstance(error, ssl.SSLEOFError) and error.reason != "UNEXPECTED_EOF_WHILE_READING":
+                raise
             self.ended_cleanly = False
             return b""
         except (ConnectionResetError, BrokenPipeError):

@@ -1,0 +1,141 @@
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/tunnel.h"
+#include "proxy/steering/explain.h"
+
+#include <algorithm>
+#include <cstdio>
+
+/// The part of an exchange that follows a response head: the body, or a tunnel.
+namespace nearhop::exchange {
+
+using loop::Io;
+
+namespace {
+
+constexpr std::uint64_t fair_share = 512 * 1024;  // relayed in one turn, while other sessions wait
+
+}  // namespace
+
+/// `extra` holds our own fields for as long as the result is used.
+ResponseStart Exchange::response_start(std::string& extra) const {
+    const auto& head = attempt_->head();
+    if (site_->decision_header) {
+        extra = "X-Nearhop-Decision: ";
+        steering::append_decision_field(extra, *bound_->routing->table, attempt_->candidate, located_.place, attempts_);
+        extra += "\r\n";
+    }
+    if (site_->server_timing) {
+        char line[128];
+        const int size = std::snprintf(
+            line, sizeof line, "Server-Timing: edge;dur=%.1f, connect;dur=%.1f, origin;dur=%.1f\r\n",
+            milliseconds_of(first_attempt_ - began_), milliseconds_of(connect_time_), milliseconds_of(head_time_));
+        extra.append(line, static_cast<std::size_t>(std::max(size, 0)));
+    }
+    return {.status = head.status,
+            .reason = head.reason,
+            .fields = head.fields,
+            .extra = extra,
+            .framing = attempt_->framing(),
+            .bodyless = request_.method == "HEAD" || head.status == 204 || head.status == 304,
+            .close = false};
+}
+
+/// Carries the response to the client, and the rest of the request body to the origin, until the response is whole.
+loop::Task<Fault> Exchange::relay() {
+    Attempt& attempt = *attempt_;
+    {
+        std::string extra;
+        client_.start(response_start(extra));
+    }
+    response_started_ = relayed_ = true;
+    outcome_.status = attempt.head().status;
+    auto progress = context_.loop.now();
+    std::uint64_t turn_began = 0;
+    bool clean = true;  // nothing came on the connection that makes its next answer doubtful
+    for (;;) {
+        // A fast origin and a fast client together would never have to wait.
+        if (bytes_out_ - turn_began >= fair_share) {
+            co_await wake_.yield();
+            turn_began = bytes_out_;
+        }
+        bool moved = false;
+        bool complete = false;
+        bool client_blocks = false;
+        while (!complete && client_.unsent() < wire::Stream::high_water) {
+            std::string_view bytes;
+            const auto body = attempt.body(bytes);
+            if (body == Attempt::Body::pending) break;
+            if (body == Attempt::Body::failed) {
+                client_.flush();
+                client_.abort();
+                co_return attempt.fault();
+            }
+            if (body == Attempt::Body::complete) {
+                std::string trailers;
+                if (!filter_trailers(attempt.trailers(), trailers)) {
+                    trailers.clear();
+                    clean = false;
+                }
+                client_.finish(trailers);
+                complete = true;
+                break;
+            }
+            const std::size_t taken = client_.write(bytes);
+            client_blocks = taken == 0;
+            if (client_blocks) break;
+            attempt.consume_body(taken);
+            bytes_out_ += taken;
+            moved = true;
+        }
+        const std::size_t queued = client_.unsent();
+        if (client_.flush() == Io::failed) {
+            client_.abort();
+            co_return Fault::client_gone;
+        }
+        if (complete) break;
+        moved = moved || client_.unsent() < queued;
+        if (!attempt.request_complete()) {
+            const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
+            if (fault != Fault::none) {
+                client_.abort();
+                co_return fault;
+            }
+        }
+        client_blocks = client_blocks || client_.unsent() >= wire::Stream::high_water;
+        if (client_.unsent() < wire::Stream::high_water && queued >= wire::Stream::high_water) continue;
+        if (client_.gone()) {
+            client_.abort();
+            co_return Fault::client_gone;
+        }
+        const auto now = context_.loop.now();
+        if (moved) progress = now;
+        const auto due =
+            progress + (client_blocks ? config_->limits.write_timeout : config_->limits.origin_body_timeout);
+        if (now >= due) {
+            client_.abort();
+            co_return client_blocks ? Fault::client_write_timeout : Fault::origin_body_timeout;
+        }
+        timer_.expires_at(due);
+        co_await wake_.wait();
+        turn_began = bytes_out_;
+    }
+    outcome_.response_complete = true;
+    if (clean && attempt.reusable()) bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
+    co_return Fault::none;
+}
+
+/// After a 101: raw bytes both ways. The connection is never used for HTTP again.
+loop::Task<Fault> Exchange::tunnel() {
+    {
+        std::string extra;
+        client_.start_tunnel(response_start(extra), forwarding_.upgrade);
+    }
+    response_started_ = relayed_ = true;
+    outcome_.status = 101;
+    Tunnel tunnel{context_, wake_, timer_, client_, attempt_->connection->stream, {bytes_in_, bytes_out_}};
+    const Fault fault = co_await tunnel.run(limits_->tunnel_idle, config_->limits.write_timeout);
+    outcome_.response_complete = fault == Fault::none;
+    co_return fault;
+}
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "proxy/exchange/codec.h"
+#include "proxy/exchange/context.h"
+#include "proxy/loop/task.h"
+#include "proxy/wire/stream.h"
+
+namespace nearhop::exchange {
+
+/// Bytes both ways between a client and an origin that switched to another protocol (RFC 9110 section 7.8). Each side
+/// may end its direction while the other goes on; each direction is read only as fast as its receiver takes it, so a
+/// tunnel holds a bounded number of bytes. What a side sent before it broke is still delivered.
+class Tunnel {
+public:
+    /// Body bytes of the exchange, counted as they move: the access line is right also when the tunnel is cut off.
+    struct Bytes {
+        std::uint64_t& in;   ///< from the client
+        std::uint64_t& out;  ///< to the client
+    };
+    Tunnel(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, wire::Stream& origin, Bytes bytes);
+    ~Tunnel();
+    Tunnel(const Tunnel&) = delete;
+    Tunnel& operator=(const Tunnel&) = delete;
+
+    /// Until both directions have ended (`none`), a side is lost, nothing moved for `idle`, or the client took nothing
+    /// of what waits for it for `write_timeout`.
+    loop::Task<Fault> run(loop::milliseconds idle, loop::milliseconds write_timeout);
+
+private:
+    enum class End : std::uint8_t {
+        open,     ///< may send more
+        orderly,  ///< said that it is done
+        cut,      ///< ended without a word, or broke
+    };
+    bool move();
+    bool to_origin();
+    bool to_client();
+    /// Both directions are done with, and nothing waits for an origin that could take it.
+    bool over() const noexcept {
+        if (origin_end_ != End::orderly) return false;
+        return origin_deaf_ || origin_told_ || (client_end_ == End::cut && origin_.unsent() == 0);
+    }
+
+    Context& context_;
+    loop::Wake& wake_;
+    loop::Timer& timer_;
+    Codec& client_;
+    wire::Stream& origin_;
+    Bytes bytes_;
+    End client_end_ = End::open;
+    End origin_end_ = End::open;
+    bool origin_told_ = false;    ///< that the client's direction has ended
+    bool origin_deaf_ = false;    ///< takes nothing more
+    bool client_lost_ = false;    ///< takes nothing more
+    bool client_blocks_ = false;  ///< something waits for the client
+};
+
+}  // namespace nearhop::exchange

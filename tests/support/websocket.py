@@ -1,0 +1,67 @@
+"""A WebSocket origin: Debian's python3-websockets on a thread of its own, which also answers the edge's probes."""
+
+import asyncio
+import http
+import threading
+
+import websockets
+
+
+class WebSocketOrigin:
+    """`serve(websocket)` is the handler; `options` go to websockets.serve."""
+
+    def __init__(self, identity=None, serve=None, **options):
+        self.paths = []
+        self.fields = []
+        self._serve = serve or echo
+        self._tls = identity.serve() if identity else None
+        self._options = {"max_size": None, "ping_interval": None, "compression": None, **options}
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    @property
+    def url(self):
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    def _run(self):
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._main())
+
+    async def _main(self):
+        self._stop = asyncio.Event()
+        server = await websockets.serve(
+            self._handle, "127.0.0.1", 0, ssl=self._tls, process_request=self._request, **self._options
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        await server.wait_closed()
+
+    async def _request(self, path, fields):
+        if path == "/health":
+            return http.HTTPStatus.OK, [], b"ok\n"
+        self.paths.append(path)
+        self.fields.append(fields)
+        return None
+
+    async def _handle(self, websocket):
+        await self._serve(websocket)
+
+    def stop(self):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+async def echo(websocket):
+    async for message in websocket:
+        await websocket.send(message)
