@@ -37,10 +37,6 @@ Config read(Reader& reader, const Tree& tree) {
     return config;
 }
 
-bool earlier(const Problem& a, const Problem& b) {
-    return a.mark.line != b.mark.line ? a.mark.line < b.mark.line : a.mark.column < b.mark.column;
-}
-
 Reader reader_for(const std::string& file) {
     Reader reader;
     reader.folder = std::filesystem::path{file}.parent_path().string();
@@ -63,7 +59,7 @@ ParseResult parse(std::string_view yaml, const std::string& file) {
     }
     result.problems = std::move(reader.problems);
     std::stable_sort(result.problems.begin(), result.problems.end(), earlier);
-    if (has_errors(result.problems)) result.config.reset();
+    if (has_errors(result.problems)) result.config.swap(result.readable);
     return result;
 }
 

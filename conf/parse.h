@@ -14,6 +14,9 @@ namespace nearhop::conf {
 struct ParseResult {
     std::optional<Config> config;
     Problems problems;
+    /// What could be read in spite of errors. Only for the meaning pass to find its problems in the same run; defaults
+    /// stand where something was refused, so it must never be put into force.
+    std::optional<Config> readable = std::nullopt;
 };
 
 /// Parses YAML text; `file` is used in messages and as the base of relative paths. Never throws for bad input.

@@ -22,4 +22,20 @@ bool has_errors(const Problems& problems) {
                        [](const Problem& problem) { return problem.severity == Severity::error; });
 }
 
+bool follows_from(const Problem& problem, const Problems& others) {
+    if (problem.mark.line == 0) return true;
+    const auto below = [](const std::string& path, const std::string& other) {
+        return path.starts_with(other) &&
+               (path.size() == other.size() || path[other.size()] == '.' || path[other.size()] == '[' || other.empty());
+    };
+    return std::any_of(others.begin(), others.end(), [&](const Problem& other) {
+        return other.severity == Severity::error &&
+               (below(problem.path, other.path) || below(other.path, problem.path));
+    });
+}
+
+bool earlier(const Problem& a, const Problem& b) {
+    return a.mark.line != b.mark.line ? a.mark.line < b.mark.line : a.mark.column < b.mark.column;
+}
+
 }  // namespace nearhop::conf

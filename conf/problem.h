@@ -41,4 +41,11 @@ std::string to_string(const Problem& problem, const std::string& file);
 /// True when at least one problem is an error; warnings alone do not stop a start or a reload.
 bool has_errors(const Problems& problems);
 
+/// Whether `problem` may only follow from an error of `others`: nothing was written for it, or it is about a key at,
+/// above or below one of theirs.
+bool follows_from(const Problem& problem, const Problems& others);
+
+/// In file order.
+bool earlier(const Problem& a, const Problem& b);
+
 }  // namespace nearhop::conf

@@ -202,7 +202,16 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
 
 BuildResult load(const std::string& file, const wire::TicketKeys& keys) {
     auto parsed = conf::parse_file(file);
-    if (!parsed.config) return {std::nullopt, std::move(parsed.problems)};
+    if (!parsed.config) {
+        // The operator gets the problems of both passes at once, without those that an earlier one may have caused.
+        BuildResult result{std::nullopt, std::move(parsed.problems)};
+        if (!parsed.readable) return result;
+        const auto form = result.problems;
+        for (auto& problem : build(std::move(*parsed.readable), keys).problems)
+            if (!conf::follows_from(problem, form)) result.problems.push_back(std::move(problem));
+        std::stable_sort(result.problems.begin(), result.problems.end(), conf::earlier);
+        return result;
+    }
     auto built = build(std::move(*parsed.config), keys);
     built.problems.insert(built.problems.begin(), parsed.problems.begin(), parsed.problems.end());
     return built;

@@ -127,6 +127,23 @@ def test_an_unreadable_ca_file_is_found(check):
     assert done.returncode == 2 and any(p[3].startswith("origins.us-east-1.ca") for p in done.problems), done
 
 
+def test_what_only_the_meaning_pass_finds_stands_beside_errors_of_form(check):
+    more = "helth: {interval: 5s}\n"
+    broken = [("eu-west-1: https://", "eu-wset-1: https://"), ("us-east-1: https://us.example.com", "us-east-1: {url: https://us.example.com, ca: /nonexistent.pem}")]
+    done = check(more, replace=broken)
+    assert done.returncode == 2
+    errors = [p for p in done.problems if p[2] == "error"]
+    assert len(errors) == 3, errors
+    assert errors == sorted(errors, key=lambda p: (int(p[0]), int(p[1])))
+    assert any("nonexistent" in " ".join(p) for p in errors) and any("eu-west-1" in " ".join(p) for p in errors), errors
+    assert any("health" in p[3] for p in errors), errors
+
+
+def test_one_error_is_not_told_twice(check):
+    done = check(replace=[("us-east-1: https://us.example.com", "us-east-1: {url: ftp://us.example.com}")])
+    assert done.returncode == 2 and len([p for p in done.problems if p[2] == "error"]) == 1, done.problems
+
+
 def test_all_problems_of_both_passes_are_listed_at_once(check):
     more = "limts: {}\nhealth: {interval: 5, fall: 0}\nclients: {trusted: [0.0.0.0/0]}\n"
     done = check(more, replace=[("https://us.example.com", "https://us.example.com/api")])
