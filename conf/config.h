@@ -56,8 +56,12 @@ struct TrustedPeer {
     Mark mark{};
 };
 
+/// What becomes of request fields whose name holds an underscore.
+enum class Underscores { drop, keep, refuse };
+
 struct Clients {
     std::vector<TrustedPeer> trusted;
+    Underscores underscores = Underscores::drop;
     bool unsafe_trust_any_peer = false;  ///< needed for 0.0.0.0/0, ::/0 and an entry without cidr
 };
 
@@ -126,6 +130,8 @@ struct Origin {
 enum class Policy { nearest, country, failover, latency };
 enum class AllDown { open, closed };  ///< try in policy order all the same, or 503 with Retry-After
 
+enum class EncodedSlashes { refuse, keep, decode };  ///< %2F, %5C and backslashes under normalize_path
+
 /// Limits of one exchange that a site or a route may set.
 struct ExchangeLimits {
     milliseconds head_timeout = 10s;          ///< per attempt, from the last request byte sent
@@ -168,6 +174,9 @@ struct Site {
     ExchangeLimits limits;
     bool decision_header = false;  ///< X-Nearhop-Decision on responses
     bool server_timing = false;    ///< Server-Timing on responses
+    bool via_header = false;       ///< Via on responses
+    bool normalize_path = false;   ///< route by the normal form of a path and forward that
+    EncodedSlashes encoded_slashes = EncodedSlashes::refuse;
     Mark mark{};
 };
 

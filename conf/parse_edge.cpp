@@ -68,6 +68,9 @@ void read_clients(Keys& top, Config& config) {
     top.section("clients", [&](Keys& keys) {
         keys.value("unsafe_trust_any_peer", clients.unsafe_trust_any_peer, flag());
         const bool any_peer = clients.unsafe_trust_any_peer;
+        keys.value("underscores", clients.underscores,
+                   choice<Underscores>(
+                       {{"drop", Underscores::drop}, {"keep", Underscores::keep}, {"refuse", Underscores::refuse}}));
         const Field trusted = keys.at("trusted");
         const std::string wanted = "a network, or a map with cidr and secret_header";
         trusted.list("a list: " + wanted, "none", false, network().schema);

@@ -114,6 +114,14 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     warn_of_short_deadline(keys.field(), config.failover, site.limits);
     keys.value("decision_header", site.decision_header, flag());
     keys.value("server_timing", site.server_timing, flag(), "as the top-level `server_timing`");
+    keys.value("via_header", site.via_header, flag());
+    keys.value("normalize_path", site.normalize_path, flag());
+    keys.value(
+        "encoded_slashes", site.encoded_slashes,
+        choice<EncodedSlashes>(
+            {{"refuse", EncodedSlashes::refuse}, {"keep", EncodedSlashes::keep}, {"decode", EncodedSlashes::decode}}));
+    if (site.encoded_slashes != EncodedSlashes::refuse && !site.normalize_path)
+        keys.at("encoded_slashes").warning("has no effect without normalize_path: true");
 
     const Field routes = keys.at("routes");
     routes.list("a list of maps", "none");

@@ -3,6 +3,7 @@
 #include "geo/locator.h"
 #include "proxy/exchange/fault.h"
 #include "proxy/steering/decision.h"
+#include "proxy/wire/deviation.h"
 
 #include <array>
 #include <atomic>
@@ -88,6 +89,7 @@ struct alignas(cache_line) WorkerCounters {
     Counter log_dropped;
     Counter viewer_fields_bad, viewer_country_disagreed;
     std::array<std::array<Counter, 5>, 4> located;      ///< [geo::Source][geo::Level]
+    std::array<Counter, wire::deviation_count> client_deviations, origin_deviations;  ///< messages, by deviation
     std::array<Counter, exchange::fault_count> faults;  ///< of exchanges and sessions, client-visible or not
     Counter replay_bytes;                               ///< gauge
     Counter loop_batches;

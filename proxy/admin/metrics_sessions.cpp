@@ -46,6 +46,18 @@ void add_sessions(Families& out, const Registry& registry) {
         faults.add({{"fault", exchange::info(static_cast<exchange::Fault>(i)).code}},
                    sum(registry, [i](const auto& w) -> auto& { return w.faults[i]; }));
 
+    Family deviations = counter("nearhop_deviations_total",
+                                "Messages that differ from HTTP: acceptable ones are normalised, others refused.");
+    for (std::size_t i = 1; i < wire::deviation_count; ++i) {
+        const auto which = static_cast<wire::Deviation>(i);
+        const auto add = [&](std::string_view side, std::uint64_t count) {
+            deviations.add_unless_zero(
+                {{"side", side}, {"class", wire::name(wire::strictness(which))}, {"reason", wire::name(which)}}, count);
+        };
+        add("client", sum(registry, [i](const auto& w) -> auto& { return w.client_deviations[i]; }));
+        add("origin", sum(registry, [i](const auto& w) -> auto& { return w.origin_deviations[i]; }));
+    }
+
     Family sessions = gauge("nearhop_sessions", "Client connections that are open.");
     sessions.add({}, difference(
                          registry, [](const auto& w) -> auto& { return w.sessions_opened; },
@@ -82,7 +94,7 @@ void add_sessions(Families& out, const Registry& registry) {
     origin.add({{"direction", "sent"}}, total(&W::origin_sent));
     Family replay = gauge("nearhop_replay_buffer_bytes", "Request bodies held for a possible second attempt.");
     replay.add({}, total(&W::replay_bytes));
-    take_all(out, faults, sessions, opened, refused, accept, handshakes, exchanges, tunnels, tunnels_opened, tunnelled,
+    take_all(out, faults, deviations, sessions, opened, refused, accept, handshakes, exchanges, tunnels, tunnels_opened, tunnelled,
              client, origin, replay);
     add_located(out, registry);
 }

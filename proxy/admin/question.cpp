@@ -1,6 +1,7 @@
 #include "proxy/admin/question.h"
 
 #include "proxy/steering/decision.h"
+#include "proxy/steering/path.h"
 
 #include <boost/json.hpp>
 
@@ -72,6 +73,9 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     what.located = steering::locate(*peer, true, fields, routing.trust, *snapshot.locator);
     const auto site = routing.table->site_of(what.host);
     what.site_found = site.has_value();
+    // As a request is read; a path that would be refused is matched as it stands.
+    if (site && routing.table->sites[*site].normalize_path)
+        steering::normalize_path(what.path, routing.table->sites[*site].encoded_slashes, what.path);
     if (site)
         steering::decide({.site = *site, .method = what.method, .path = what.path}, what.located.place, *routing.table,
                          health, steering::OriginSet{}, what.decision);

@@ -1,6 +1,7 @@
 #include "proxy/client/http1_codec.h"
 
 #include "proxy/exchange/headers.h"
+#include "proxy/wire/diagnose.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,6 +10,7 @@ namespace nearhop::client {
 
 using exchange::Fault;
 using loop::Io;
+using wire::Deviation;
 using wire::Framing;
 using wire::Name;
 
@@ -19,12 +21,13 @@ constexpr std::size_t ordinary_fields = 32;  // 1.3 KiB
 constexpr std::size_t read_ahead =
     wire::Stream::largest_write;  // body bytes taken from the socket before an origin has them
 
-/// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
+/// RFC 3986 section 3.2.2 with a port; no userinfo, and no escapes: two recipients could read two names in them.
+/// Empty is legal where a request names no authority.
 bool valid_authority(std::string_view text) {
     std::string_view port;
     if (text.starts_with('[')) {
         const auto end = text.find(']');
-        if (end == std::string_view::npos) return false;
+        if (end == std::string_view::npos || text.substr(0, end).find(':') == std::string_view::npos) return false;
         for (const char c : text.substr(1, end - 1))
             if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.'))
                 return false;
@@ -36,7 +39,7 @@ bool valid_authority(std::string_view text) {
         const auto name = text.substr(0, colon);
         for (const char c : name) {
             const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-                               c == '.' || c == '_' || c == '~' || c == '%';
+                               c == '.' || c == '_' || c == '~';
             if (!plain) return false;
         }
         if (colon != std::string_view::npos) {
@@ -65,6 +68,7 @@ void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
     head_.fields.clear();
     request_ = {};
     fault_ = Fault::none;
+    deviations_ = {};
     decoder_ = wire::ChunkedDecoder{limits.chunk_line_bytes, limits.trailer_bytes};
     left_ = 0;
     chunk_ = {};
@@ -85,17 +89,24 @@ void Http1Codec::release() noexcept {
 Http1Codec::Read Http1Codec::read_head() {
     auto& in = stream_.in();
     const auto limit = static_cast<std::size_t>(std::min<std::uint64_t>(limits_->head_bytes, wire::largest_head));
+    const auto refused = [&](Fault fault) {
+        fault_ = fault;
+        return Read::refused;
+    };
     for (;;) {
         // An empty line or two before the request line is a known client bug (RFC 9112 section 2.2).
-        for (; !started_ && empty_lines_ < most_empty_lines && in.view().starts_with("\r\n"); ++empty_lines_)
+        for (; !started_ && empty_lines_ < most_empty_lines && in.view().starts_with("\r\n"); ++empty_lines_) {
             in.consume(2);
+            deviations_.add(Deviation::empty_line);
+        }
         if (!in.empty() && !(in.size() == 1 && !started_ && in.view() == "\r")) {
             started_ = true;
             const auto state = scan_.scan(in.view());
-            if (state == wire::HeadScan::State::malformed) return refuse(Fault::client_bad_request);
-            if (scan_.first_line() > limits_->target_bytes + 64) return refuse(Fault::client_target_too_long);
+            if (state == wire::HeadScan::State::malformed)
+                return refused(bad_request(wire::diagnose_request(in.view())));
+            if (scan_.first_line() > limits_->target_bytes + 64) return refused(Fault::client_target_too_long);
             const std::size_t size = state == wire::HeadScan::State::complete ? scan_.size() : in.size();
-            if (size > limit) return refuse(Fault::client_head_too_large);
+            if (size > limit) return refused(Fault::client_head_too_large);
             if (state == wire::HeadScan::State::complete) {
                 head_bytes_.clear();
                 head_bytes_.append(in.view().substr(0, size));
@@ -116,8 +127,9 @@ Http1Codec::Read Http1Codec::read_head() {
 /// Everything about a head that must hold before a request exists.
 Fault Http1Codec::check() {
     switch (wire::parse_request(head_bytes_.view(), limits_->head_fields, head_)) {
-        case wire::HeadError::malformed: return Fault::client_bad_request;
-        case wire::HeadError::bad_framing: return Fault::client_bad_framing;
+        case wire::HeadError::malformed: return bad_request(wire::diagnose_request(head_bytes_.view()));
+        case wire::HeadError::bad_framing:
+            return refuse(Fault::client_bad_framing, wire::diagnose_request(head_bytes_.view()));
         case wire::HeadError::too_many_fields: return Fault::client_head_too_large;
         case wire::HeadError::none: break;
     }
@@ -126,21 +138,30 @@ Fault Http1Codec::check() {
     request_.http10 = head_.minor == 0;
     request_.secure = secure_;
     if (head_.target.size() > limits_->target_bytes) return Fault::client_target_too_long;
-    if (!check_host()) return Fault::client_bad_request;
+    if (head_.odd_target) deviations_.add(Deviation::odd_target);
+    if (const Fault fault = check_host(); fault != Fault::none) return fault;
     if (head_.method == "CONNECT" || head_.method == "TRACE") return Fault::client_method_refused;
     if (const Fault fault = check_target(); fault != Fault::none) return fault;
     const auto framing = wire::request_framing(head_);
-    if (!framing) return Fault::client_bad_framing;
+    if (!framing) return refuse(Fault::client_bad_framing, wire::diagnose_request(head_bytes_.view()));
     request_.framing = *framing;
     left_ = framing->length;
     body_done_ = !framing->has_body();
+    if (!body_done_ && (head_.method == "GET" || head_.method == "HEAD"))
+        deviations_.add(Deviation::content_without_meaning);
+    if (!wire::keeps_alive(head_.minor, head_.fields)) close_ = true;
+    find_upgrade();
+    return check_expectations();
+}
+
+/// The one expectation that exists (RFC 9110 section 10.1.1); without content or in HTTP/1.0 it means nothing.
+Fault Http1Codec::check_expectations() {
     for (const auto& field : head_.fields) {
         if (field.id != Name::expect) continue;
         if (!wire::equal_ignoring_case(field.value, "100-continue")) return Fault::client_expectation;
-        request_.expects_continue = !request_.http10 && framing->has_body();
+        request_.expects_continue = !request_.http10 && request_.framing.has_body();
+        if (!request_.framing.has_body()) deviations_.add(Deviation::expect_without_content);
     }
-    if (!wire::keeps_alive(head_.minor, head_.fields)) close_ = true;
-    find_upgrade();
     return Fault::none;
 }
 
@@ -160,43 +181,44 @@ void Http1Codec::find_upgrade() {
     if (listed) request_.upgrade = protocols;
 }
 
-bool Http1Codec::check_host() {
+Fault Http1Codec::check_host() {
     const wire::Field* host = nullptr;
     for (const auto& field : head_.fields) {
         if (field.id != Name::host) continue;
-        if (host) return false;
+        if (host) return bad_request(Deviation::repeated_host);
         host = &field;
     }
-    if (!host) return head_.minor == 0;  // HTTP/1.0 may leave it out (RFC 9112 section 3.2)
-    if (!valid_authority(host->value)) return false;
+    // HTTP/1.0 may leave it out (RFC 9112 section 3.2).
+    if (!host) return head_.minor == 0 ? Fault::none : bad_request(Deviation::no_host);
+    if (!valid_authority(host->value)) return bad_request(Deviation::bad_host);
     request_.authority = host->value;
     request_.host = host_of(host->value);
-    return true;
+    return Fault::none;
 }
 
 Fault Http1Codec::check_target() {
     std::string_view target = head_.target;
     if (target == "*") {
-        if (head_.method != "OPTIONS") return Fault::client_bad_request;
+        if (head_.method != "OPTIONS") return bad_request(Deviation::bad_target);
     } else if (!target.starts_with('/')) {
         // absolute-form: its authority counts (RFC 9112 section 3.2.2). Where Host says otherwise, recipients could
         // disagree about the site, so that is refused.
         const auto colon = target.find("://");
-        if (colon == std::string_view::npos) return Fault::client_bad_request;
+        if (colon == std::string_view::npos) return bad_request(Deviation::bad_target);
         const auto scheme = target.substr(0, colon);
         if (!wire::equal_ignoring_case(scheme, "http") && !wire::equal_ignoring_case(scheme, "https"))
-            return Fault::client_bad_request;
+            return bad_request(Deviation::bad_target);
         target.remove_prefix(scheme.size() + 3);
         const auto end = std::min(target.find_first_of("/?"), target.size());
         const auto authority = target.substr(0, end);
-        if (authority.empty() || !valid_authority(authority)) return Fault::client_bad_request;
+        if (authority.empty() || !valid_authority(authority)) return bad_request(Deviation::bad_target);
         if (!request_.authority.empty() && !wire::equal_ignoring_case(request_.authority, authority))
-            return Fault::client_bad_request;
+            return bad_request(Deviation::host_mismatch);
         request_.authority = authority;
         request_.host = host_of(authority);
         target.remove_prefix(end);
         if (target.empty()) target = head_.method == "OPTIONS" ? "*" : "/";
-        if (target.starts_with('?')) return Fault::client_bad_request;
+        if (target.starts_with('?')) return bad_request(Deviation::bad_target);
     }
     request_.target = target;
     request_.path = target.substr(0, target.find('?'));
@@ -234,7 +256,8 @@ exchange::Codec::Body Http1Codec::body() {
         } else {
             if (!chunk_.empty()) return {chunk_, false, Fault::none};
             const auto step = decoder_.next(in.view());
-            if (step.result == wire::ChunkedDecoder::Result::malformed) return {{}, false, Fault::client_bad_framing};
+            if (step.result == wire::ChunkedDecoder::Result::malformed)
+                return {{}, false, refuse(Fault::client_bad_framing, decoder_.deviation())};
             if (step.result == wire::ChunkedDecoder::Result::data) {
                 chunk_ = step.data;
                 chunk_used_ = step.used;
@@ -242,6 +265,7 @@ exchange::Codec::Body Http1Codec::body() {
             }
             in.consume(step.used);
             if (step.result == wire::ChunkedDecoder::Result::done) {
+                deviations_.add(decoder_.deviation());
                 body_done_ = true;
                 continue;
             }

@@ -23,6 +23,7 @@ public:
     bool head_started() const noexcept { return started_; }
     const exchange::Request& request() const noexcept { return request_; }
     exchange::Fault fault() const noexcept { return fault_; }
+    wire::Deviations deviations() const override { return deviations_; }
 
     /// Answers from now on carry Connection: close.
     void close_after_response() noexcept { close_ = true; }
@@ -51,13 +52,17 @@ public:
     bool gone() override;
 
 private:
-    Read refuse(exchange::Fault fault) noexcept {
-        fault_ = fault;
-        return Read::refused;
+    exchange::Fault refuse(exchange::Fault fault, wire::Deviation why) noexcept {
+        deviations_.add(why);
+        return fault;
+    }
+    exchange::Fault bad_request(wire::Deviation why) noexcept {
+        return refuse(exchange::Fault::client_bad_request, why);
     }
     exchange::Fault check();
     exchange::Fault check_target();
-    bool check_host();
+    exchange::Fault check_host();
+    exchange::Fault check_expectations();
     void find_upgrade();
     Body tunnelled();
 
@@ -69,6 +74,7 @@ private:
     wire::RequestHead head_;
     exchange::Request request_;
     exchange::Fault fault_ = exchange::Fault::none;
+    wire::Deviations deviations_;
     wire::ChunkedDecoder decoder_;
     std::uint64_t left_ = 0;
     std::string_view chunk_;

@@ -123,14 +123,42 @@ loop::Task<bool> Session::one_request() {
     if (read == Http1Codec::Read::refused) {
         const Fault fault = codec_.fault();
         context_.counters.faults[static_cast<std::size_t>(fault)].add();
-        exchange::send(codec_, exchange::answer_for(fault, {}, "-"), codec_.request().method == "HEAD");
+        exchange::send(codec_, exchange::answer_for(fault, {}, "-"), codec_.request().method == "HEAD",
+                       context_.date());
+        log_refusal(fault);
         co_await flushed();
         co_return false;
     }
     if (owner_.draining()) codec_.close_after_response();
     if (!answer_itself()) co_await exchange();
+    count_deviations();
     const bool again = co_await after_response();
     co_return again;
+}
+
+void Session::count_deviations() noexcept {
+    const auto found = codec_.deviations();
+    if (found.empty()) return;
+    for (std::size_t i = 1; i < wire::deviation_count; ++i)
+        if (found.has(static_cast<wire::Deviation>(i))) context_.counters.client_deviations[i].add();
+}
+
+/// The access line of a request that did not get as far as an exchange.
+void Session::log_refusal(Fault fault) {
+    count_deviations();
+    if (!context_.log) return;
+    const auto& request = codec_.request();
+    run::AccessRecord line;
+    line.time = std::chrono::system_clock::now();
+    line.client = peer_.address;
+    line.method = request.method;
+    line.host = request.host;
+    line.path = request.target;
+    line.protocol_minor = request.http10 ? 0 : 1;
+    line.status = exchange::info(fault).status;
+    line.fault = fault;
+    line.deviation = codec_.deviations().worst();
+    context_.log->write(line);
 }
 
 /// A coroutine of its own, so that an idle session's frames have no room for an exchange in them.
@@ -158,7 +186,8 @@ loop::Task<Http1Codec::Read> Session::await_head() {
             // An idle connection ends silently; a head that was begun is told (RFC 9110 section 15.5.9).
             if (begun) {
                 context_.counters.faults[static_cast<std::size_t>(Fault::client_head_timeout)].add();
-                exchange::send(codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"), false);
+                exchange::send(codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"), false,
+                               context_.date());
                 co_await flushed();
             }
             co_return Http1Codec::Read::closed;
@@ -193,7 +222,7 @@ bool Session::answer_itself() {
     } else {
         return false;
     }
-    exchange::send(codec_, answer, request.method == "HEAD");
+    exchange::send(codec_, answer, request.method == "HEAD", context_.date());
     return true;
 }
 

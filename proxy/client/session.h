@@ -50,6 +50,8 @@ private:
     loop::Task<bool> drain_body();
     loop::Task<void> close();
     bool answer_itself();
+    void count_deviations() noexcept;
+    void log_refusal(exchange::Fault fault);
     const conf::Limits& limits() const noexcept { return snapshot_->routing->config.limits; }
 
     Sessions& owner_;

@@ -19,6 +19,8 @@ bool wants_json(std::string_view accept) {
     return json;
 }
 
+constexpr std::string_view allowed = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+
 }  // namespace
 
 std::string_view reason_phrase(unsigned status) noexcept {
@@ -47,8 +49,10 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     Answer answer;
     answer.status = row.status;
     answer.fault = fault;
-    // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6).
-    answer.close = row.side == Side::client && fault != Fault::client_unknown_host;
+    // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6), or was
+    // answered with something that could not: the origin may have read another request than we sent.
+    answer.close =
+        (row.side == Side::client && fault != Fault::client_unknown_host) || fault == Fault::origin_bad_response;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {
         answer.fields = "Content-Type: application/json\r\n";
@@ -62,7 +66,7 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     answer.fields += "X-Nearhop-Fault: " + std::string{row.code} + "\r\nX-Request-Id: " + std::string{request_id} +
                      "\r\nCache-Control: no-store\r\n";
     if (row.status == 503) answer.fields += "Retry-After: 5\r\n";
-    if (row.status == 405) answer.fields += "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+    if (row.status == 405) answer.fields += allowed;
     return answer;
 }
 
@@ -75,11 +79,19 @@ Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_
     return answer;
 }
 
-void send(Codec& codec, const Answer& answer, bool head_only) {
+Answer options_answer() {
+    Answer answer;
+    answer.fields = allowed;
+    return answer;
+}
+
+void send(Codec& codec, const Answer& answer, bool head_only, std::string_view date) {
+    std::string fields{date};
+    fields += answer.fields;
     codec.start({.status = answer.status,
                  .reason = reason_phrase(answer.status),
                  .fields = {},
-                 .extra = answer.fields,
+                 .extra = fields,
                  .framing = {wire::Framing::Kind::length, answer.body.size()},
                  .bodyless = head_only,
                  .close = answer.close});

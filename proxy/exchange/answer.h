@@ -23,8 +23,11 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
 /// 308 to the https URL of the same target (RFC 9110 section 15.4.9).
 Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_view target);
 
-/// Sends a whole answer; `head_only` for HEAD.
-void send(Codec& codec, const Answer& answer, bool head_only);
+/// 200 without content and with what is served: to OPTIONS whose Max-Forwards is spent (RFC 9110 section 7.6.2).
+Answer options_answer();
+
+/// Sends a whole answer; `head_only` for HEAD, `date` a Date line with its CRLF (RFC 9110 section 6.6.1).
+void send(Codec& codec, const Answer& answer, bool head_only, std::string_view date);
 
 std::string_view reason_phrase(unsigned status) noexcept;
 

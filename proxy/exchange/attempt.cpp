@@ -1,15 +1,18 @@
 #include "proxy/exchange/attempt.h"
 
 #include "proxy/exchange/headers.h"
+#include "proxy/wire/diagnose.h"
 
 #include <algorithm>
 
 namespace nearhop::exchange {
 
 using loop::Io;
+using wire::Deviation;
 using wire::Framing;
 
 namespace {
+constexpr unsigned most_fields = 1000;  // of an answer
 constexpr std::size_t read_ahead =
     wire::Stream::largest_write;  // response bytes taken from the socket before the client has them
 }  // namespace
@@ -66,6 +69,7 @@ void Attempt::reset() noexcept {
     request_complete_ = starved_ = write_broken_ = received_any_ = body_complete_ = keep_alive_ = false;
     sent_at = {};
     fault_ = Fault::none;
+    deviations_ = {};
 }
 
 Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
@@ -102,7 +106,9 @@ Fault Attempt::queue_body(Codec& client, const Request& request, Replay& replay,
                 break;
             }
             std::string trailers;
-            if (chunked && !filter_trailers(client.request_trailers(), trailers)) return Fault::client_bad_framing;
+            const bool underscores = context_.bound()->routing->config.clients.underscores == conf::Underscores::keep;
+            if (chunked && !filter_trailers(client.request_trailers(), request.fields, underscores, trailers))
+                return Fault::client_bad_framing;
             writer_.finish(chunked, trailers);
             request_complete_ = true;
             sent_at = context_.loop.now();
@@ -119,51 +125,68 @@ Fault Attempt::queue_body(Codec& client, const Request& request, Replay& replay,
     return Fault::none;
 }
 
+void Attempt::note(Deviation found) noexcept {
+    if (found == Deviation::none || deviations_.has(found)) return;
+    deviations_.add(found);
+    context_.counters.origin_deviations[static_cast<std::size_t>(found)].add();
+}
+
 Attempt::Progress Attempt::receive_head() {
     auto& stream = connection->stream;
     const auto limit =
         static_cast<std::size_t>(std::min<std::uint64_t>(limits_->origin_head_bytes, wire::largest_head));
     for (;;) {
         switch (stream.in().empty() ? wire::HeadScan::State::more : scan_.scan(stream.in().view())) {
-            case wire::HeadScan::State::malformed: return fail(Fault::origin_bad_response);
+            case wire::HeadScan::State::malformed: return bad_response(wire::diagnose_response(stream.in().view()));
             case wire::HeadScan::State::more: break;
             case wire::HeadScan::State::complete: {
                 const std::size_t size = scan_.size();
-                if (size > limit) return fail(Fault::origin_bad_response);
+                if (size > limit) return bad_response(Deviation::endless_head);
                 head_bytes_.clear();
                 head_bytes_.append(stream.in().view().substr(0, size));
                 stream.in().consume(size);
                 scan_.reset();
-                if (wire::parse_response(head_bytes_.view(), 1000, head_) != wire::HeadError::none)
-                    return fail(Fault::origin_bad_response);
-                if (head_.status == 101) {
-                    if (upgrade_.empty() || !switches_to(head_.fields, upgrade_))
-                        return fail(Fault::origin_bad_response);
-                    return Progress::head;  // framing none, never reusable: what follows is not HTTP
-                }
-                if (head_.status < 200) {
-                    if (++interims_ > limits_->origin_interim_responses) return fail(Fault::origin_bad_response);
-                    return Progress::interim;
-                }
-                const auto framing = wire::response_framing(head_, method_);
-                if (!framing) return fail(Fault::origin_bad_response);
-                framing_ = *framing;
-                left_ = framing_.length;
-                keep_alive_ =
-                    framing_.kind != Framing::Kind::until_close && wire::keeps_alive(head_.minor, head_.fields);
-                return Progress::head;
+                return judge_head();
             }
         }
-        if (stream.in().size() >= limit) return fail(Fault::origin_bad_response);
+        if (stream.in().size() >= limit) return bad_response(Deviation::endless_head);
         switch (stream.fill(std::max<std::size_t>(limit, 16 * 1024))) {
             case Io::ok: received_any_ = true; continue;
             case Io::blocked: return Progress::pending;
             case Io::closed:
             case Io::failed:
-                if (received_any_) return fail(Fault::origin_bad_response);
+                if (received_any_) return bad_response(Deviation::cut_head);
                 return fail(connection->reused() ? Fault::origin_stale : Fault::origin_reset);
         }
     }
+}
+
+/// What the whole head in head_bytes_ says.
+Attempt::Progress Attempt::judge_head() {
+    switch (wire::parse_response(head_bytes_.view(), most_fields, head_)) {
+        case wire::HeadError::none: break;
+        case wire::HeadError::too_many_fields: return bad_response(Deviation::endless_head);
+        default: return bad_response(wire::diagnose_response(head_bytes_.view()));
+    }
+    if (head_.status < 200 || head_.status == 204)
+        for (const auto& field : head_.fields)
+            if (field.id == wire::Name::content_length || field.id == wire::Name::transfer_encoding)
+                note(Deviation::length_without_content);
+    if (head_.status < 200) {
+        if (head_.status == 101) {
+            if (upgrade_.empty() || !switches_to(head_.fields, upgrade_))
+                return bad_response(Deviation::unasked_switch);
+            return Progress::head;  // framing none, never reusable: what follows is not HTTP
+        }
+        if (++interims_ > limits_->origin_interim_responses) return bad_response(Deviation::interim_flood);
+        return Progress::interim;
+    }
+    const auto framing = wire::response_framing(head_, method_);
+    if (!framing) return bad_response(wire::diagnose_response(head_bytes_.view()));
+    framing_ = *framing;
+    left_ = framing_.length;
+    keep_alive_ = framing_.kind != Framing::Kind::until_close && wire::keeps_alive(head_.minor, head_.fields);
+    return Progress::head;
 }
 
 Attempt::Body Attempt::body(std::string_view& bytes) {
@@ -189,6 +212,7 @@ Attempt::Body Attempt::body(std::string_view& bytes) {
                 if (chunk_.empty()) {
                     const auto step = decoder_.next(in);
                     if (step.result == wire::ChunkedDecoder::Result::malformed) {
+                        note(decoder_.deviation());
                         fault_ = Fault::origin_bad_response;
                         return Body::failed;
                     }
@@ -196,6 +220,7 @@ Attempt::Body Attempt::body(std::string_view& bytes) {
                     chunk_used_ = step.used;
                     if (step.result != wire::ChunkedDecoder::Result::data) stream.in().consume(step.used);
                     if (step.result == wire::ChunkedDecoder::Result::done) {
+                        note(decoder_.deviation());
                         body_complete_ = true;
                         continue;
                     }
@@ -231,6 +256,11 @@ void Attempt::consume_body(std::size_t bytes) noexcept {
     if (framing_.kind == Framing::Kind::length) left_ -= bytes;
     in.consume(bytes);
     in.release();
+}
+
+void Attempt::look_behind() noexcept {
+    if (body_complete_ && framing_.kind != Framing::Kind::until_close && !connection->stream.in().empty())
+        note(Deviation::bytes_after_response);
 }
 
 bool Attempt::reusable() const noexcept {

@@ -4,6 +4,7 @@
 #include "proxy/exchange/context.h"
 #include "proxy/origin/connection.h"
 #include "proxy/wire/chunked.h"
+#include "proxy/wire/deviation.h"
 #include "proxy/wire/message_writer.h"
 
 #include <memory>
@@ -67,6 +68,8 @@ public:
     const wire::ResponseHead& head() const noexcept { return head_; }
     const wire::Framing& framing() const noexcept { return framing_; }
     Fault fault() const noexcept { return fault_; }
+    /// Where the answer so far differed from HTTP; counted already.
+    wire::Deviations deviations() const noexcept { return deviations_; }
     bool answered_anything() const noexcept { return received_any_; }
 
     /// Response body bytes at hand. pending: wait; data: `bytes` (then consume_body); complete; failed: fault().
@@ -75,6 +78,8 @@ public:
     void consume_body(std::size_t bytes) noexcept;
     std::string_view trailers() const noexcept { return decoder_.trailers(); }
 
+    /// Notes bytes that came behind a whole answer. Then, or with an answer that was not whole: not reusable.
+    void look_behind() noexcept;
     /// Whether the connection is fit for another request: complete both ways, nothing left over, keep-alive agreed.
     bool reusable() const noexcept;
 
@@ -85,6 +90,12 @@ private:
         fault_ = fault;
         return Progress::failed;
     }
+    Progress bad_response(wire::Deviation why) noexcept {
+        note(why);
+        return fail(Fault::origin_bad_response);
+    }
+    void note(wire::Deviation found) noexcept;
+    Progress judge_head();
 
     Context& context_;
     wire::MessageWriter writer_;
@@ -109,6 +120,7 @@ private:
     bool body_complete_ = false;
     bool keep_alive_ = false;
     Fault fault_ = Fault::none;
+    wire::Deviations deviations_;
 };
 
 }  // namespace nearhop::exchange

@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/fault.h"
 #include "proxy/loop/socket.h"
+#include "proxy/wire/deviation.h"
 #include "proxy/wire/framing.h"
 #include "proxy/wire/head.h"
 
@@ -72,6 +73,8 @@ public:
     virtual loop::Io flush() = 0;
     virtual std::size_t unsent() const = 0;
     virtual bool gone() = 0;  ///< the client has left
+    /// Where the request so far differed from HTTP; its session counts them.
+    virtual wire::Deviations deviations() const { return {}; }
 
 protected:
     ~Codec() = default;

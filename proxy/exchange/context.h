@@ -7,6 +7,7 @@
 #include "proxy/run/access_log.h"
 #include "proxy/run/control.h"
 #include "proxy/snapshot.h"
+#include "proxy/wire/date.h"
 
 #include <array>
 #include <memory>
@@ -60,6 +61,8 @@ public:
     admin::WorkerCounters& counters;
     run::AccessLog::Lane* log;  ///< null when the access log is off
     Dice dice;
+    /// Our Date field with its CRLF, for now.
+    std::string_view date() noexcept { return date_.line(loop.now()); }
 
     /// The latest snapshot and, with it, the bound configuration. Cheap when nothing changed.
     const std::shared_ptr<const Snapshot>& snapshot();
@@ -90,6 +93,7 @@ private:
     void bind();
 
     std::vector<std::unique_ptr<Attempt>> free_attempts_;
+    wire::Date date_;
     unsigned index_;
     admin::Registry& registry_;
     run::Control& control_;

@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/viewer.h"
+#include "proxy/steering/path.h"
 
 #include <openssl/evp.h>
 
@@ -11,6 +12,8 @@
 namespace nearhop::exchange {
 
 using steering::Considered;
+using wire::Deviation;
+using wire::Name;
 
 namespace {
 
@@ -44,8 +47,12 @@ loop::Task<Outcome> Exchange::run() {
     recorded_ = false;
     context_.counters.exchanges_started.add();
     locate();
-    Fault fault = Fault::client_unknown_host;
-    if (decide()) {
+    Fault fault = decide();
+    if (spent_) {
+        send(client_, options_answer(), false, context_.date());
+        response_started_ = outcome_.response_complete = true;
+        outcome_.status = 200;
+    } else if (fault == Fault::none) {
         state_->budget->on_request(began_);
         fault = co_await offer();
         if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
@@ -118,22 +125,64 @@ void Exchange::choose_request_id() {
     id_ = {id_buffer_.data(), id_buffer_.size()};
 }
 
-/// Steps 3 to 7. False when no site serves the host.
-bool Exchange::decide() {
+/// Steps 3 to 7, and what must hold of a request before them.
+Fault Exchange::decide() {
     const auto& table = *bound_->routing->table;
     const auto site = table.site_of(request_.host);
-    if (!site) return false;
+    if (!site) return Fault::client_unknown_host;
     site_ = &table.sites[*site];
     state_ = &bound_->sites[*site];
     method_ = steering::method_class(request_.method);
-    steering::decide({*site, request_.method, request_.path}, located_.place, table, *current().health,
+    if (const Fault fault = check_request(); fault != Fault::none) return fault;
+    steering::decide({*site, request_.method, path()}, located_.place, table, *current().health,
                      context_.local_skips(*bound_->routing), decision_);
     limits_ = &site_->routes[decision_.route].limits;
-    for (const auto& field : request_.fields)
-        if (field.id == wire::Name::idempotency_key) idempotency_key_ = true;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
     if (!request_.upgrade.empty()) choose_upgrade();
-    return true;
+    return Fault::none;
+}
+
+/// Fields and path by the rules of the configuration.
+Fault Exchange::check_request() {
+    bool underscores = false;
+    for (const auto& field : request_.fields) {
+        if (field.id == Name::idempotency_key) idempotency_key_ = true;
+        if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
+    }
+    if (underscores) {
+        const bool refuse = config_->clients.underscores == conf::Underscores::refuse;
+        note(refuse ? Deviation::underscore_refused : Deviation::underscore_name);
+        if (refuse) return Fault::client_bad_request;
+    }
+    const auto hops = max_forwards(request_);
+    if (hops.malformed) {
+        note(Deviation::bad_max_forwards);
+        return Fault::client_bad_request;
+    }
+    spent_ = hops.left == std::uint64_t{0};
+
+    forwarding_.keep_underscores = config_->clients.underscores == conf::Underscores::keep;
+    if (site_->normalize_path && request_.path.starts_with('/')) {
+        switch (steering::normalize_path(request_.path, site_->encoded_slashes, normal_target_)) {
+            case steering::PathForm::as_sent: break;
+            case steering::PathForm::changed:
+                normal_target_ += request_.target.substr(request_.path.size());
+                forwarding_.target = normal_target_;
+                break;
+            case steering::PathForm::encoded_slash: note(Deviation::encoded_slash); return Fault::client_bad_request;
+            case steering::PathForm::bad_percent: note(Deviation::bad_percent); return Fault::client_bad_request;
+        }
+    }
+    if (!steering::readings_agree(*site_, request_.method, path())) {
+        note(Deviation::path_reading);
+        return Fault::client_bad_request;
+    }
+    return Fault::none;
+}
+
+void Exchange::note(Deviation found) noexcept {
+    deviations_.add(found);
+    context_.counters.client_deviations[static_cast<std::size_t>(found)].add();
 }
 
 void Exchange::choose_upgrade() {
@@ -166,7 +215,7 @@ void Exchange::answer(Fault fault) {
     for (const auto& field : request_.fields)
         if (field.id == wire::Name::accept) accept = field.value;
     const auto own = answer_for(fault, accept, id_);
-    send(client_, own, request_.method == "HEAD");
+    send(client_, own, request_.method == "HEAD", context_.date());
     if (request_.method != "HEAD") bytes_out_ += own.body.size();
     response_started_ = true;
     outcome_.status = own.status;
@@ -205,6 +254,8 @@ void Exchange::record() {
     line.place = located_.place;
     line.attempts = attempts_;
     line.fault = outcome_.fault;
+    line.deviation = std::max({client_.deviations().worst(), deviations_.worst(),
+                               attempt_ ? attempt_->deviations().worst() : Deviation::none});
     line.bytes_in = bytes_in_;
     line.bytes_out = bytes_out_;
     line.edge_ms = attempts_ ? milliseconds_of(first_attempt_ - began_) : milliseconds_of(took);

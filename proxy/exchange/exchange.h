@@ -44,14 +44,16 @@ public:
 
 private:
     void locate();
-    bool decide();
+    Fault decide();
+    Fault check_request();
     const steering::Considered* next_candidate();
     loop::Task<Fault> offer();
     loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
     loop::Task<Fault> await_head();
     loop::Task<Fault> relay();
     loop::Task<Fault> tunnel();
-    ResponseStart response_start(std::string& extra) const;
+    ResponseStart response_start(std::string& own);
+    void append_own_fields(std::string& out) const;
     void choose_upgrade();
     Move move_after(Fault fault, unsigned status) const noexcept;
     bool another_candidate();
@@ -65,6 +67,11 @@ private:
     const Snapshot& current();
     void discard(std::unique_ptr<Attempt> attempt);
     bool switched() const noexcept { return attempt_->head().status == 101; }
+    void note(wire::Deviation found) noexcept;
+    std::string_view path() const noexcept { return normal_target_.empty() ? request_.path : normal_path(); }
+    std::string_view normal_path() const noexcept {
+        return std::string_view{normal_target_}.substr(0, normal_target_.find('?'));
+    }
     loop::Clock::duration time_left() const noexcept { return limits_->deadline.value - waited_; }
 
     Context& context_;
@@ -91,6 +98,10 @@ private:
     bool continue_sent_ = false;
     std::string websocket_key_;  ///< made for an extended CONNECT
     bool recorded_ = true;       ///< until run() begins there is nothing to record
+
+    std::string normal_target_;    ///< under normalize_path, where it is another one than the client sent
+    wire::Deviations deviations_;  ///< found here, not by the codec
+    bool spent_ = false;           ///< OPTIONS that may not be forwarded
 
     std::unique_ptr<Attempt> attempt_;
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better

@@ -73,6 +73,7 @@ bool is_ours(Name name, bool trusted) noexcept {
         case Name::x_forwarded_for:
         case Name::x_request_id:
         case Name::forwarded:
+        case Name::expect:
         case Name::x_nearhop:
         case Name::underscore_twin: return true;
         case Name::x_forwarded_proto:
@@ -88,10 +89,39 @@ bool has(std::span<const wire::Field> fields, Name name) {
     return std::any_of(fields.begin(), fields.end(), [&](const wire::Field& field) { return field.id == name; });
 }
 
+/// Fields that the proxy or the origin relies on: a client cannot have them removed by listing them in Connection
+/// (CVE-2024-45410).
+bool may_be_listed(Name name) noexcept {
+    switch (name) {
+        case Name::via:
+        case Name::x_forwarded_proto:
+        case Name::x_forwarded_host:
+        case Name::x_forwarded_other:
+        case Name::x_real_ip:
+        case Name::cloudfront_viewer: return false;
+        default: return true;
+    }
+}
+
 /// A host is quoted into Forwarded only if it cannot end the quotation.
 bool quotable(std::string_view text) { return text.find_first_of("\"\\") == std::string_view::npos; }
 
 }  // namespace
+
+MaxForwards max_forwards(const Request& request) noexcept {
+    MaxForwards found;
+    if (request.method != "OPTIONS") return found;
+    for (const auto& field : request.fields) {
+        if (field.id != Name::max_forwards) continue;
+        std::int64_t left = 0;
+        const char* const last = field.value.data() + field.value.size();
+        const auto [end, error] = std::from_chars(field.value.data(), last, left);
+        if (found.left || error != std::errc{} || end != last || left < 0 || field.value.front() == '-')
+            found.malformed = true;
+        found.left = static_cast<std::uint64_t>(left);
+    }
+    return found;
+}
 
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out) {
@@ -100,7 +130,8 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
                                   : site.host_header == "origin" ? std::string_view{origin.host_field}
                                                                  : std::string_view{site.host_header};
     // An HTTP/1.0 client may leave Host out; HTTP/1.1 towards the origin may not (RFC 9112 section 3.2).
-    line(request.method, " ", request.target, " HTTP/1.1\r\nHost: ", host.empty() ? origin.host_field : host, "\r\n");
+    line(request.method, " ", how.target.empty() ? request.target : how.target,
+         " HTTP/1.1\r\nHost: ", host.empty() ? origin.host_field : host, "\r\n");
 
     const ConnectionNames listed{request.fields};
     // Forwarded fields of a trusted peer are continued in one line each; a stranger's do not count.
@@ -110,15 +141,23 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
             if (field.id == name && !field.value.empty()) line(field.value, ", ");
     };
     const bool trailers = request.framing.kind == wire::Framing::Kind::chunked;
+    const bool options = request.method == "OPTIONS";
     for (const auto& field : request.fields) {
         if (is_hop_by_hop(field.id) || is_ours(field.id, how.trusted)) continue;
-        if (field.id == Name::expect && request.http10) continue;
-        if (field.id != Name::expect && listed.lists(field.name)) continue;
+        if (field.id == Name::underscored && !how.keep_underscores) continue;
+        if (listed.lists(field.name) && may_be_listed(field.id)) continue;
+        if (options && field.id == Name::max_forwards) continue;
         if (!how.websocket_key.empty() && wire::equal_ignoring_case(field.name, "sec-websocket-key")) continue;
         bool secret = false;
         for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
         if (!secret) line(field.name, ": ", field.value, "\r\n");
     }
+    if (const auto hops = max_forwards(request).left; hops && *hops > 0) {
+        char digits[24];
+        const auto end = std::to_chars(digits, digits + sizeof digits, *hops - 1).ptr;
+        line("Max-Forwards: ", std::string_view{digits, static_cast<std::size_t>(end - digits)}, "\r\n");
+    }
+    if (request.expects_continue) line("Expect: 100-continue\r\n");
     line("Via: ", request.http10 ? "1.0" : "1.1", " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
 
     const std::string peer = how.peer.text();
@@ -234,7 +273,10 @@ bool belongs_in_head(std::string_view name) noexcept {
 
 }  // namespace
 
-bool filter_trailers(std::string_view trailers, std::string& out) {
+bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, bool keep_underscores,
+                     std::string& out) {
+    if (trailers.empty()) return true;
+    const ConnectionNames listed{fields};
     while (!trailers.empty()) {
         const auto end = trailers.find("\r\n");
         if (end == std::string_view::npos) return false;
@@ -243,10 +285,10 @@ bool filter_trailers(std::string_view trailers, std::string& out) {
         const auto colon = text.find(':');
         if (colon == std::string_view::npos || colon == 0) return false;
         const auto name = text.substr(0, colon);
-        for (const char c : name)
-            if (c <= ' ' || c >= 0x7f || std::strchr("\"(),/:;<=>?@[\\]{}", c)) return false;
+        if (!std::all_of(name.begin(), name.end(), wire::is_token_char)) return false;
         const auto id = wire::classify(name);
-        if ((id == Name::other || id == Name::accept) && !belongs_in_head(name)) {
+        const bool passes = id == Name::other || id == Name::accept || (id == Name::underscored && keep_underscores);
+        if (passes && !belongs_in_head(name) && !listed.lists(name)) {
             out += text;
             out += "\r\n";
         }

@@ -5,6 +5,8 @@
 #include "proxy/snapshot.h"
 #include "proxy/wire/buffer.h"
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,10 +36,19 @@ struct Forwarding {
     std::span<const std::string> secret_headers;  ///< lower case; never forwarded
     std::string_view upgrade;                     ///< the one protocol that the origin is asked to switch to
     std::string_view websocket_key;               ///< ours, for a client whose protocol has none (RFC 8441)
+    std::string_view target;                      ///< what the origin is asked for; empty: as the client sent it
+    bool keep_underscores = false;                ///< field names with underscores pass, twins of ours apart
 };
 
+/// Max-Forwards of an OPTIONS request (RFC 9110 section 7.6.2; other methods' is none of our business).
+struct MaxForwards {
+    std::optional<std::uint64_t> left;
+    bool malformed = false;
+};
+MaxForwards max_forwards(const Request& request) noexcept;
+
 /// The request head as the origin gets it: method, target, Host, the client's fields, Via, X-Forwarded-*, Forwarded,
-/// X-Request-Id and framing; ends with the empty line.
+/// X-Request-Id, Expect and framing; ends with the empty line. Max-Forwards of OPTIONS is one less, and must not be 0.
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out);
 
@@ -54,8 +65,10 @@ std::string websocket_accept(std::string_view key);
 /// Origin fields that a client may see, as lines; framing and connection fields are the codec's to write.
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out);
 
-/// Trailer lines that may be forwarded: well-formed, and neither framing, routing nor Connection-listed fields
-/// (RFC 9110 section 6.5.1). Appends lines with CRLF to `out`; false when a line is malformed.
-bool filter_trailers(std::string_view trailers, std::string& out);
+/// Trailer lines that may be forwarded: well-formed, and neither framing, routing nor listed by the head's Connection
+/// (RFC 9110 sections 6.5.1 and 7.6.1). `fields`: the head's. Appends lines with CRLF to `out`; false when a line is
+/// malformed.
+bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, bool keep_underscores,
+                     std::string& out);
 
 }  // namespace nearhop::exchange

@@ -20,7 +20,7 @@ bool gateway_status(unsigned status) noexcept { return status == 502 || status =
 const Considered* Exchange::next_candidate() {
     if (attempts_ != 0) {
         const auto& table = *bound_->routing->table;
-        steering::decide({decision_.site, request_.method, request_.path}, located_.place, table, *current().health,
+        steering::decide({decision_.site, request_.method, path()}, located_.place, table, *current().health,
                          context_.local_skips(*bound_->routing), decision_);
     }
     for (const auto& candidate : decision_.chosen())

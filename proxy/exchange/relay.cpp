@@ -16,20 +16,34 @@ constexpr std::uint64_t fair_share = 512 * 1024;  // relayed in one turn, while 
 
 }  // namespace
 
-/// `extra` holds our own fields for as long as the result is used.
-ResponseStart Exchange::response_start(std::string& extra) const {
-    const auto& head = attempt_->head();
+/// The fields that a site asks for on its responses.
+void Exchange::append_own_fields(std::string& out) const {
     if (site_->decision_header) {
-        extra = "X-Nearhop-Decision: ";
-        steering::append_decision_field(extra, *bound_->routing->table, attempt_->candidate, located_.place, attempts_);
-        extra += "\r\n";
+        out += "X-Nearhop-Decision: ";
+        steering::append_decision_field(out, *bound_->routing->table, attempt_->candidate, located_.place, attempts_);
+        out += "\r\n";
     }
     if (site_->server_timing) {
         char line[128];
         const int size = std::snprintf(
             line, sizeof line, "Server-Timing: edge;dur=%.1f, connect;dur=%.1f, origin;dur=%.1f\r\n",
             milliseconds_of(first_attempt_ - began_), milliseconds_of(connect_time_), milliseconds_of(head_time_));
-        extra.append(line, static_cast<std::size_t>(std::max(size, 0)));
+        out.append(line, static_cast<std::size_t>(std::max(size, 0)));
+    }
+    if (site_->via_header) out += attempt_->head().minor == 0 ? "Via: 1.0 nearhop\r\n" : "Via: 1.1 nearhop\r\n";
+}
+
+/// `own` holds our fields for as long as the result is used.
+ResponseStart Exchange::response_start(std::string& own) {
+    const auto& head = attempt_->head();
+    const bool dated = std::any_of(head.fields.begin(), head.fields.end(),
+                                   [](const wire::Field& field) { return field.id == wire::Name::date; });
+    // RFC 9110 section 6.6.1: an answer without a date gets the time at which it was received.
+    std::string_view extra = dated ? std::string_view{} : context_.date();
+    if (site_->decision_header || site_->server_timing || site_->via_header) {
+        own = extra;
+        append_own_fields(own);
+        extra = own;
     }
     return {.status = head.status,
             .reason = head.reason,
@@ -44,8 +58,8 @@ ResponseStart Exchange::response_start(std::string& extra) const {
 loop::Task<Fault> Exchange::relay() {
     Attempt& attempt = *attempt_;
     {
-        std::string extra;
-        client_.start(response_start(extra));
+        std::string own;
+        client_.start(response_start(own));
     }
     response_started_ = relayed_ = true;
     outcome_.status = attempt.head().status;
@@ -72,7 +86,7 @@ loop::Task<Fault> Exchange::relay() {
             }
             if (body == Attempt::Body::complete) {
                 std::string trailers;
-                if (!filter_trailers(attempt.trailers(), trailers)) {
+                if (!filter_trailers(attempt.trailers(), attempt.head().fields, true, trailers)) {
                     trailers.clear();
                     clean = false;
                 }
@@ -120,6 +134,7 @@ loop::Task<Fault> Exchange::relay() {
         turn_began = bytes_out_;
     }
     outcome_.response_complete = true;
+    attempt.look_behind();
     if (clean && attempt.reusable()) bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
     co_return Fault::none;
 }
@@ -127,8 +142,8 @@ loop::Task<Fault> Exchange::relay() {
 /// After a 101: raw bytes both ways. The connection is never used for HTTP again.
 loop::Task<Fault> Exchange::tunnel() {
     {
-        std::string extra;
-        client_.start_tunnel(response_start(extra), forwarding_.upgrade);
+        std::string own;
+        client_.start_tunnel(response_start(own), forwarding_.upgrade);
     }
     response_started_ = relayed_ = true;
     outcome_.status = 101;

@@ -135,6 +135,8 @@ std::string_view format_access_line(char* out, const AccessRecord& record, conf:
     line.text("geo_level", geo::name(record.place.level));
     line.number("attempts", record.attempts);
     line.text("fault", exchange::info(record.fault).code);
+    line.text("class", wire::name(wire::strictness(record.deviation)));
+    line.text("class_reason", wire::name(record.deviation));
     line.number("bytes_in", record.bytes_in);
     line.number("bytes_out", record.bytes_out);
     line.milliseconds("edge_ms", record.edge_ms);

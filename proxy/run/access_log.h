@@ -28,6 +28,7 @@ struct AccessRecord {
     geo::Place place;
     unsigned attempts = 0;
     exchange::Fault fault = exchange::Fault::none;
+    wire::Deviation deviation = wire::Deviation::none;  ///< the worst of request and answer
     std::uint64_t bytes_in = 0, bytes_out = 0;  ///< bodies
     double edge_ms = 0;                         ///< head received to first attempt
     double connect_ms = 0;                      ///< waiting for connections, over all attempts

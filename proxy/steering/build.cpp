@@ -1,5 +1,6 @@
 #include "conf/parse.h"
 #include "geo/catalogue.h"
+#include "proxy/steering/path.h"
 #include "proxy/steering/table.h"
 
 #include <algorithm>
@@ -110,6 +111,9 @@ private:
         site.host_header = given.host_header;
         site.decision_header = given.decision_header;
         site.server_timing = given.server_timing;
+        site.via_header = given.via_header;
+        site.normalize_path = given.normalize_path;
+        site.encoded_slashes = given.encoded_slashes;
         for (const auto& name : given.origins) {
             const auto member = find_origin(name);
             if (!member || site.members[*member]) continue;
@@ -249,6 +253,9 @@ private:
         for (const conf::Route& route : given.routes) {
             RouteTable& entry = site.routes.emplace_back();
             entry.path_prefix = route.path_prefix;
+            if (given.normalize_path) normalize_prefix(given, route, entry.path_prefix);
+            read_path(entry.path_prefix, true, false, entry.decoded_prefix);
+            site.routes_by_path = site.routes_by_path || entry.path_prefix != "/";
             entry.methods = route.methods;
             entry.limits = route.limits;
             entry.upgrades = route.upgrades;
@@ -265,10 +272,19 @@ private:
             return a.path_prefix.size() > b.path_prefix.size();
         });
         site.routes.push_back({.path_prefix = "/",
+                               .decoded_prefix = "/",
                                .methods = {},
                                .allowed = site.members,
                                .limits = given.limits,
                                .upgrades = given.upgrades});
+    }
+
+    /// Compared with normal paths, a prefix that is none would never match.
+    void normalize_prefix(const conf::Site& site, const conf::Route& route, std::string& prefix) {
+        const PathForm form = steering::normalize_path(route.path_prefix, site.encoded_slashes, prefix);
+        if (form == PathForm::encoded_slash || form == PathForm::bad_percent)
+            report(route.mark, "sites." + site.name + ".routes",
+                   "no path matches " + route.path_prefix + ": normalize_path refuses it");
     }
 
     static bool takes_writes(const conf::Route& route) {

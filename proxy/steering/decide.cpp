@@ -7,26 +7,6 @@
 namespace nearhop::steering {
 namespace {
 
-/// `/files` holds `/files` and `/files/x` but not `/filesystem`; `/files/` holds what is below it; `/` holds
-/// everything, also the `*` of OPTIONS, so that a rule for the whole site has no hole.
-bool holds(std::string_view prefix, std::string_view path) noexcept {
-    if (prefix.empty() || prefix == "/") return true;
-    if (!path.starts_with(prefix)) return false;
-    return prefix.back() == '/' || path.size() == prefix.size() || path[prefix.size()] == '/';
-}
-
-RouteId route_of(const SiteTable& site, const Facts& facts) noexcept {
-    const std::size_t last = site.routes.size() - 1;  // build_table puts a route for everything there
-    for (std::size_t i = 0; i < last; ++i) {
-        const RouteTable& route = site.routes[i];
-        if (!holds(route.path_prefix, facts.path)) continue;
-        if (route.methods.empty() ||
-            std::find(route.methods.begin(), route.methods.end(), facts.method) != route.methods.end())
-            return static_cast<RouteId>(i);
-    }
-    return static_cast<RouteId>(last);
-}
-
 /// The row of the `country` policy for a place: country (groups are expanded into it), continent, default.
 const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noexcept {
     if (site.policy != conf::Policy::country) return nullptr;
@@ -260,7 +240,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
             const OriginSet& local_skips, Decision& decision) noexcept {
     const SiteTable& site = table.sites[facts.site];
     decision.site = facts.site;
-    decision.route = route_of(site, facts);
+    decision.route = route_of(site, facts.method, facts.path, false);
     const Rules rules = rules_for(site, site.routes[decision.route], facts, place);
 
     Ranks ranks;

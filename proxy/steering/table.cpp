@@ -15,7 +15,27 @@ std::string_view bare(std::string_view host) noexcept {
     return host;
 }
 
+/// `/files` holds `/files` and `/files/x` but not `/filesystem`; `/files/` holds what is below it; `/` holds
+/// everything, also the `*` of OPTIONS, so that a rule for the whole site has no hole.
+bool holds(std::string_view prefix, std::string_view path) noexcept {
+    if (prefix.empty() || prefix == "/") return true;
+    if (!path.starts_with(prefix)) return false;
+    return prefix.back() == '/' || path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
 }  // namespace
+
+RouteId route_of(const SiteTable& site, std::string_view method, std::string_view path, bool decoded) noexcept {
+    const std::size_t last = site.routes.size() - 1;  // build_table puts a route for everything there
+    for (std::size_t i = 0; i < last; ++i) {
+        const RouteTable& route = site.routes[i];
+        if (!holds(decoded ? route.decoded_prefix : route.path_prefix, path)) continue;
+        if (route.methods.empty() ||
+            std::find(route.methods.begin(), route.methods.end(), method) != route.methods.end())
+            return static_cast<RouteId>(i);
+    }
+    return static_cast<RouteId>(last);
+}
 
 MethodClass method_class(std::string_view method) noexcept {
     if (method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE") return MethodClass::safe;

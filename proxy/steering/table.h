@@ -34,6 +34,7 @@ struct CountryOrder {
 
 struct RouteTable {
     std::string path_prefix;
+    std::string decoded_prefix;        ///< what an origin reads in it: read_path()
     std::vector<std::string> methods;  ///< empty: any
     OriginSet allowed;                 ///< pins; equals the site's origins when the route has none
     conf::ExchangeLimits limits;
@@ -53,10 +54,17 @@ struct SiteTable {
     std::int16_t row_of_continent[7] = {-1, -1, -1, -1, -1, -1, -1};
     std::int16_t default_row = -1;
     std::vector<RouteTable> routes;  ///< longest prefix first, then configuration order; the last one matches all
+    bool routes_by_path = false;     ///< a path decides between them
     std::string host_header;         ///< "client", "origin" or a name
+    bool normalize_path = false;
+    conf::EncodedSlashes encoded_slashes = conf::EncodedSlashes::refuse;
     bool decision_header = false;
     bool server_timing = false;
+    bool via_header = false;
 };
+
+/// The route for a request. `decoded`: `path` went through read_path() with decoding.
+RouteId route_of(const SiteTable& site, std::string_view method, std::string_view path, bool decoded) noexcept;
 
 /// Hashes std::string and std::string_view alike, so that a lookup by view copies nothing.
 struct TextHash {

@@ -1,5 +1,7 @@
 #include "proxy/wire/chunked.h"
 
+#include "proxy/wire/head.h"
+
 #include <algorithm>
 #include <charconv>
 
@@ -11,12 +13,15 @@ int hex(char c) {
     if (c >= 'A' && c <= 'F') return c - 'A' + 10;
     return -1;
 }
+
+bool is_control(char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; }
 }  // namespace
 
 ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
     std::size_t at = 0;
-    const auto refuse = [&] {
+    const auto refuse = [&](Deviation why) {
         state_ = State::bad;
+        deviation_ = why;
         return Step{Result::malformed, {}, at};
     };
     while (at < in.size()) {
@@ -26,10 +31,10 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                 const int digit = hex(c);
                 if (digit >= 0) {
                     // 15 digits stay below 2^60: no sum can wrap (CVE-2013-2028).
-                    if (++digits_ > 15) return refuse();
+                    if (++digits_ > 15) return refuse(Deviation::chunk_size);
                     left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
                 } else {
-                    if (digits_ == 0) return refuse();
+                    if (digits_ == 0) return refuse(c == '\n' ? Deviation::bare_lf : Deviation::chunk_size);
                     if (c == '\r')
                         state_ = State::size_feed;
                     else if (c == ';')
@@ -37,32 +42,33 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                     else if (c == ' ' || c == '\t')
                         state_ = State::space;
                     else
-                        return refuse();
+                        return refuse(c == '\n' ? Deviation::bare_lf : Deviation::chunk_size);
                 }
-                if (++line_ > line_limit_) return refuse();
+                if (++line_ > line_limit_) return refuse(Deviation::chunk_size);
                 ++at;
                 break;
             }
             case State::space:  // some servers pad the size; anything else behind it could be read as a part of it
-                if (c == '\r')
+                if (c == '\r') {
                     state_ = State::size_feed;
-                else if (c == ';')
+                    deviation_ = Deviation::chunk_padding;
+                } else if (c == ';')
                     state_ = State::extension;
                 else if (c != ' ' && c != '\t')
-                    return refuse();
-                if (++line_ > line_limit_) return refuse();
+                    return refuse(Deviation::chunk_size);
+                if (++line_ > line_limit_) return refuse(Deviation::chunk_size);
                 ++at;
                 break;
             case State::extension:
                 if (c == '\r')
                     state_ = State::size_feed;
-                else if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f)
-                    return refuse();
-                if (++line_ > line_limit_) return refuse();
+                else if (is_control(c))
+                    return refuse(Deviation::chunk_extension);
+                if (++line_ > line_limit_) return refuse(Deviation::chunk_extension);
                 ++at;
                 break;
             case State::size_feed:
-                if (c != '\n') return refuse();
+                if (c != '\n') return refuse(Deviation::bare_cr);
                 ++at;
                 line_ = 0;
                 digits_ = 0;
@@ -75,29 +81,37 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                 return {Result::data, in.substr(at, count), at + count};
             }
             case State::data_return:
-                if (c != '\r') return refuse();
+                if (c != '\r') return refuse(Deviation::chunk_end);
                 ++at;
                 state_ = State::data_feed;
                 break;
             case State::data_feed:
-                if (c != '\n') return refuse();
+                if (c != '\n') return refuse(Deviation::chunk_end);
                 ++at;
                 state_ = State::size;
                 break;
             case State::trailer:
+            case State::trailer_value:
                 ++at;
                 if (c == '\r') {
+                    if (state_ == State::trailer && line_ != 0) return refuse(Deviation::bad_trailer);  // no colon
                     state_ = State::trailer_feed;
                     break;
                 }
-                if ((c >= 0 && c < ' ' && c != '\t') || c == 0x7f || trailers_.size() >= trailer_limit_)
-                    return refuse();
-                if (line_ == 0 && (c == ' ' || c == '\t' || c == ':')) return refuse();
+                if (trailers_.size() >= trailer_limit_) return refuse(Deviation::bad_trailer);
+                if (state_ == State::trailer) {
+                    if (c == ':' && line_ != 0)
+                        state_ = State::trailer_value;
+                    else if (!is_token_char(c))
+                        return refuse(c == '\n' ? Deviation::bare_lf : Deviation::bad_trailer);
+                } else if (is_control(c)) {
+                    return refuse(c == '\n' ? Deviation::bare_lf : Deviation::bad_trailer);
+                }
                 trailers_.push_back(c);
                 ++line_;
                 break;
             case State::trailer_feed:
-                if (c != '\n') return refuse();
+                if (c != '\n') return refuse(Deviation::bare_cr);
                 ++at;
                 if (line_ == 0) {
                     state_ = State::done;
@@ -108,7 +122,7 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in) {
                 state_ = State::trailer;
                 break;
             case State::done: return {Result::done, {}, at};
-            case State::bad: return refuse();
+            case State::bad: return refuse(deviation_);
         }
     }
     if (state_ == State::done) return {Result::done, {}, at};

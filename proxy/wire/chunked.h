@@ -1,5 +1,7 @@
 #pragma once
 
+#include "proxy/wire/deviation.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -8,7 +10,8 @@
 namespace nearhop::wire {
 
 /// Decodes `Transfer-Encoding: chunked` from bytes that arrive in any pieces (RFC 9112 section 7.1), strictly: CRLF
-/// everywhere, at most 15 hexadecimal digits, no controls in extensions. Extensions are dropped.
+/// everywhere, at most 15 hexadecimal digits, no controls in extensions, tokens as trailer names. Extensions are
+/// dropped.
 ///
 ///     while (!in.empty()) {
 ///         auto step = decoder.next(in);    // step.data is body, step.used bytes of `in` are done with
@@ -32,6 +35,8 @@ public:
     /// The trailer section as received, lines with CRLF, without the empty line; after `done`.
     const std::string& trailers() const noexcept { return trailers_; }
     bool done() const noexcept { return state_ == State::done; }
+    /// After `malformed` why; else chunk_padding where blanks behind a size were passed over.
+    Deviation deviation() const noexcept { return deviation_; }
 
 private:
     enum class State : std::uint8_t {
@@ -43,6 +48,7 @@ private:
         data_return,
         data_feed,
         trailer,
+        trailer_value,
         trailer_feed,
         done,
         bad
@@ -54,6 +60,7 @@ private:
     unsigned digits_ = 0;
     std::size_t line_ = 0;  ///< bytes of the current line
     std::string trailers_;
+    Deviation deviation_ = Deviation::none;
 };
 
 /// "1a2b\r\n" into `into` (at least 18 bytes); returns its length.

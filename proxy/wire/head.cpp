@@ -2,6 +2,8 @@
 
 #include <boost/beast/http/basic_parser.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -108,11 +110,13 @@ constexpr Known known[] = {
     {"connection", Name::connection},
     {"content-length", Name::content_length},
     {"content-type", Name::content_type},
+    {"date", Name::date},
     {"expect", Name::expect},
     {"forwarded", Name::forwarded},
     {"host", Name::host},
     {"idempotency-key", Name::idempotency_key},
     {"keep-alive", Name::keep_alive},
+    {"max-forwards", Name::max_forwards},
     {"proxy-connection", Name::proxy_connection},
     {"retry-after", Name::retry_after},
     {"te", Name::te},
@@ -137,10 +141,25 @@ bool is_folded(std::string_view head) {
     return false;
 }
 
-bool target_is_clean(std::string_view target) {
-    for (const char c : target)
-        if (c <= ' ' || c >= 0x7f || c == '#') return false;
-    return !target.empty();
+enum class TargetByte : std::uint8_t { refused, odd, plain };
+
+/// What a byte is in a target: no control, blank, '#' or byte outside ASCII is let through; '"<>\^`{|}' are not a
+/// URI's either (RFC 3986 section 2), but origins are used to them.
+constexpr auto target_bytes = [] {
+    std::array<TargetByte, 256> table{};
+    for (unsigned c = 0x21; c < 0x7f; ++c)
+        table[c] = std::string_view{"\"<>\\^`{|}"}.find(static_cast<char>(c)) == std::string_view::npos
+                       ? TargetByte::plain
+                       : TargetByte::odd;
+    table['#'] = TargetByte::refused;
+    return table;
+}();
+
+/// The worst byte of a target.
+TargetByte judge_target(std::string_view target) {
+    TargetByte worst = target.empty() ? TargetByte::refused : TargetByte::plain;
+    for (const char c : target) worst = std::min(worst, target_bytes[static_cast<unsigned char>(c)]);
+    return worst;
 }
 
 }  // namespace
@@ -156,7 +175,7 @@ Name classify(std::string_view name) noexcept {
         bool twin = false;
         if (matches(name, entry.name, twin)) return twin ? Name::underscore_twin : entry.id;
     }
-    return Name::other;
+    return name.find('_') == std::string_view::npos ? Name::other : Name::underscored;
 }
 
 bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept {
@@ -192,7 +211,9 @@ HeadError parse_request(std::string_view head, unsigned max_fields, RequestHead&
     if (is_folded(head)) return HeadError::malformed;
     const HeadError error = Parser<true>{head, max_fields, into}.run();
     if (error != HeadError::none) return error;
-    if (!target_is_clean(into.target) || into.method.size() > 32) return HeadError::malformed;
+    const TargetByte target = judge_target(into.target);
+    if (target == TargetByte::refused || into.method.size() > 32) return HeadError::malformed;
+    into.odd_target = target == TargetByte::odd;
     return HeadError::none;
 }
 

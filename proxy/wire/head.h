@@ -15,11 +15,13 @@ enum class Name : std::uint8_t {
     connection,
     content_length,
     content_type,
+    date,
     expect,
     forwarded,
     host,
     idempotency_key,
     keep_alive,
+    max_forwards,
     proxy_connection,
     retry_after,
     te,
@@ -34,6 +36,7 @@ enum class Name : std::uint8_t {
     x_nearhop,
     x_real_ip,
     x_request_id,
+    underscored,      ///< any other name with an underscore; clients.underscores says what becomes of it
     underscore_twin,  ///< X_Forwarded_For and kin: some origins cannot tell them from ours, so they are dropped
 };
 
@@ -49,6 +52,7 @@ struct RequestHead {
     std::string_view target;
     unsigned minor = 1;  ///< HTTP/1.minor
     std::vector<Field> fields;
+    bool odd_target = false;  ///< the target holds a character that no URI has (RFC 3986 section 2)
 };
 
 struct ResponseHead {
@@ -87,6 +91,11 @@ HeadError parse_request(std::string_view head, unsigned max_fields, RequestHead&
 HeadError parse_response(std::string_view head, unsigned max_fields, ResponseHead& into);
 
 Name classify(std::string_view name) noexcept;
+
+/// RFC 9110 section 5.6.2.
+constexpr bool is_token_char(char c) noexcept {
+    return c > ' ' && c < 0x7f && std::string_view{"\"(),/:;<=>?@[\\]{}"}.find(c) == std::string_view::npos;
+}
 
 bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept;
 

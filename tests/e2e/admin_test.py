@@ -204,7 +204,7 @@ def test_the_admin_listener_serves_only_allowed_peers(scene, start):
 
 # ---- access log -----------------------------------------------------------------------------------------------------
 FIELDS = {"time", "id", "client", "method", "host", "path", "status", "site", "origin", "reason", "place", "geo_source",
-          "attempts", "fault", "bytes_in", "bytes_out", "edge_ms", "connect_ms", "origin_ms", "total_ms"}  # fmt: skip
+          "attempts", "fault", "class", "class_reason", "bytes_in", "bytes_out", "edge_ms", "connect_ms", "origin_ms", "total_ms"}  # fmt: skip
 
 
 def test_one_access_line_per_exchange_with_all_its_fields(scene, start):

@@ -150,6 +150,7 @@ class Connection:
         self.response_bytes = 0
         self.requests = 0
         self._counted = False  # the request under way is in `origin.attempts`
+        self.received = bytearray()  # every byte since the last forget(), as it came
 
     def take(self, most):
         """At least one and at most `most` bytes."""
@@ -264,6 +265,7 @@ class Connection:
             raise Gone from error
         if not data and not end_is_fine:
             raise Gone
+        self.received += data
         self.request_bytes += len(data)
         cut = self.origin.cut
         if cut and cut.where == "request" and data and self.request_bytes >= cut.at:
@@ -305,6 +307,7 @@ class Origin:
         self._tls = identity.serve() if identity else None
         self._lock = threading.Lock()
         self._open = set()
+        self._recorded = []  # connections, open or not, since the last forget()
         self._numbers = itertools.count(1)
         # Keeps the port ours while the listener is closed: connections are then refused, and nobody else gets it.
         self._placeholder = self._bound(port)
@@ -361,6 +364,19 @@ class Origin:
     def forget(self):
         with self._lock:
             self.requests, self.probes, self.attempts = [], [], 0
+            self._recorded = list(self._open)
+            for connection in self._recorded:
+                connection.received = bytearray()
+
+    def recordings(self):
+        """Per connection the exact bytes that came since the last forget(): what stands on the wire, not what this
+        origin made of it."""
+        with self._lock:
+            return [bytes(connection.received) for connection in self._recorded if connection.received]
+
+    def are_open(self, connections):
+        with self._lock:
+            return [connection for connection in connections if connection in self._open]
 
     def open_connections(self):
         with self._lock:
@@ -398,6 +414,7 @@ class Origin:
         connection = Connection(self, sock, next(self._numbers), peer)
         with self._lock:
             self._open.add(connection)
+            self._recorded.append(connection)
         try:
             if self.on_accept and self.on_accept(connection):
                 return

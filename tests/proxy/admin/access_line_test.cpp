@@ -51,10 +51,10 @@ AccessRecord sample() {
     return record;
 }
 
-const std::vector<std::string> fields{"time",       "id",         "client",    "method",  "host",     "path",
-                                      "protocol",   "status",     "site",      "origin",  "reason",   "place",
-                                      "geo_source", "geo_level",  "attempts",  "fault",   "bytes_in", "bytes_out",
-                                      "edge_ms",    "connect_ms", "origin_ms", "total_ms"};
+const std::vector<std::string> fields{"time",       "id",        "client",   "method",     "host",      "path",
+                                      "protocol",   "status",    "site",     "origin",     "reason",    "place",
+                                      "geo_source", "geo_level", "attempts", "fault",      "class",     "class_reason",
+                                      "bytes_in",   "bytes_out", "edge_ms",  "connect_ms", "origin_ms", "total_ms"};
 
 TEST(LogText, EscapesWhatCouldEndAStringALineOrTheTextItself) {
     const struct {
@@ -121,7 +121,8 @@ TEST(AccessLine, IsLogfmtWithEveryFieldInOrder) {
     EXPECT_EQ(line_of(sample(), conf::LogFormat::logfmt),
               "time=2026-02-28T23:59:01.007Z id=4bf92f35 client=192.0.2.7 method=GET host=api.example.com "
               "path=\"/find?q=a b\" protocol=HTTP/1.1 status=200 site=main origin=eu-west-1 reason=nearest place=DE "
-              "geo_source=header geo_level=country attempts=2 fault=- bytes_in=1 bytes_out=18446744073709551615 "
+              "geo_source=header geo_level=country attempts=2 fault=- class=compliant class_reason=- bytes_in=1 "
+              "bytes_out=18446744073709551615 "
               "edge_ms=0.123 connect_ms=12.000 origin_ms=1234.568 total_ms=0.000\n");
 }
 

@@ -148,9 +148,54 @@ TEST_F(Headers, UnderscoreTwinsAreDroppedFromEveryone) {  // CVE-2026-39858
          {"X_Forwarded_For", "X-Forwarded_Proto", "Content_Length", "Transfer_Encoding", "X_Real_IP"})
         field(name, "evil");
     field("X_Custom", "fine");
+    EXPECT_EQ(sent("X_Custom"), List{}) << "the default";
+    how.keep_underscores = true;
     const auto head = write();
     EXPECT_EQ(head.find("evil"), std::string::npos);
     EXPECT_EQ(values(head, "X_Custom"), List{"fine"});
+}
+
+TEST_F(Headers, WhatATrustedPeerSaysCannotBeListedAway) {
+    how.trusted = true;
+    field("Connection", "X-Forwarded-Proto, X-Real-IP, CloudFront-Viewer-Country, Via, X-Mine");
+    field("X-Forwarded-Proto", "http");
+    field("X-Real-IP", "192.0.2.1");
+    field("CloudFront-Viewer-Country", "DE");
+    field("X-Mine", "1");
+    const auto head = write();
+    EXPECT_EQ(values(head, "X-Forwarded-Proto"), List{"http"});
+    EXPECT_EQ(values(head, "X-Real-IP"), List{"192.0.2.1"});
+    EXPECT_EQ(values(head, "CloudFront-Viewer-Country"), List{"DE"});
+    EXPECT_EQ(values(head, "Via"), List{"1.1 nearhop"});
+    EXPECT_EQ(values(head, "X-Mine"), List{});
+}
+
+TEST_F(Headers, ExpectIsWrittenOnceAndOnlyWhereItMeansSomething) {  // RFC 9110 section 10.1.1
+    field("Expect", "100-continue");
+    field("expect", "100-Continue");
+    EXPECT_EQ(sent("Expect"), List{});
+    request.expects_continue = true;
+    EXPECT_EQ(sent("Expect"), List{"100-continue"});
+}
+
+TEST_F(Headers, MaxForwardsOfOptionsIsOneLess) {  // RFC 9110 section 7.6.2
+    field("Max-Forwards", "7");
+    EXPECT_EQ(sent("Max-Forwards"), List{"7"}) << "of GET it is nobody's business";
+    request.method = "OPTIONS";
+    EXPECT_EQ(sent("Max-Forwards"), List{"6"});
+    for (const char* bad : {"", "x", "-1", "-0", "+1", "1 2", "99999999999999999999"}) {
+        fields = {{"Max-Forwards", bad, wire::Name::max_forwards}};
+        request.fields = fields;
+        EXPECT_TRUE(max_forwards(request).malformed) << bad;
+    }
+    fields = {{"Max-Forwards", "1", wire::Name::max_forwards}, {"Max-Forwards", "1", wire::Name::max_forwards}};
+    request.fields = fields;
+    EXPECT_TRUE(max_forwards(request).malformed);
+}
+
+TEST_F(Headers, TheNormalTargetReplacesTheOneThatWasSent) {
+    how.target = "/normal?q";
+    EXPECT_TRUE(write().starts_with("GET /normal?q HTTP/1.1\r\n"));
 }
 
 TEST_F(Headers, ASecretIsNeverForwarded) {
@@ -243,19 +288,33 @@ TEST(Trailers, PassWhenTheyAreOnlyMetadata) {  // RFC 9110 section 6.5.1
     EXPECT_TRUE(
         filter_trailers("X-Sum: 1\r\nContent-Length: 5\r\nHost: b\r\nTransfer-Encoding: chunked\r\n"
                         "X-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1\r\nConnection: close\r\nServer-Timing: x\r\n"
-                        "X-Nearhop-Fault: x\r\n",
-                        out));
+                        "X-Nearhop-Fault: x\r\nMax-Forwards: 1\r\nX_Sum: 2\r\n",
+                        {}, false, out));
     EXPECT_EQ(out, "X-Sum: 1\r\nServer-Timing: x\r\n");
+}
+
+TEST(Trailers, WithUnderscoresPassOnlyWhereTheyAreKept) {
+    std::string out;
+    EXPECT_TRUE(filter_trailers("X_Sum: 2\r\nX_Real_IP: 3\r\n", {}, true, out));
+    EXPECT_EQ(out, "X_Sum: 2\r\n");
+}
+
+TEST(Trailers, ThatConnectionListsEndHere) {  // RFC 9110 section 7.6.1
+    const std::vector<wire::Field> fields{{"Connection", "close, X-Sum", wire::Name::connection},
+                                          {"Connection", "x-other", wire::Name::connection}};
+    std::string out;
+    EXPECT_TRUE(filter_trailers("X-Sum: 1\r\nX-Other: 2\r\nX-End: 3\r\n", fields, false, out));
+    EXPECT_EQ(out, "X-End: 3\r\n");
 }
 
 TEST(Trailers, ThatAreMalformedAreRefused) {
     for (const char* lines :
          {"no colon\r\n", ": x\r\n", "A B: x\r\n", "A : x\r\n", "A[: x\r\n", "\xc3: x\r\n", "A: x"}) {
         std::string out;
-        EXPECT_FALSE(filter_trailers(lines, out)) << lines;
+        EXPECT_FALSE(filter_trailers(lines, {}, false, out)) << lines;
     }
     std::string out;
-    EXPECT_TRUE(filter_trailers("", out));
+    EXPECT_TRUE(filter_trailers("", {}, false, out));
     EXPECT_EQ(out, "");
 }
 

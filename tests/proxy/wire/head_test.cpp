@@ -275,9 +275,12 @@ TEST(Classify, KnowsItsNamesInAnyCase) {
                 {"Hos", Name::other},
                 {"Hostt", Name::other},
                 {"X-Forwarded", Name::other},
-                {"X_Custom", Name::other},
+                {"X_Custom", Name::underscored},
                 {"Content-Lengthx", Name::other},
-                {"_", Name::other},
+                {"_", Name::underscored},
+                {"Date", Name::date},
+                {"Max-Forwards", Name::max_forwards},
+                {"max_forwards", Name::underscore_twin},
                 {"zzz", Name::other}};
     for (const auto& row : rows) EXPECT_EQ(classify(row.name), row.id) << row.name;
 }
