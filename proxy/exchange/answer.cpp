@@ -48,7 +48,7 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     answer.status = row.status;
     answer.fault = fault;
     // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6).
-    answer.close = row.side == Side::client && fault != Fault::client_unknown_host;
+    answer.close = row.side == Side::client && row.status != 421;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {
         answer.fields = "Content-Type: application/json\r\n";

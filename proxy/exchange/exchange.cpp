@@ -44,8 +44,8 @@ loop::Task<Outcome> Exchange::run() {
     recorded_ = false;
     context_.counters.exchanges_started.add();
     locate();
-    Fault fault = Fault::client_unknown_host;
-    if (decide()) {
+    Fault fault = decide();
+    if (fault == Fault::none) {
         state_->budget->on_request(began_);
         fault = co_await offer();
         if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
@@ -92,6 +92,8 @@ void Exchange::locate() {
     forwarding_.peer = peer_.address;
     forwarding_.trusted = trusted;
     forwarding_.secret_headers = secret_headers;
+    forwarding_.identity_headers = bound_->routing->identity_headers;
+    forwarding_.identity = peer_.identity;
     choose_request_id();
     forwarding_.request_id = id_;
 }
@@ -118,13 +120,26 @@ void Exchange::choose_request_id() {
     id_ = {id_buffer_.data(), id_buffer_.size()};
 }
 
-/// Steps 3 to 7. False when no site serves the host.
-bool Exchange::decide() {
+/// A connection speaks for the certificate that it was opened with, and for what its client had to show. A request for
+/// a site where either differs belongs on another connection (RFC 9110 section 15.5.20): a client that coalesces them
+/// would get around the site's rule.
+bool Exchange::misdirected(steering::SiteId site) const {
+    const auto& rules = bound_->routing->client_rules;
+    const auto wanted = rules ? rules->of(peer_.listener, site).id() : wire::ClientRule::Id{};
+    if (wanted != peer_.client_rule) return true;
+    if (peer_.server_name.empty() || wire::equal_ignoring_case(peer_.server_name, request_.host)) return false;
+    const auto& tls = snapshot_->server_tls;
+    return tls && !tls->same_certificate(peer_.server_name, request_.host);
+}
+
+/// Steps 3 to 7, for the site that serves the host.
+Fault Exchange::decide() {
     const auto& table = *bound_->routing->table;
     const auto site = table.site_of(request_.host);
-    if (!site) return false;
+    if (!site) return Fault::client_unknown_host;
     site_ = &table.sites[*site];
     state_ = &bound_->sites[*site];
+    if (misdirected(*site)) return Fault::client_misdirected;
     method_ = steering::method_class(request_.method);
     steering::decide({*site, request_.method, request_.path}, located_.place, table, *current().health,
                      context_.local_skips(*bound_->routing), decision_);
@@ -133,7 +148,7 @@ bool Exchange::decide() {
         if (field.id == wire::Name::idempotency_key) idempotency_key_ = true;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
     if (!request_.upgrade.empty()) choose_upgrade();
-    return true;
+    return Fault::none;
 }
 
 void Exchange::choose_upgrade() {
