@@ -26,26 +26,54 @@ struct ListenAddress {
 enum class ListenerKind { https, http };
 enum class PlainPolicy { redirect, serve };  ///< what an http listener does with a request
 
+/// Whether a client has to show a certificate; one that is shown must be good either way.
+enum class ClientCertificates { none, optional, required };
+
+enum class TlsVersion { tls1_2, tls1_3 };
+
 struct Listener {
     At<ListenAddress> address;
     ListenerKind kind = ListenerKind::https;
     PlainPolicy plain = PlainPolicy::redirect;  ///< http only: 308 to https, or serve as is
     /// Peers that must send a PROXY protocol header (v1 or v2); empty: none is read.
     std::vector<At<std::string>> proxy_protocol_from;
+    At<ClientCertificates> client_certificates{ClientCertificates::none};  ///< unless the site says otherwise
+    std::optional<TlsVersion> min_version;                                 ///< instead of tls.min_version
+    At<std::string> ciphers;                                               ///< instead of tls.ciphers; empty: those
     std::string ready_path;  ///< answered by the edge itself (200 or 503) for load-balancer checks; empty: off
 };
 
 struct Certificate {
     At<std::string> certificate;  ///< PEM file, leaf first
     At<std::string> private_key;  ///< PEM file
+    At<std::string> ocsp;         ///< DER file with the response to staple; empty: none
 };
 
-enum class TlsVersion { tls1_2, tls1_3 };
+/// Fields in which origins get the verified identity of a client certificate; empty: not sent. A client that sends one
+/// of them itself loses it.
+struct ClientIdentity {
+    std::string subject;      ///< RFC 2253
+    std::string san;          ///< "DNS:a.example,URI:spiffe://b"
+    std::string fingerprint;  ///< SHA-256 in hex
+    std::string certificate;  ///< RFC 9440, base64 of DER between colons
+};
 
 struct Tls {
     std::vector<Certificate> certificates;  ///< chosen by SNI; the first is the default
     TlsVersion min_version = TlsVersion::tls1_2;
-    At<std::string> ciphers;  ///< OpenSSL list for TLS 1.2; empty: Mozilla intermediate
+    At<std::string> ciphers;    ///< OpenSSL list for TLS 1.2; empty: Mozilla intermediate
+    At<std::string> client_ca;  ///< PEM file: whose client certificates count, where a site has no own file
+    ClientIdentity identity;
+    At<std::string> ticket_keys;    ///< file of 80-byte keys shared by several edges; empty: random ones
+    seconds ticket_rotation = 12h;  ///< of random keys, 1 s .. 1 week
+};
+
+/// How connections to an origin are secured; its CA file is Origin::ca.
+struct OriginTls {
+    TlsVersion min_version = TlsVersion::tls1_2;
+    At<std::string> ciphers;      ///< OpenSSL list for TLS 1.2; empty: OpenSSL's own
+    At<std::string> certificate;  ///< PEM file shown to the origin; empty: none
+    At<std::string> private_key;  ///< PEM file
 };
 
 /// One way for a peer to be trusted: every part that is given must match.
@@ -120,8 +148,9 @@ struct Origin {
     At<std::string> region;                                ///< a known cloud region; empty: the name, if it is one
     std::optional<std::pair<double, double>> coordinates;  ///< latitude, longitude; wins over region
     At<std::string> ca;                                    ///< PEM file that verifies this origin; empty: the system's
-    int bias = 0;                                          ///< percent by which distance shrinks (Route 53), -99 .. 99
-    unsigned weight = 1;                                   ///< among origins within the latency band, 0 .. 1000
+    OriginTls tls;
+    int bias = 0;         ///< percent by which distance shrinks (Route 53), -99 .. 99
+    unsigned weight = 1;  ///< among origins within the latency band, 0 .. 1000
     Probe health;
     Passive passive;
     Mark mark{};
@@ -172,10 +201,12 @@ struct Site {
     std::vector<std::string> upgrades{"websocket"};  ///< protocols that a connection may switch to (RFC 9110 7.8)
     std::vector<Route> routes;
     ExchangeLimits limits;
-    bool decision_header = false;  ///< X-Nearhop-Decision on responses
-    bool server_timing = false;    ///< Server-Timing on responses
-    bool via_header = false;       ///< Via on responses
-    bool normalize_path = false;   ///< route by the normal form of a path and forward that
+    std::optional<At<ClientCertificates>> client_certificates;  ///< empty: as the listener
+    At<std::string> client_ca;                                  ///< empty: tls.client_ca
+    bool decision_header = false;                               ///< X-Nearhop-Decision on responses
+    bool server_timing = false;                                 ///< Server-Timing on responses
+    bool via_header = false;                                    ///< Via on responses
+    bool normalize_path = false;                                ///< route by the normal form of a path and forward that
     EncodedSlashes encoded_slashes = EncodedSlashes::refuse;
     Mark mark{};
 };

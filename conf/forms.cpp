@@ -355,4 +355,14 @@ Form<std::pair<unsigned, unsigned>> statuses() {
             R"("pattern": "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$")"};
 }
 
+Form<ClientCertificates> client_certificates() {
+    return choice<ClientCertificates>({{"none", ClientCertificates::none},
+                                       {"optional", ClientCertificates::optional},
+                                       {"required", ClientCertificates::required}});
+}
+
+Form<TlsVersion> tls_version() {
+    return choice<TlsVersion>({{"1.2", TlsVersion::tls1_2}, {"1.3", TlsVersion::tls1_3}});
+}
+
 }  // namespace nearhop::conf

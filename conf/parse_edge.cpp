@@ -39,6 +39,12 @@ void read_listener(Keys& keys, const Config& config, Listener& listener) {
         proxy.list("from", listener.proxy_protocol_from, peer_network(config.clients.unsafe_trust_any_peer), 1,
                    "required in `proxy_protocol`");
     });
+    keys.value("client_certificates", listener.client_certificates, client_certificates());
+    keys.value("min_version", listener.min_version, tls_version(), "as `tls.min_version`");
+    keys.value("ciphers", listener.ciphers, any_text(), "as `tls.ciphers`");
+    for (const char* key : {"client_certificates", "min_version", "ciphers"})
+        if (const Field field = keys.at(key); field.written() && listener.kind != ListenerKind::https)
+            field.error("want it on a listener with protocol: https only, found it on http");
     keys.value("ready_path", listener.ready_path, prefix());
 }
 
@@ -58,6 +64,7 @@ bool read_pair(Keys& keys, Certificate& pair) {
     keys.at("private_key").missing("a PEM file");
     const bool certificate = keys.file("certificate", pair.certificate, "required");
     const bool private_key = keys.file("private_key", pair.private_key, "required");
+    keys.file("ocsp", pair.ocsp, "none");
     return certificate && private_key;
 }
 
@@ -119,6 +126,7 @@ void read_tls(Keys& top, Config& config) {
         if (keys.field().listing()) {
             keys.file("certificate", single.certificate, "required unless `certificates` is there");
             keys.file("private_key", single.private_key, "required with `certificate`");
+            keys.file("ocsp", single.ocsp, "none");
         } else if (pair_written && read_pair(keys, single)) {
             tls.certificates.push_back(std::move(single));
         }
@@ -128,9 +136,19 @@ void read_tls(Keys& top, Config& config) {
             tls.certificates.push_back(std::move(pair));
         });
         if (list.is(Tree::Kind::list) && tls.certificates.empty()) any_written = false;
-        keys.value("min_version", tls.min_version,
-                   choice<TlsVersion>({{"1.2", TlsVersion::tls1_2}, {"1.3", TlsVersion::tls1_3}}));
+        keys.value("min_version", tls.min_version, tls_version());
         keys.value("ciphers", tls.ciphers, any_text(), "Mozilla intermediate");
+        keys.file("client_ca", tls.client_ca, "none");
+        keys.section("identity_headers", [&](Keys& names) {
+            names.value("subject", tls.identity.subject, field_name(), "none");
+            names.value("san", tls.identity.san, field_name(), "none");
+            names.value("fingerprint", tls.identity.fingerprint, field_name(), "none");
+            names.value("certificate", tls.identity.certificate, field_name(), "none");
+        });
+        keys.file("ticket_keys", tls.ticket_keys, "random ones");
+        keys.value("ticket_rotation", tls.ticket_rotation, whole_seconds(1s, 604'800s));
+        if (keys.at("ticket_rotation").written() && keys.at("ticket_keys").written())
+            keys.at("ticket_rotation").warning("has no effect on ticket_keys of a file: their owner rotates them");
     });
     for (const Listener& listener : config.listeners) {
         if (any_written || listener.kind != ListenerKind::https) continue;

@@ -53,6 +53,13 @@ void read_origin_map(Keys& keys, Origin& origin) {
     keys.value("region", origin.region, any_text(), "the origin's name, if it is a known region");
     read_point(keys, "coordinates", origin.coordinates);
     keys.file("ca", origin.ca, "the system's certificate authorities");
+    keys.section("tls", [&](Keys& tls) {
+        tls.value("min_version", origin.tls.min_version, tls_version());
+        tls.value("ciphers", origin.tls.ciphers, any_text(), "OpenSSL's own");
+        const bool certificate = tls.file("certificate", origin.tls.certificate, "none");
+        const bool private_key = tls.file("private_key", origin.tls.private_key, "required with `certificate`");
+        if (certificate != private_key) tls.field().error("want certificate and private_key, found one of them");
+    });
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
 

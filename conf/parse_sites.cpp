@@ -112,6 +112,10 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     keys.list("upgrades", site.upgrades, upgrade_protocol(), 0);
     read_exchange_limits(keys, site.limits, {});
     warn_of_short_deadline(keys.field(), config.failover, site.limits);
+    keys.value("client_certificates", site.client_certificates, client_certificates(), "as the listener");
+    keys.file("client_ca", site.client_ca, "as `tls.client_ca`");
+    if (keys.at("client_ca").written() && !keys.at("client_certificates").written())
+        keys.at("client_ca").error("want client_certificates beside it, found none");
     keys.value("decision_header", site.decision_header, flag());
     keys.value("server_timing", site.server_timing, flag(), "as the top-level `server_timing`");
     keys.value("via_header", site.via_header, flag());

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <sys/socket.h>
 #include <vector>
@@ -30,6 +31,18 @@ struct Addresses {
     std::vector<std::vector<Endpoint>> by_origin;
 };
 
+/// Which clients must show a certificate.
+struct ClientRules {
+    std::vector<std::shared_ptr<const wire::ClientRule>> by_listener;
+    std::vector<std::shared_ptr<const wire::ClientRule>> by_site;  ///< null: as the listener
+
+    const wire::ClientRule& of(std::size_t listener, std::optional<steering::SiteId> site) const {
+        static const wire::ClientRule nobody;
+        if (site && by_site[*site]) return *by_site[*site];
+        return listener < by_listener.size() ? *by_listener[listener] : nobody;
+    }
+};
+
 /// An origin as the relay needs it.
 struct OriginInfo {
     std::string name;
@@ -40,6 +53,7 @@ struct OriginInfo {
     std::uint16_t port = 443;
     std::string host_field;               ///< Host value under host_header: origin (with a port unless the default one)
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
+    std::string tls_digest;               ///< wire::origin_tls_digest: what `context` was made of
 };
 
 /// The configuration's part of a snapshot: an exchange keeps the one that it began with.
@@ -47,9 +61,11 @@ struct Routing {
     conf::Config config;
     std::shared_ptr<const steering::Table> table;
     steering::Trust trust;
-    std::vector<OriginInfo> origins;             ///< by OriginId
-    std::vector<geo::CidrTable> proxy_protocol;  ///< by listener index: peers that must send a PROXY header
-    std::uint64_t config_generation = 0;         ///< counts successful loads, 1 at start
+    std::vector<OriginInfo> origins;                  ///< by OriginId
+    std::vector<geo::CidrTable> proxy_protocol;       ///< by listener index: peers that must send a PROXY header
+    std::shared_ptr<const ClientRules> client_rules;  ///< null: no certificate is asked for anywhere
+    std::vector<std::string> identity_headers;        ///< field names that only the edge may send to origins
+    std::uint64_t config_generation = 0;              ///< counts successful loads, 1 at start
 };
 
 /// Everything a worker decides by. Never modified after publication; made of shared parts, so that a verdict or DNS

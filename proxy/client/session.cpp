@@ -31,7 +31,7 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
       wake_{context.loop},
       timer_{context.loop, wake_},
       codec_{stream_, listener_->kind == conf::ListenerKind::https},
-      peer_{peer} {
+      peer_{peer, listener_->index, {}, {}, {}} {
     stream_.socket().open(context.loop, descriptor, wake_, false);
 }
 
@@ -97,7 +97,10 @@ loop::Task<bool> Session::handshake() {
     const auto tls = snapshot_->server_tls;
     auto& counters = context_.counters;
     if (!tls) co_return false;
+    wire::ServerHandshake facts{listener_->index, {}, {}};
     stream_.start_tls_server(tls->context());
+    SSL_set_app_data(stream_.tls(), &facts);
+    wire::restrict(stream_.tls(), listener_->min_version, listener_->ciphers);
     timer_.expires_after(limits().handshake_timeout);
     for (;;) {
         const Io done = stream_.handshake();
@@ -109,8 +112,25 @@ loop::Task<bool> Session::handshake() {
         }
         co_await wake_.wait();
     }
+    SSL_set_app_data(stream_.tls(), nullptr);
+    if (!take_identity(facts)) {
+        counters.handshakes_failed.add();
+        co_return false;
+    }
     (SSL_session_reused(stream_.tls()) ? counters.handshakes_resumed : counters.handshakes_full).add();
     co_return true;
+}
+
+/// What the handshake says of the client. False when a resumed session's certificate has expired meanwhile.
+bool Session::take_identity(const wire::ServerHandshake& facts) {
+    peer_.server_name = facts.server_name;
+    peer_.client_rule = facts.client_rule;
+    if (facts.client_rule == wire::ClientRule::Id{}) return true;
+    auto* certificate = SSL_get0_peer_certificate(stream_.tls());
+    if (!certificate) return true;
+    if (wire::is_expired(certificate) || SSL_get_verify_result(stream_.tls()) != X509_V_OK) return false;
+    peer_.identity = wire::identity_lines(certificate, snapshot_->routing->config.tls.identity);
+    return true;
 }
 
 /// One request and its response. False when the session ends.

@@ -7,6 +7,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 
 namespace nearhop::client {
 
@@ -19,6 +20,8 @@ struct ListenerFacts {
     conf::PlainPolicy plain = conf::PlainPolicy::redirect;
     std::uint16_t https_port = 443;  ///< where a plain listener redirects to
     std::string ready_path;
+    std::optional<conf::TlsVersion> min_version;  ///< https: instead of the one for all listeners
+    std::string ciphers;
 };
 
 /// One client connection, from accept to close. serve() is its whole life.
@@ -42,6 +45,7 @@ private:
     loop::Task<void> serve();
     loop::Task<bool> read_proxy_header();
     loop::Task<bool> handshake();
+    bool take_identity(const wire::ServerHandshake& facts);
     loop::Task<bool> one_request();
     loop::Task<Http1Codec::Read> await_head();
     loop::Task<void> exchange();

@@ -51,8 +51,7 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     answer.fault = fault;
     // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6), or was
     // answered with something that could not: the origin may have read another request than we sent.
-    answer.close =
-        (row.side == Side::client && fault != Fault::client_unknown_host) || fault == Fault::origin_bad_response;
+    answer.close = (row.side == Side::client && row.status != 421) || fault == Fault::origin_bad_response;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {
         answer.fields = "Content-Type: application/json\r\n";

@@ -77,6 +77,7 @@ void Context::bind() {
         auto& pool = pools_[origin.identity];
         if (!pool) pool = std::make_unique<origin::Pool>(loop, registry_.pool(index_, origin.name));
         pool->set_limits(config.limits);
+        pool->set_tls(origin.tls_digest);
         fresh->pools.push_back(pool.get());
     }
     for (const auto& site : fresh->routing->table->sites) {

@@ -99,6 +99,8 @@ void Exchange::locate() {
     forwarding_.peer = peer_.address;
     forwarding_.trusted = trusted;
     forwarding_.secret_headers = secret_headers;
+    forwarding_.identity_headers = bound_->routing->identity_headers;
+    forwarding_.identity = peer_.identity;
     choose_request_id();
     forwarding_.request_id = id_;
 }
@@ -125,13 +127,26 @@ void Exchange::choose_request_id() {
     id_ = {id_buffer_.data(), id_buffer_.size()};
 }
 
-/// Steps 3 to 7, and what must hold of a request before them.
+/// A connection speaks for the certificate that it was opened with, and for what its client had to show. A request for
+/// a site where either differs belongs on another connection (RFC 9110 section 15.5.20): a client that coalesces them
+/// would get around the site's rule.
+bool Exchange::misdirected(steering::SiteId site) const {
+    const auto& rules = bound_->routing->client_rules;
+    const auto wanted = rules ? rules->of(peer_.listener, site).id() : wire::ClientRule::Id{};
+    if (wanted != peer_.client_rule) return true;
+    if (peer_.server_name.empty() || wire::equal_ignoring_case(peer_.server_name, request_.host)) return false;
+    const auto& tls = snapshot_->server_tls;
+    return tls && !tls->same_certificate(peer_.server_name, request_.host);
+}
+
+/// Steps 3 to 7 for the site that serves the host, and what must hold of a request before them.
 Fault Exchange::decide() {
     const auto& table = *bound_->routing->table;
     const auto site = table.site_of(request_.host);
     if (!site) return Fault::client_unknown_host;
     site_ = &table.sites[*site];
     state_ = &bound_->sites[*site];
+    if (misdirected(*site)) return Fault::client_misdirected;
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
     steering::decide({*site, request_.method, path()}, located_.place, table, *current().health,

@@ -17,7 +17,11 @@ namespace nearhop::exchange {
 
 /// What a session knows of the peer at the other end.
 struct Peer {
-    geo::Address address;  ///< the TCP peer, or what its PROXY header said
+    geo::Address address;                ///< the TCP peer, or what its PROXY header said
+    std::size_t listener = 0;            ///< index in the configuration
+    std::string server_name;             ///< SNI; empty: none, or no TLS
+    wire::ClientRule::Id client_rule{};  ///< under which the handshake was made; zero: no certificate was asked for
+    std::string identity;                ///< field lines of the verified client certificate
 };
 
 inline double milliseconds_of(loop::Clock::duration time) noexcept {
@@ -46,6 +50,7 @@ private:
     void locate();
     Fault decide();
     Fault check_request();
+    bool misdirected(steering::SiteId site) const;
     const steering::Considered* next_candidate();
     loop::Task<Fault> offer();
     loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);

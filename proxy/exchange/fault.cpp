@@ -18,6 +18,7 @@ constexpr FaultInfo table[] = {
     {"client_gone", client, 499, false, R::none, "the client left before the answer was complete"},
     {"client_write_timeout", client, 499, false, R::none, "the client did not read its answer"},
     {"client_unknown_host", client, 421, false, R::none, "no site serves this host name"},
+    {"client_misdirected", client, 421, false, R::none, "this connection was opened for a site with other rules"},
     {"client_method_refused", client, 405, false, R::none, "the method is not served"},
     {"client_expectation", client, 417, false, R::none, "an expectation other than 100-continue"},
     {"client_upgrade_refused", client, 501, false, R::none, "the protocol to switch to is not allowed here"},

@@ -21,6 +21,7 @@ enum class Fault : std::uint8_t {
     client_gone,
     client_write_timeout,
     client_unknown_host,
+    client_misdirected,
     client_method_refused,
     client_expectation,
     client_upgrade_refused,

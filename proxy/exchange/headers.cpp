@@ -103,6 +103,13 @@ bool may_be_listed(Name name) noexcept {
     }
 }
 
+/// The same name for an origin that cannot tell '_' from '-' (CGI and its heirs).
+bool is_twin(std::string_view left, std::string_view right) noexcept {
+    if (left.size() != right.size()) return false;
+    const auto folded = [](char c) { return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return std::equal(left.begin(), left.end(), right.begin(), [&](char a, char b) { return folded(a) == folded(b); });
+}
+
 /// A host is quoted into Forwarded only if it cannot end the quotation.
 bool quotable(std::string_view text) { return text.find_first_of("\"\\") == std::string_view::npos; }
 
@@ -150,6 +157,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         if (!how.websocket_key.empty() && wire::equal_ignoring_case(field.name, "sec-websocket-key")) continue;
         bool secret = false;
         for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
+        for (const auto& name : how.identity_headers) secret = secret || is_twin(field.name, name);
         if (!secret) line(field.name, ": ", field.value, "\r\n");
     }
     if (const auto hops = max_forwards(request).left; hops && *hops > 0) {
@@ -160,6 +168,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     if (request.expects_continue) line("Expect: 100-continue\r\n");
     line("Via: ", request.http10 ? "1.0" : "1.1", " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
 
+    line(how.identity);
     const std::string peer = how.peer.text();
     line("X-Forwarded-For: ");
     continue_line(Name::x_forwarded_for);

@@ -33,11 +33,13 @@ struct Forwarding {
     geo::Address peer;     ///< the next hop towards the client, for X-Forwarded-For
     bool trusted = false;  ///< the peer's own forwarded fields are kept and appended to
     std::string_view request_id;
-    std::span<const std::string> secret_headers;  ///< lower case; never forwarded
-    std::string_view upgrade;                     ///< the one protocol that the origin is asked to switch to
-    std::string_view websocket_key;               ///< ours, for a client whose protocol has none (RFC 8441)
-    std::string_view target;                      ///< what the origin is asked for; empty: as the client sent it
-    bool keep_underscores = false;                ///< field names with underscores pass, twins of ours apart
+    std::span<const std::string> secret_headers;    ///< lower case; never forwarded
+    std::span<const std::string> identity_headers;  ///< only the edge may send these; '_' counts as '-'
+    std::string_view identity;                      ///< lines of the verified client certificate
+    std::string_view upgrade;                       ///< the one protocol that the origin is asked to switch to
+    std::string_view websocket_key;                 ///< ours, for a client whose protocol has none (RFC 8441)
+    std::string_view target;                        ///< what the origin is asked for; empty: as the client sent it
+    bool keep_underscores = false;                  ///< field names with underscores pass, twins of ours apart
 };
 
 /// Max-Forwards of an OPTIONS request (RFC 9110 section 7.6.2; other methods' is none of our business).

@@ -3,7 +3,9 @@
 #include "proxy/loop/loop.h"
 #include "proxy/wire/stream.h"
 
+#include <memory>
 #include <string>
+#include <unordered_map>
 
 namespace nearhop::origin {
 
@@ -19,11 +21,15 @@ public:
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
+    /// TLS sessions by address, made under the same settings as this connection: what it learns goes there. Null when
+    /// the settings have changed before it was dialled.
+    std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions;
     wire::Stream stream;
     std::string address;  ///< Endpoint::text
     loop::TimePoint created{};
     loop::TimePoint idle_since{};
     unsigned requests = 0;  ///< sent on it so far
+    bool quiet = false;     ///< idles without OpenSSL's buffers
 
     bool reused() const noexcept { return requests > 1; }
     Pool& pool() const noexcept { return pool_; }

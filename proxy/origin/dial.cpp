@@ -99,9 +99,11 @@ bool Dial::advance(Try& attempt) {
             return false;
         }
         if (!origin_.tls) return true;
-        auto& session = pool_.session_for(attempt.connection->address);
-        stream.start_tls_client(origin_.context.get(), origin_.host, origin_.host_is_address, session.get());
-        SSL_set_app_data(stream.tls(), &session);
+        auto& sessions = attempt.connection->sessions = pool_.sessions_for(origin_.tls_digest);
+        auto* session = sessions ? &(*sessions)[attempt.connection->address] : nullptr;
+        stream.start_tls_client(origin_.context.get(), origin_.host, origin_.host_is_address,
+                                session ? session->get() : nullptr);
+        SSL_set_app_data(stream.tls(), session);
         attempt.phase = Phase::handshaking;
     }
     switch (stream.handshake()) {

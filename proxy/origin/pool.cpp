@@ -7,6 +7,9 @@
 
 namespace nearhop::origin {
 
+// OpenSSL's record buffers are 34 KiB a connection; the busy ones would only allocate them again.
+constexpr loop::milliseconds quiet_after{1000};
+
 Connection::~Connection() { pool_.counters().active.subtract(); }
 
 void Connection::notify() noexcept { pool_.remove(*this); }
@@ -52,6 +55,8 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
     auto& stream = connection->stream;
     connection->idle_since = loop_.now();
     if (!stream.in().empty() || stream.unsent() != 0 || most_ == 0 || worn(*connection)) return;
+    if (stream.is_tls() && connection->sessions != sessions_) return;
+    connection->quiet = !stream.is_tls();
     if (idle_.size() >= most_) drop(0);
     stream.release_buffers();
     stream.socket().notify_to(*connection);
@@ -62,7 +67,15 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
     counters_->active.subtract();
     counters_->idle.add();
     idle_.push_back(std::move(connection));
-    if (timer_.due() == loop::TimePoint::max()) timer_.expires_after(idle_timeout_);
+    if (timer_.due() > loop_.now() + quiet_after) set_timer();
+}
+
+void Pool::set_tls(const std::string& digest) {
+    if (digest == tls_digest_) return;
+    tls_digest_ = digest;
+    // Connections that are still in use keep the old ones, and may add to them.
+    sessions_ = std::make_shared<std::unordered_map<std::string, wire::SslSession>>();
+    while (!idle_.empty()) drop(idle_.size() - 1);
 }
 
 void Pool::remove(Connection& connection) noexcept {
@@ -97,10 +110,21 @@ void Pool::retain(const std::vector<Endpoint>& endpoints) noexcept {
 void Pool::notify() noexcept {
     const auto now = loop_.now();
     while (!idle_.empty() && now - idle_.front()->idle_since >= idle_timeout_) drop(0);
-    if (idle_.empty())
-        timer_.clear();
-    else
-        timer_.expires_at(idle_.front()->idle_since + idle_timeout_);
+    for (const auto& connection : idle_) {
+        if (connection->quiet || now - connection->idle_since < quiet_after) continue;
+        connection->stream.release_all();
+        connection->quiet = true;
+    }
+    set_timer();
+}
+
+void Pool::set_timer() noexcept {
+    if (idle_.empty()) return timer_.clear();
+    auto due = idle_.front()->idle_since + idle_timeout_;
+    // Busy ones come and go at the end of the list: the one that waits longest for its rest decides.
+    const auto restless = std::find_if(idle_.begin(), idle_.end(), [](const auto& idle) { return !idle->quiet; });
+    if (restless != idle_.end()) due = std::min(due, (*restless)->idle_since + quiet_after);
+    timer_.expires_at(due);
 }
 
 void remember_sessions(ssl_ctx_st* context) {

@@ -31,20 +31,29 @@ public:
     /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
     void retain(const std::vector<Endpoint>& endpoints) noexcept;
 
-    wire::SslSession& session_for(const std::string& address) { return sessions_[address]; }
+    /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
+    /// idle connections and forgets sessions: they were made with another trust.
+    void set_tls(const std::string& digest);
+    /// Sessions for connections under `digest`; null when that is not what counts any more.
+    std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions_for(const std::string& digest) {
+        return digest == tls_digest_ ? sessions_ : nullptr;
+    }
     admin::PoolCounters& counters() noexcept { return *counters_; }
     loop::Loop& loop() noexcept { return loop_; }
     unsigned next_turn() noexcept { return turn_++; }  ///< spreads connections over an origin's addresses
 
 private:
     void notify() noexcept override;  ///< timer: close what idled too long
+    void set_timer() noexcept;
     void drop(std::size_t index) noexcept;
     bool worn(const Connection& connection) const noexcept;
 
     loop::Loop& loop_;
     std::shared_ptr<admin::PoolCounters> counters_;
     std::vector<std::unique_ptr<Connection>> idle_;  // oldest first
-    std::unordered_map<std::string, wire::SslSession> sessions_;
+    std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions_ =
+        std::make_shared<std::unordered_map<std::string, wire::SslSession>>();
+    std::string tls_digest_;
     loop::Timer timer_;
     unsigned turn_ = 0;
     std::size_t most_ = 64;

@@ -59,7 +59,7 @@ std::string identity_of(const conf::Origin& origin) {
 }
 
 std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems& problems) {
-    // One context per CA file: the system's store alone is some hundred certificates.
+    // One context for all origins with the same settings: the system's store alone is some hundred certificates.
     std::map<std::string, std::shared_ptr<ssl_ctx_st>> contexts;
     std::vector<OriginInfo> origins;
     for (const auto& origin : config.origins) {
@@ -74,22 +74,67 @@ std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems
         info.host_field = bracketed(url.host);
         if (url.port != (url.tls ? 443 : 80)) info.host_field += ':' + std::to_string(url.port);
         if (url.tls) {
-            const auto known = contexts.find(*origin.ca);
+            info.tls_digest = wire::origin_tls_digest(*origin.ca, origin.tls);
+            const std::string settings =
+                *origin.ca + '\n' + *origin.tls.certificate + '\n' + *origin.tls.private_key + '\n' + info.tls_digest;
+            const auto known = contexts.find(settings);
             if (known != contexts.end()) {
                 info.context = known->second;
             } else {
                 std::string error;
                 info.context = wire::load_origin_context(*origin.ca, error);
-                if (info.context)
-                    origin::remember_sessions(info.context.get());
-                else
+                if (!info.context)
                     problems.push_back({Severity::error, origin.ca.mark, origin.ca.path, error});
-                contexts.emplace(*origin.ca, info.context);
+                else if (wire::set_up_origin(info.context.get(), origin.tls, problems))
+                    origin::remember_sessions(info.context.get());
+                contexts.emplace(settings, info.context);
             }
         }
         origins.push_back(std::move(info));
     }
     return origins;
+}
+
+std::shared_ptr<const ClientRules> build_client_rules(const conf::Config& config, conf::Problems& problems) {
+    using conf::ClientCertificates;
+    bool asked = false;
+    std::map<std::pair<ClientCertificates, std::string>, std::shared_ptr<const wire::ClientRule>> known;
+    const auto rule_for = [&](const conf::At<ClientCertificates>& mode, const conf::At<std::string>& ca) {
+        const bool none = *mode == ClientCertificates::none;
+        asked = asked || !none;
+        auto& rule = known[{*mode, none ? std::string{} : *ca}];
+        if (rule) return rule;
+        std::string error = "want a CA file beside it (client_ca), found none";
+        if (none || !ca->empty()) rule = wire::ClientRule::load(*mode, *ca, error);
+        if (!rule) {
+            const bool written = ca.mark.line > 0;
+            problems.push_back({Severity::error, written ? ca.mark : mode.mark, written ? ca.path : mode.path, error});
+        }
+        return rule;
+    };
+    auto rules = std::make_shared<ClientRules>();
+    for (const auto& listener : config.listeners)
+        rules->by_listener.push_back(rule_for(listener.client_certificates, config.tls.client_ca));
+    for (const auto& site : config.sites)
+        rules->by_site.push_back(
+            site.client_certificates
+                ? rule_for(*site.client_certificates, site.client_ca->empty() ? config.tls.client_ca : site.client_ca)
+                : nullptr);
+    return asked ? rules : nullptr;
+}
+
+std::vector<std::string> identity_headers(const conf::ClientIdentity& identity) {
+    std::vector<std::string> names;
+    for (const std::string& name : {identity.subject, identity.san, identity.fingerprint, identity.certificate})
+        if (!name.empty()) names.push_back(name);
+    return names;
+}
+
+void check_listeners(const conf::Config& config, conf::Problems& problems) {
+    for (const auto& listener : config.listeners)
+        if (const auto& ciphers = listener.ciphers; !ciphers->empty() && !wire::is_cipher_list(*ciphers))
+            problems.push_back({Severity::error, ciphers.mark, ciphers.path,
+                                "want an OpenSSL cipher list, found \"" + *ciphers + '"'});
 }
 
 std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Geo& geo, conf::Problems& problems) {
@@ -175,8 +220,17 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     routing->trust = build_trust(config.clients, problems);
     routing->origins = build_origins(config, problems);
     routing->proxy_protocol = build_proxy_protocol(config, problems);
-    if (!config.tls.certificates.empty())
-        snapshot.server_tls = wire::ServerTls::load(config.tls, keys, problems);  // checked even if nobody listens
+    routing->client_rules = build_client_rules(config, problems);
+    routing->identity_headers = identity_headers(config.tls.identity);
+    check_listeners(config, problems);
+    wire::ClientRuleOf rule_of;
+    if (routing->client_rules)
+        rule_of = [rules = routing->client_rules, table = routing->table](
+                      std::size_t listener, std::string_view name) -> const wire::ClientRule& {
+            return rules->of(listener, table->site_of(name));
+        };
+    if (!config.tls.certificates.empty())  // checked even if nobody listens
+        snapshot.server_tls = wire::ServerTls::load(config.tls, keys, problems, std::move(rule_of));
     const bool listens = std::any_of(config.listeners.begin(), config.listeners.end(),
                                      [](const auto& listener) { return listener.kind == conf::ListenerKind::https; });
     if (!listens) snapshot.server_tls = nullptr;

@@ -1,7 +1,9 @@
 #include "proxy/wire/tls_context.h"
 
+#include "proxy/wire/ocsp.h"
+#include "proxy/wire/pem_file.h"
+
 #include <openssl/err.h>
-#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -11,8 +13,8 @@
 #include <cstring>
 #include <ctime>
 #include <new>
-#include <stdexcept>
 #include <string_view>
+#include <sys/stat.h>
 #include <unordered_map>
 #include <utility>
 
@@ -90,6 +92,7 @@ std::vector<std::string> names_of(X509* certificate) {
 struct NameTable {
     std::unordered_map<std::string, ssl_ctx_st*> by_name;  ///< null: the first context itself, which cannot own itself
     std::vector<SslContext> others;
+    ClientRuleOf rules;
 
     void add(const std::string& name, ssl_ctx_st* context) { by_name.emplace(name, context); }
 
@@ -110,6 +113,14 @@ int table_index() {
     return index;
 }
 
+void free_id(void*, void* id, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<ClientRule::Id*>(id); }
+
+/// Of a context's certificate, the same after a reload.
+int id_index() {
+    static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, &free_id);
+    return index;
+}
+
 /// The host name of a ClientHello; empty when there is none or it is malformed (OpenSSL refuses the latter itself).
 std::string_view server_name(ssl_st* ssl) noexcept {
     const unsigned char* bytes = nullptr;
@@ -121,15 +132,31 @@ std::string_view server_name(ssl_st* ssl) noexcept {
     return {reinterpret_cast<const char*>(bytes + 5), name};
 }
 
-/// Runs before OpenSSL looks at tickets: certificate and session id context are final when a session is resumed, so a
-/// session of one certificate never resumes under another (CVE-2025-23419).
+/// Different for each certificate and each rule about clients.
+bool set_session_context(ssl_st* ssl, const ClientRule::Id& rule) {
+    const auto* certificate = static_cast<const ClientRule::Id*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), id_index()));
+    if (!certificate) return false;
+    ClientRule::Id id = *certificate;
+    for (std::size_t i = 0; i < id.size(); ++i) id[i] = static_cast<unsigned char>(id[i] ^ rule[i]);
+    return SSL_set_session_id_context(ssl, id.data(), static_cast<unsigned>(id.size())) == 1;
+}
+
+/// Runs before OpenSSL looks at tickets: certificate, client rule and session id context are final when a session is
+/// resumed, so a session made under one of them never resumes under another (CVE-2025-23419).
 int on_client_hello(ssl_st* ssl, int*, void*) {
     const auto* table = static_cast<const NameTable*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), table_index()));
-    const std::string_view name = server_name(ssl);
-    if (!table || name.empty()) return SSL_CLIENT_HELLO_SUCCESS;
+    if (!table) return SSL_CLIENT_HELLO_SUCCESS;
+    auto* facts = static_cast<ServerHandshake*>(SSL_get_app_data(ssl));
     try {
-        if (auto* context = table->find(lower_case(name)))
-            return SSL_set_SSL_CTX(ssl, context) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+        const std::string name = lower_case(server_name(ssl));
+        if (!name.empty())
+            if (auto* context = table->find(name); context && !SSL_set_SSL_CTX(ssl, context))
+                return SSL_CLIENT_HELLO_ERROR;
+        if (facts) facts->server_name = name;
+        if (!table->rules) return SSL_CLIENT_HELLO_SUCCESS;
+        const ClientRule& rule = table->rules(facts ? facts->listener : 0, name);
+        if (facts) facts->client_rule = rule.id();
+        if (!rule.apply(ssl) || !set_session_context(ssl, rule.id())) return SSL_CLIENT_HELLO_ERROR;
     } catch (const std::bad_alloc&) {
         return SSL_CLIENT_HELLO_ERROR;
     }
@@ -159,16 +186,17 @@ SslContext make_context(const SSL_METHOD* method) {
     return context;
 }
 
+int number_of(conf::TlsVersion version) noexcept {
+    return version == conf::TlsVersion::tls1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+}
+
 /// Everything that does not depend on the certificate.
 void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
-    const int lowest = tls.min_version == conf::TlsVersion::tls1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
-    SSL_CTX_set_min_proto_version(context, lowest);
+    SSL_CTX_set_min_proto_version(context, number_of(tls.min_version));
     SSL_CTX_set1_groups_list(context, groups);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
-    TicketKeys copy = keys;  // the setter wants a mutable pointer
-    SSL_CTX_set_tlsext_ticket_keys(context, copy.data(), static_cast<long>(copy.size()));
-    OPENSSL_cleanse(copy.data(), copy.size());
+    keys.attach(context, tls.ticket_keys->empty() ? tls.ticket_rotation : std::chrono::seconds{0});
     SSL_CTX_set_max_early_data(context, 0);
     SSL_CTX_set_recv_max_early_data(context, 0);
     SSL_CTX_set_alpn_select_cb(context, &on_alpn, nullptr);
@@ -227,36 +255,61 @@ void load_key(ssl_ctx_st* context, const conf::Certificate& pair, bool with_cert
 
 /// Different for each certificate and the same after a reload, so that sessions survive one.
 void set_session_context(ssl_ctx_st* context, const std::string& certificate) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(certificate.data()), certificate.size(), digest);
-    SSL_CTX_set_session_id_context(context, digest, sizeof digest);
+    auto id = std::make_unique<ClientRule::Id>();
+    SHA256(reinterpret_cast<const unsigned char*>(certificate.data()), certificate.size(), id->data());
+    SSL_CTX_set_session_id_context(context, id->data(), static_cast<unsigned>(id->size()));
+    if (SSL_CTX_set_ex_data(context, id_index(), id.get()) != 1) throw std::bad_alloc{};
+    [[maybe_unused]] auto* const owned_by_context = id.release();
+}
+
+/// The file's keys, or the process's own.
+std::shared_ptr<const TicketKeys> keys_for(const conf::Tls& tls, const TicketKeys& own, Reporter& report) {
+    if (tls.ticket_keys->empty()) return std::make_shared<const TicketKeys>(own);
+    std::string bytes;
+    std::string error;
+    if (const auto why = read_file(*tls.ticket_keys, bytes); !why.empty()) {
+        report.error(tls.ticket_keys, "want a readable file of ticket keys, found " + *tls.ticket_keys + ": " + why);
+        return nullptr;
+    }
+    auto keys = TicketKeys::from_bytes(bytes, error);
+    OPENSSL_cleanse(bytes.data(), bytes.size());
+    if (!keys) report.error(tls.ticket_keys, "want " + error + " in " + *tls.ticket_keys);
+    struct stat facts{};
+    if (::stat(tls.ticket_keys->c_str(), &facts) == 0 && (facts.st_mode & S_IRWXO) != 0)
+        report.warning(tls.ticket_keys, "everybody may read " + *tls.ticket_keys + ": who can, decrypts old traffic");
+    return keys;
+}
+
+void load_staple(ssl_ctx_st* context, const conf::Certificate& pair, Reporter& report) {
+    if (pair.ocsp->empty()) return;
+    std::string error;
+    std::string warning;
+    staple(context, *pair.ocsp, error, warning);
+    if (!error.empty()) report.error(pair.ocsp, error);
+    if (!warning.empty()) report.warning(pair.ocsp, warning);
 }
 
 }  // namespace
 
-TicketKeys make_ticket_keys() {
-    TicketKeys keys{};
-    if (RAND_bytes(keys.data(), static_cast<int>(keys.size())) != 1)
-        throw std::runtime_error{"no random bytes for session ticket keys"};
-    return keys;
-}
-
-std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const TicketKeys& keys,
-                                                 conf::Problems& problems) {
+std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const TicketKeys& own, conf::Problems& problems,
+                                                 ClientRuleOf rules) {
     Reporter report{problems};
+    const auto keys = keys_for(tls, own, report);
+    if (!keys) return nullptr;
     auto result = std::make_shared<ServerTls>();
     ERR_clear_error();
     for (const auto& pair : tls.certificates) {
         auto entry = std::make_unique<Entry>();
         entry->context = make_context(TLS_server_method());
         auto* context = entry->context.get();
-        set_up(context, tls, keys);
+        set_up(context, tls, *keys);
         const std::string ciphers = tls.ciphers->empty() ? intermediate_ciphers : *tls.ciphers;
         if (SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1 && result->entries_.empty())
             report.error(tls.ciphers, "want an OpenSSL cipher list, found \"" + ciphers + "\": " + last_error());
         ERR_clear_error();
         const bool loaded = load_certificate(context, pair.certificate, report);
         load_key(context, pair, loaded, report);
+        if (loaded) load_staple(context, pair, report);
         if (loaded) {
             X509* leaf = SSL_CTX_get0_certificate(context);
             entry->names = names_of(leaf);
@@ -268,6 +321,7 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
     if (report.failed() || result->entries_.empty()) return nullptr;
 
     auto table = std::make_unique<NameTable>();
+    table->rules = std::move(rules);
     for (const auto& entry : result->entries_) {
         const bool first = entry == result->entries_.front();
         for (const auto& name : entry->names) table->add(name, first ? nullptr : entry->context.get());
@@ -282,11 +336,55 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
     return result;
 }
 
+bool ServerTls::same_certificate(std::string_view left, std::string_view right) const {
+    if (entries_.size() == 1) return true;
+    const auto* table = static_cast<const NameTable*>(SSL_CTX_get_ex_data(context(), table_index()));
+    return table->find(lower_case(left)) == table->find(lower_case(right));
+}
+
 std::vector<ServerTls::Expiry> ServerTls::expiries() const {
     std::vector<Expiry> all;
     all.reserve(entries_.size());
     for (const auto& entry : entries_) all.push_back(entry->expiry);
     return all;
+}
+
+bool is_cipher_list(const std::string& ciphers) {
+    const SslContext context = make_context(TLS_server_method());
+    const bool good = SSL_CTX_set_cipher_list(context.get(), ciphers.c_str()) == 1;
+    ERR_clear_error();
+    return good;
+}
+
+void restrict(ssl_st* ssl, const std::optional<conf::TlsVersion>& min_version, const std::string& ciphers) {
+    if (min_version) SSL_set_min_proto_version(ssl, number_of(*min_version));
+    if (!ciphers.empty()) SSL_set_cipher_list(ssl, ciphers.c_str());
+}
+
+bool set_up_origin(ssl_ctx_st* context, const conf::OriginTls& tls, conf::Problems& problems) {
+    Reporter report{problems};
+    ERR_clear_error();
+    SSL_CTX_set_min_proto_version(context, number_of(tls.min_version));
+    if (!tls.ciphers->empty() && SSL_CTX_set_cipher_list(context, tls.ciphers->c_str()) != 1)
+        report.error(tls.ciphers, "want an OpenSSL cipher list, found \"" + *tls.ciphers + "\": " + last_error());
+    if (!tls.certificate->empty()) {
+        const bool loaded = load_certificate(context, tls.certificate, report);
+        load_key(context, {tls.certificate, tls.private_key, {}}, loaded, report);
+    }
+    return !report.failed();
+}
+
+std::string origin_tls_digest(const std::string& ca_file, const conf::OriginTls& tls) {
+    std::string text = (tls.min_version == conf::TlsVersion::tls1_3 ? "1.3 " : "1.2 ") + *tls.ciphers;
+    for (const std::string& file : {ca_file, *tls.certificate}) {
+        std::string bytes;
+        if (!file.empty()) read_file(file, bytes);  // one that cannot be read was reported
+        text += '\n' + std::to_string(bytes.size()) + ' ' + bytes;
+    }
+    std::string digest(SHA256_DIGEST_LENGTH, '\0');
+    SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+           reinterpret_cast<unsigned char*>(digest.data()));
+    return digest;
 }
 
 std::shared_ptr<ssl_ctx_st> load_origin_context(const std::string& ca_file, std::string& error) {

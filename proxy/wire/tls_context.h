@@ -1,20 +1,18 @@
 #pragma once
 
 #include "conf/config.h"
+#include "proxy/wire/client_rule.h"
+#include "proxy/wire/ticket_keys.h"
 #include "proxy/wire/tls.h"
 
-#include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nearhop::wire {
-
-/// 80 bytes: name, HMAC key and AES key of session tickets. One set per process: shared by all workers, kept across
-/// reloads.
-using TicketKeys = std::array<unsigned char, 80>;
-TicketKeys make_ticket_keys();
 
 /// What clients' handshakes are made with: one OpenSSL context per certificate, chosen by SNI (exact, then wildcard,
 /// else the first) before a ticket is looked at. Immutable; shared by all workers.
@@ -22,11 +20,16 @@ class ServerTls {
 public:
     /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
     /// configuration's own position. Null when one is an error.
-    static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys,
-                                                 conf::Problems& problems);
+    /// `keys`: the process's own, for tickets unless a file has some. `rules`: null where no client is ever asked.
+    static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys, conf::Problems& problems,
+                                                 ClientRuleOf rules = {});
 
     /// To start a handshake with; SNI may switch it to another certificate.
     ssl_ctx_st* context() const noexcept { return entries_.front()->context.get(); }
+
+    /// Whether both names are served with the same certificate: no connection for one is good for the other otherwise
+    /// (RFC 9110 section 15.5.20). Lower case or not.
+    bool same_certificate(std::string_view left, std::string_view right) const;
 
     struct Expiry {
         std::string certificate;  ///< file name as configured
@@ -42,6 +45,19 @@ private:
     };
     std::vector<std::unique_ptr<Entry>> entries_;
 };
+
+/// An OpenSSL cipher list that names at least one cipher.
+bool is_cipher_list(const std::string& ciphers);
+
+/// Applies a listener's own settings to one connection, before its handshake.
+void restrict(ssl_st* ssl, const std::optional<conf::TlsVersion>& min_version, const std::string& ciphers);
+
+/// Sets what `tls` says on a context for origins. False after adding problems.
+bool set_up_origin(ssl_ctx_st* context, const conf::OriginTls& tls, conf::Problems& problems);
+
+/// Changes with everything that decides whom such a context trusts and what it shows, file contents included: sessions
+/// and connections made under another value are not used again.
+std::string origin_tls_digest(const std::string& ca_file, const conf::OriginTls& tls);
 
 /// The context for connections to origins: verification on, TLS 1.2 or later, ALPN http/1.1. `ca_file` empty: the
 /// system's store. Null with `error` set when the file cannot be used.

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
@@ -37,7 +38,12 @@ def _name(text):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+_USAGE = {False: ExtendedKeyUsageOID.SERVER_AUTH, True: ExtendedKeyUsageOID.CLIENT_AUTH}
+
+
 def _alternative(name):
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -71,25 +77,44 @@ class Authority:
         self.file = self.folder / f"{name.replace(' ', '-').lower()}.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def leaf(self, *names, begins=-1, ends=90, self_signed=False):
-        """A leaf for `names` (host names or addresses), valid from `begins` to `ends` days from now."""
+    def leaf(self, *names, begins=-1, ends=90, self_signed=False, client=False, subject=None):
+        """A leaf for `names` (host names, addresses or URIs), valid from `begins` to `ends` days from now. `client`: to
+        be shown by a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow()
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(_name(names[0]))
-            .issuer_name(_name(names[0]) if self_signed else self._name)
+            .subject_name(_name(subject or names[0]))
+            .issuer_name(_name(subject or names[0]) if self_signed else self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + begins * DAY)
             .not_valid_after(now + ends * DAY)
             .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([_USAGE[client]]), critical=False)
             .sign(key if self_signed else self._key, hashes.SHA256())
         )
         self._count += 1
-        return self._write(f"leaf-{self._count}-{names[0].replace('*', 'any')}", certificate, key)
+        stem = names[0].replace("*", "any").replace("/", "-")
+        return self._write(f"leaf-{self._count}-{stem}", certificate, key)
+
+    def ocsp(self, identity, *, begins=-1, ends=1, signer=None):
+        """An OCSP response in a file: the certificate is good from `begins` to `ends` days from now."""
+        now = datetime.datetime.utcnow()
+        leaf = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
+        signer = signer or self
+        response = (
+            ocsp.OCSPResponseBuilder()
+            .add_response(leaf, self._certificate, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, now + begins * DAY,
+                          now + ends * DAY, None, None)  # fmt: skip
+            .responder_id(ocsp.OCSPResponderEncoding.HASH, signer._certificate)
+            .sign(signer._key, hashes.SHA256())
+        )
+        self._count += 1
+        file = self.folder / f"ocsp-{self._count}.der"
+        file.write_bytes(response.public_bytes(serialization.Encoding.DER))
+        return file
 
     def expired(self, *names):
         return self.leaf(*names, begins=-20, ends=-1)

@@ -82,7 +82,8 @@ struct World {
     void refer(const std::string& certificate, const std::string& key) {
         const int line = static_cast<int>(tls.certificates.size()) + 1;
         tls.certificates.push_back({{folder.file(certificate), {line, 10}, "tls.certificate"},
-                                    {folder.file(key), {line, 20}, "tls.private_key"}});
+                                    {folder.file(key), {line, 20}, "tls.private_key"},
+                                    {}});
     }
     std::shared_ptr<const ServerTls> load() {
         problems.clear();
@@ -308,6 +309,63 @@ TEST(OriginContext, SaysWhatIsWrongWithTheAuthorities) {
     const auto system = wire::load_origin_context("", error);
     ASSERT_TRUE(system) << error;
     EXPECT_EQ(SSL_CTX_get_verify_mode(system.get()), SSL_VERIFY_PEER);
+}
+
+TEST(TicketKeys, RotateByAgeAndOpenForAsLongAsATicketLives) {
+    using namespace std::chrono_literals;
+    const wire::TicketKeys keys;
+    const auto start = std::chrono::steady_clock::now();
+    keys.rotate(start + 11h, 12h);
+    EXPECT_EQ(keys.count(), 1U) << "not due";
+    keys.rotate(start + 13h, 12h);
+    EXPECT_EQ(keys.count(), 2U) << "the one before still opens";
+    keys.rotate(start + 14h, 12h);
+    EXPECT_EQ(keys.count(), 2U);
+    keys.rotate(start + 26h, 12h);
+    EXPECT_EQ(keys.count(), 2U) << "the first one's last ticket has run out";
+    keys.rotate(start + 1000h, 0s);
+    EXPECT_EQ(keys.count(), 2U) << "never";
+    // Quicker than tickets run out: all that may still be shown are there, and no more.
+    for (int minutes = 30; minutes <= 600; minutes += 30) keys.rotate(start + 1000h + minutes * 1min, 30min);
+    EXPECT_LE(keys.count(), 6U);
+    EXPECT_GE(keys.count(), 5U);
+}
+
+TEST(TicketKeys, ComeAsWholeKeysFromAFile) {
+    std::string error;
+    for (const std::string bytes :
+         {std::string(), std::string(79, 'x'), std::string(81, 'x'), std::string(17 * 80, 'x')})
+        EXPECT_FALSE(wire::TicketKeys::from_bytes(bytes, error)) << bytes.size();
+    EXPECT_FALSE(wire::TicketKeys::from_bytes(std::string(160, 'x'), error));
+    EXPECT_NE(error.find("two alike"), std::string::npos);
+    const auto two = wire::TicketKeys::from_bytes(std::string(80, 'x') + std::string(80, 'y'), error);
+    ASSERT_TRUE(two);
+    EXPECT_EQ(two->count(), 2U);
+}
+
+TEST(ClientRule, IsWhatItsModeAndItsBytesAre) {
+    using conf::ClientCertificates;
+    using wire::ClientRule;
+    Folder folder;
+    const Identity one{{.authority = true}}, other{{.authority = true}};
+    const std::string file = folder.write("one.pem", one.certificate_pem());
+    const std::string copy = folder.write("copy.pem", one.certificate_pem());
+    const std::string both = folder.write("both.pem", one.certificate_pem() + other.certificate_pem());
+    std::string error;
+    const auto id = [&](ClientCertificates mode, const std::string& name) {
+        const auto rule = ClientRule::load(mode, name, error);
+        EXPECT_TRUE(rule) << error;
+        return rule ? rule->id() : ClientRule::Id{};
+    };
+    EXPECT_EQ(id(ClientCertificates::none, file), ClientRule::Id{});
+    EXPECT_NE(id(ClientCertificates::required, file), ClientRule::Id{});
+    EXPECT_EQ(id(ClientCertificates::required, file), id(ClientCertificates::required, copy));
+    EXPECT_NE(id(ClientCertificates::required, file), id(ClientCertificates::optional, file));
+    EXPECT_NE(id(ClientCertificates::required, file), id(ClientCertificates::required, both));
+    const std::string bad[] = {folder.file("missing"), folder.write("text", "no certificate\n"),
+                               folder.write("empty", ""),
+                               folder.write("damaged", one.certificate_pem() + "-----BEGIN CERTIFICATE-----\nAAAA\n")};
+    for (const auto& name : bad) EXPECT_FALSE(ClientRule::load(ClientCertificates::required, name, error)) << name;
 }
 
 }  // namespace

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "conf/config.h"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+struct ssl_st;
+struct x509_st;
+struct x509_store_st;
+struct stack_st_X509_NAME;
+
+namespace nearhop::wire {
+
+/// Whether clients show a certificate, and whose signature counts. Immutable; the same settings and the same bytes in
+/// the CA file have the same id, also after a reload.
+class ClientRule {
+public:
+    using Id = std::array<unsigned char, 32>;
+
+    ClientRule() = default;
+    ~ClientRule();
+    ClientRule(const ClientRule&) = delete;
+    ClientRule& operator=(const ClientRule&) = delete;
+
+    /// Null with `error` set when `ca_file` cannot be used.
+    static std::shared_ptr<const ClientRule> load(conf::ClientCertificates mode, const std::string& ca_file,
+                                                  std::string& error);
+
+    const Id& id() const noexcept { return id_; }  ///< all zero: no certificate is asked for
+    /// Before the handshake looks at a ticket. False when memory is out.
+    bool apply(ssl_st* ssl) const noexcept;
+
+private:
+    conf::ClientCertificates mode_ = conf::ClientCertificates::none;
+    x509_store_st* store_ = nullptr;
+    stack_st_X509_NAME* names_ = nullptr;  // told to clients, so that they choose a fitting certificate
+    Id id_{};
+};
+
+/// The rule for a client that connected to listener number `listener` and asked for `server_name` (may be empty).
+using ClientRuleOf = std::function<const ClientRule&(std::size_t listener, std::string_view server_name)>;
+
+/// What a server's handshake was made with. SSL_set_app_data() of the connection points to it until it is finished.
+struct ServerHandshake {
+    std::size_t listener = 0;
+    std::string server_name;  ///< as sent, lower case; empty: none
+    ClientRule::Id client_rule{};
+};
+
+/// The verified certificate as field lines for origins, under the configured names. Everything that is not plain
+/// visible ASCII is escaped, so that no name in a certificate can end a line or a list. Empty when no name is
+/// configured.
+std::string identity_lines(x509_st* certificate, const conf::ClientIdentity& names);
+
+/// A session may outlive the certificate that it was made with.
+bool is_expired(x509_st* certificate) noexcept;
+
+}  // namespace nearhop::wire
