@@ -1,6 +1,7 @@
 #pragma once
 
 #include "geo/locator.h"
+#include "proxy/exchange/capacity.h"
 #include "proxy/exchange/fault.h"
 #include "proxy/steering/decision.h"
 
@@ -80,7 +81,10 @@ struct alignas(cache_line) PoolCounters {
 };
 
 struct alignas(cache_line) WorkerCounters {
-    Counter sessions_opened, sessions_closed, sessions_refused, accept_errors;
+    Counter sessions_opened, sessions_closed, accept_errors;
+    std::array<Counter, exchange::refusal_count> sessions_refused;  ///< by why
+    Counter sessions_used_up;  ///< ended by limits.session_requests or limits.pipelined_requests
+    Counter buckets_forgotten;
     Counter handshakes_full, handshakes_resumed, handshakes_failed;
     Counter exchanges_started, exchanges_finished;
     Counter client_received, client_sent, origin_received, origin_sent;  ///< bytes on the wire
@@ -101,6 +105,8 @@ public:
     unsigned workers() const noexcept { return static_cast<unsigned>(by_worker_.size()); }
     WorkerCounters& worker(unsigned index) noexcept { return *by_worker_[index]; }
     const WorkerCounters& worker(unsigned index) const noexcept { return *by_worker_[index]; }
+
+    exchange::Capacity capacity;  ///< counts that limits are judged by
 
     Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
 

@@ -45,6 +45,7 @@ public:
 private:
     void locate();
     bool decide();
+    Fault admit();
     const steering::Considered* next_candidate();
     loop::Task<Fault> offer();
     loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
@@ -81,6 +82,8 @@ private:
     const conf::ExchangeLimits* limits_ = nullptr;
     const SiteState* state_ = nullptr;
 
+    AddressCounts::Held held_;             ///< among the client's requests; counted only when much is in flight
+    std::chrono::seconds retry_after_{5};  ///< of an answer that asks for patience
     steering::Located located_;
     Forwarding forwarding_;
     steering::Decision decision_;
