@@ -170,6 +170,21 @@ struct ExchangeLimits {
     milliseconds tunnel_idle = 300s;          ///< after an upgrade: nothing moved either way
 };
 
+/// So many in so much time; a count of 0 stands for no limit.
+struct Rate {
+    unsigned count = 0;
+    seconds per = 1s;
+    bool operator==(const Rate&) const = default;
+};
+
+/// How often requests may come, judged by token buckets; above it 429 with Retry-After.
+struct RateLimit {
+    Rate address;  ///< of one client address, or one IPv6 /64, at one site
+    unsigned address_burst = 0;
+    Rate site;  ///< of a site as a whole
+    unsigned site_burst = 0;
+};
+
 /// A path/method rule inside a site; the longest prefix that matches wins, then configuration order.
 struct Route {
     std::string path_prefix = "/";
@@ -203,10 +218,11 @@ struct Site {
     ExchangeLimits limits;
     std::optional<At<ClientCertificates>> client_certificates;  ///< empty: as the listener
     At<std::string> client_ca;                                  ///< empty: tls.client_ca
-    bool decision_header = false;                               ///< X-Nearhop-Decision on responses
-    bool server_timing = false;                                 ///< Server-Timing on responses
-    bool via_header = false;                                    ///< Via on responses
-    bool normalize_path = false;                                ///< route by the normal form of a path and forward that
+    RateLimit rate_limit;
+    bool decision_header = false;  ///< X-Nearhop-Decision on responses
+    bool server_timing = false;    ///< Server-Timing on responses
+    bool via_header = false;       ///< Via on responses
+    bool normalize_path = false;   ///< route by the normal form of a path and forward that
     EncodedSlashes encoded_slashes = EncodedSlashes::refuse;
     Mark mark{};
 };
@@ -225,7 +241,17 @@ struct Failover {
 };
 
 struct Limits {
-    std::uint64_t sessions = 0;  ///< 0: from the descriptor limit
+    std::uint64_t sessions = 0;              ///< 0: from the descriptor limit
+    std::uint64_t sessions_per_address = 0;  ///< 0: unlimited
+    std::uint64_t requests = 0;              ///< in flight; 0: from the descriptor limit
+    std::uint64_t handshakes = 0;            ///< in progress; 0: unlimited
+    unsigned handshakes_per_second = 0;      ///< 0: unlimited
+    unsigned session_requests = 0;           ///< on one connection; 0: unlimited
+    unsigned pipelined_requests = 100;       ///< in a row that came before the answer to the one before; 0: unlimited
+    std::uint64_t memory = 0;                ///< of the process, resident; 0: from the machine
+    std::uint64_t body_rate = 100;           ///< least bytes per second of a request body, 0: none
+    std::uint64_t write_rate = 100;          ///< least bytes per second that a client reads, 0: none
+    unsigned addresses = 65'536;             ///< that counts and token buckets are kept for; read at start
     std::uint64_t head_bytes = 32 * 1024;
     unsigned head_fields = 100;
     std::uint64_t target_bytes = 8 * 1024;
@@ -283,6 +309,7 @@ struct Config {
     Geo geo;
     std::vector<Origin> origins;  ///< in configuration order
     std::vector<Site> sites;      ///< at least one after parse()
+    RateLimit rate_limit;         ///< of every site that has none of its own
     Failover failover;
     Limits limits;
     Dns dns;

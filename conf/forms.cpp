@@ -121,6 +121,31 @@ Form<seconds> whole_seconds(seconds min, seconds max) {
             duration_schema()};
 }
 
+Form<Rate> rate() {
+    return {"so many a second, minute or hour such as 20/s, 600/m or 5/h, or off",
+            [](const std::string& text) -> std::optional<Rate> {
+                if (text == "off") return Rate{};
+                const auto slash = text.find('/');
+                const auto many = integer_from(std::string_view{text}.substr(0, slash));
+                if (slash == std::string::npos || slash + 2 != text.size() || !many || *many < 1 || *many > 1'000'000)
+                    return std::nullopt;
+                const auto count = static_cast<unsigned>(*many);
+                switch (text.back()) {
+                    case 's': return Rate{count, 1s};
+                    case 'm': return Rate{count, 60s};
+                    case 'h': return Rate{count, 3600s};
+                    default: return std::nullopt;
+                }
+            },
+            [](const Rate& value) {
+                if (value.count == 0) return std::string{"off"};
+                return decimal(value.count) + (value.per == 1s ? "/s" : value.per == 60s ? "/m" : "/h");
+            },
+            {"off"},
+            false,
+            schema::matching("^([1-9][0-9]*/[smh]|off)$")};
+}
+
 Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
     return {"a size with its unit (B, KiB, MiB, GiB) from " + size_to_string(min) + " to " + size_to_string(max),
             [min, max](const std::string& text) {
@@ -138,6 +163,17 @@ Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max) {
 Form<std::uint64_t> size_or_unlimited(std::uint64_t max) {
     Form<std::uint64_t> form = size(0, max);
     form.wanted = "a size with its unit (B, KiB, MiB, GiB) up to " + size_to_string(max) + ", or 0 for unlimited";
+    return form;
+}
+
+Form<std::uint64_t> size_or_zero(std::uint64_t min, std::uint64_t max) {
+    Form<std::uint64_t> form = size(0, max);
+    form.wanted =
+        "a size with its unit (B, KiB, MiB, GiB) from " + size_to_string(min) + " to " + size_to_string(max) + ", or 0";
+    form.read = [min, plain = form.read](const std::string& text) {
+        const auto value = plain(text);
+        return value && (*value == 0 || *value >= min) ? value : std::nullopt;
+    };
     return form;
 }
 

@@ -23,6 +23,7 @@ void read_config(Keys& top, Config& config) {
     read_geo(top, config);
     read_failover(top, config.failover);
     top.value("server_timing", config.server_timing, flag());
+    read_rate_limit(top, config.rate_limit);
     read_sites(top, config);
     read_limits(top, config.limits);
     read_dns(top, config.dns);

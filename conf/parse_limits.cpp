@@ -41,13 +41,23 @@ void read_failover(Keys& top, Failover& failover) {
 void read_limits(Keys& top, Limits& limits) {
     top.section("limits", [&](Keys& keys) {
         keys.value("sessions", limits.sessions, count64(0, 10'000'000));
+        keys.value("sessions_per_address", limits.sessions_per_address, count64(0, 1'000'000));
+        keys.value("session_requests", limits.session_requests, count(0, 1'000'000'000));
+        keys.value("pipelined_requests", limits.pipelined_requests, count(0, 1'000'000));
+        keys.value("requests", limits.requests, count64(0, 10'000'000));
+        keys.value("handshakes", limits.handshakes, count64(0, 1'000'000));
+        keys.value("handshakes_per_second", limits.handshakes_per_second, count(0, 1'000'000));
+        keys.value("memory", limits.memory, size_or_zero(16 * mib, 1024 * gib));
+        keys.value("addresses", limits.addresses, count(64, 16'777'216));
         keys.value("head_bytes", limits.head_bytes, size(kib, 128 * kib));
         keys.value("head_fields", limits.head_fields, count(10, 1000));
         keys.value("target_bytes", limits.target_bytes, size(256, 64 * kib));
         keys.value("handshake_timeout", limits.handshake_timeout, duration(10ms, 10min));
         keys.value("head_timeout", limits.head_timeout, duration(10ms, 10min));
         keys.value("body_timeout", limits.body_timeout, duration(10ms, 1h));
+        keys.value("body_rate", limits.body_rate, size(0, gib));
         keys.value("write_timeout", limits.write_timeout, duration(10ms, 1h));
+        keys.value("write_rate", limits.write_rate, size(0, gib));
         keys.value("idle_timeout", limits.idle_timeout, duration(10ms, 1h));
         keys.value("origin_body_timeout", limits.origin_body_timeout, duration(10ms, 24h));
         keys.value("origin_head_bytes", limits.origin_head_bytes, size(kib, 128 * kib));

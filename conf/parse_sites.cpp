@@ -18,6 +18,19 @@ void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string&
     keys.value("tunnel_idle", limits.tunnel_idle, duration(10ms, 24h), otherwise);
 }
 
+void read_rates(Keys& keys, RateLimit& limit) {
+    const std::string burst_default = "as many as the rate counts";
+    const auto read = [&](const std::string& key, Rate& rate, unsigned& burst) {
+        const bool changed = keys.value(key, rate, conf::rate());
+        const Field field = keys.at(key + "_burst");
+        const bool given = keys.value(key + "_burst", burst, count(1, 10'000'000), burst_default);
+        if (given && rate.count == 0) field.error("has no meaning without " + key);
+        if (changed && !given) burst = rate.count;
+    };
+    read("address", limit.address, limit.address_burst);
+    read("site", limit.site, limit.site_burst);
+}
+
 void warn_of_short_deadline(const Field& around, const Failover& failover, const ExchangeLimits& limits) {
     const char* part = *limits.deadline < failover.tls_timeout  ? "failover.tls_timeout"
                        : *limits.deadline < limits.head_timeout ? "head_timeout"
@@ -127,6 +140,12 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     if (site.encoded_slashes != EncodedSlashes::refuse && !site.normalize_path)
         keys.at("encoded_slashes").warning("has no effect without normalize_path: true");
 
+    // One row in the reference: its keys are those of the top-level section, read by the same function.
+    const Field rate_limit = keys.at("rate_limit");
+    rate_limit.list("a map with the keys of `rate_limit`", "as `rate_limit`", false,
+                    R"("$ref": "#/properties/rate_limit")");
+    if (rate_limit.written()) rate_limit.map([&](Keys& own_keys) { read_rates(own_keys, site.rate_limit); });
+
     const Field routes = keys.at("routes");
     routes.list("a list of maps", "none");
     routes.items("maps with path, methods, origins or limits", [&](const Field& item) {
@@ -143,6 +162,7 @@ Site new_site(const Config& config, std::string name, Mark mark) {
     Site site;
     site.name = std::move(name);
     site.server_timing = config.server_timing;
+    site.rate_limit = config.rate_limit;
     site.mark = mark;
     return site;
 }
@@ -172,6 +192,10 @@ void check_together(Reader& reader, const std::vector<Site>& sites) {
 }
 
 }  // namespace
+
+void read_rate_limit(Keys& top, RateLimit& limit) {
+    top.section("rate_limit", [&](Keys& keys) { read_rates(keys, limit); });
+}
 
 void read_sites(Keys& top, Config& config) {
     const Field sites = top.at("sites");

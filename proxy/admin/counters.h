@@ -1,6 +1,7 @@
 #pragma once
 
 #include "geo/locator.h"
+#include "proxy/exchange/capacity.h"
 #include "proxy/exchange/fault.h"
 #include "proxy/steering/decision.h"
 #include "proxy/wire/deviation.h"
@@ -81,14 +82,17 @@ struct alignas(cache_line) PoolCounters {
 };
 
 struct alignas(cache_line) WorkerCounters {
-    Counter sessions_opened, sessions_closed, sessions_refused, accept_errors;
+    Counter sessions_opened, sessions_closed, accept_errors;
+    std::array<Counter, exchange::refusal_count> sessions_refused;  ///< by why
+    Counter sessions_used_up;  ///< ended by limits.session_requests or limits.pipelined_requests
+    Counter buckets_forgotten;
     Counter handshakes_full, handshakes_resumed, handshakes_failed;
     Counter exchanges_started, exchanges_finished;
-    Counter client_received, client_sent, origin_received, origin_sent;  ///< bytes on the wire
+    Counter client_received, client_sent, origin_received, origin_sent;    ///< bytes on the wire
     Counter tunnels_opened, tunnels_closed, tunnel_received, tunnel_sent;  ///< bytes from and to clients
     Counter log_dropped;
     Counter viewer_fields_bad, viewer_country_disagreed;
-    std::array<std::array<Counter, 5>, 4> located;      ///< [geo::Source][geo::Level]
+    std::array<std::array<Counter, 5>, 4> located;                                    ///< [geo::Source][geo::Level]
     std::array<Counter, wire::deviation_count> client_deviations, origin_deviations;  ///< messages, by deviation
     std::array<Counter, exchange::fault_count> faults;  ///< of exchanges and sessions, client-visible or not
     Counter replay_bytes;                               ///< gauge
@@ -103,6 +107,8 @@ public:
     unsigned workers() const noexcept { return static_cast<unsigned>(by_worker_.size()); }
     WorkerCounters& worker(unsigned index) noexcept { return *by_worker_[index]; }
     const WorkerCounters& worker(unsigned index) const noexcept { return *by_worker_[index]; }
+
+    exchange::Capacity capacity;  ///< counts that limits are judged by
 
     Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
 

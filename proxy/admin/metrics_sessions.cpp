@@ -64,8 +64,21 @@ void add_sessions(Families& out, const Registry& registry) {
                          [](const auto& w) -> auto& { return w.sessions_closed; }));
     Family opened = counter("nearhop_sessions_total", "Client connections accepted.");
     opened.add({}, total(&W::sessions_opened));
-    Family refused = counter("nearhop_sessions_refused_total", "Client connections closed at once, above the limit.");
-    refused.add({}, total(&W::sessions_refused));
+    Family refused = counter("nearhop_sessions_refused_total", "Client connections closed at once, by the limit.");
+    for (std::size_t i = 1; i < exchange::refusal_count; ++i)
+        refused.add({{"limit", exchange::name(static_cast<exchange::Refusal>(i))}},
+                    sum(registry, [i](const auto& w) -> auto& { return w.sessions_refused[i]; }));
+    Family used_up = counter("nearhop_sessions_used_up_total", "Client connections ended after their requests.");
+    used_up.add({}, total(&W::sessions_used_up));
+    Family load = gauge("nearhop_load_ratio", "What is in use of a limit; shedding begins at 0.8.");
+    for (std::size_t i = 0; i < exchange::resource_count; ++i) {
+        const auto what = static_cast<exchange::Resource>(i);
+        load.add({{"resource", exchange::name(what)}}, registry.capacity.load(what) / 100.0);
+    }
+    Family forgotten =
+        counter("nearhop_rate_buckets_forgotten_total",
+                "Token buckets in use that gave way to another client's: limits.addresses is too small.");
+    forgotten.add({}, total(&W::buckets_forgotten));
     Family accept =
         counter("nearhop_accept_errors_total", "Failed accepts, such as no free descriptor; accepting pauses.");
     accept.add({}, total(&W::accept_errors));
@@ -94,8 +107,8 @@ void add_sessions(Families& out, const Registry& registry) {
     origin.add({{"direction", "sent"}}, total(&W::origin_sent));
     Family replay = gauge("nearhop_replay_buffer_bytes", "Request bodies held for a possible second attempt.");
     replay.add({}, total(&W::replay_bytes));
-    take_all(out, faults, deviations, sessions, opened, refused, accept, handshakes, exchanges, tunnels, tunnels_opened, tunnelled,
-             client, origin, replay);
+    take_all(out, faults, deviations, sessions, opened, refused, used_up, load, forgotten, accept, handshakes,
+             exchanges, tunnels, tunnels_opened, tunnelled, client, origin, replay);
     add_located(out, registry);
 }
 

@@ -73,12 +73,11 @@ bool in_use(const conf::ListenAddress& address) noexcept {
 }
 
 Listener::Listener(exchange::Context& context, Sessions& sessions, int descriptor,
-                   std::shared_ptr<const ListenerFacts> facts, std::size_t most_sessions)
+                   std::shared_ptr<const ListenerFacts> facts)
     : context_{context},
       sessions_{sessions},
       descriptor_{descriptor},
       facts_{std::move(facts)},
-      most_{most_sessions},
       pause_{context.loop, *this} {
     context_.loop.watch(descriptor_, EPOLLIN, *this);
 }
@@ -106,7 +105,7 @@ void Listener::accept_all() noexcept {
         if (descriptor >= 0) {
             const auto address = geo::Address::from(reinterpret_cast<const sockaddr*>(&peer));
             try {
-                sessions_.open(facts_, descriptor, address.value_or(geo::Address{}), most_);
+                sessions_.open(facts_, descriptor, address.value_or(geo::Address{}));
             } catch (const std::bad_alloc&) {
                 context_.counters.accept_errors.add();
             }

@@ -19,16 +19,13 @@ bool in_use(const conf::ListenAddress& address) noexcept;
 /// One worker's listening socket: accepts and starts sessions. Out of descriptors it pauses instead of spinning.
 class Listener final : public loop::Watch, private loop::Notify {
 public:
-    Listener(exchange::Context& context, Sessions& sessions, int descriptor, std::shared_ptr<const ListenerFacts> facts,
-             std::size_t most_sessions);
+    Listener(exchange::Context& context, Sessions& sessions, int descriptor,
+             std::shared_ptr<const ListenerFacts> facts);
     ~Listener();
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
-    void update(std::shared_ptr<const ListenerFacts> facts, std::size_t most_sessions) noexcept {
-        facts_ = std::move(facts);
-        most_ = most_sessions;
-    }
+    void update(std::shared_ptr<const ListenerFacts> facts) noexcept { facts_ = std::move(facts); }
 
 private:
     void on_events(std::uint32_t events) noexcept override;
@@ -39,7 +36,6 @@ private:
     Sessions& sessions_;
     int descriptor_;
     std::shared_ptr<const ListenerFacts> facts_;
-    std::size_t most_;
     loop::Timer pause_;
 };
 

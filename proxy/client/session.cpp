@@ -2,6 +2,7 @@
 
 #include "proxy/client/proxy_protocol.h"
 #include "proxy/exchange/answer.h"
+#include "proxy/exchange/least_rate.h"
 
 #include <openssl/ssl.h>
 #include <spdlog/spdlog.h>
@@ -13,6 +14,7 @@
 namespace nearhop::client {
 
 using exchange::Fault;
+using exchange::Refusal;
 using loop::Io;
 
 namespace {
@@ -20,6 +22,15 @@ namespace {
 // once, so that thousands that come together do not hold 50 KiB each at the same time.
 constexpr unsigned busy_from = 4;
 constexpr loop::milliseconds idle_after{500};
+
+/// A peer that must send a PROXY header: whose connection it is shows only then.
+bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer) {
+    const auto& proxies = snapshot.routing->proxy_protocol;
+    return listener.index < proxies.size() && proxies[listener.index].contains(peer.canonical());
+}
+
+/// A peer that speaks for many clients, such as a CDN's.
+bool is_trusted(const Snapshot& snapshot, const geo::Address& peer) { return snapshot.routing->trust.trusts_hop(peer); }
 }  // namespace
 
 Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener,
@@ -31,8 +42,14 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
       wake_{context.loop},
       timer_{context.loop, wake_},
       codec_{stream_, listener_->kind == conf::ListenerKind::https},
-      peer_{peer, listener_->index, {}, {}, {}} {
+      peer_{peer, listener_->index, {}, {}, {}},
+      in_handshake_{listener_->kind == conf::ListenerKind::https} {
     stream_.socket().open(context.loop, descriptor, wake_, false);
+}
+
+Session::~Session() {
+    if (in_handshake_) context_.capacity.end_handshake();
+    context_.capacity.end_session();
 }
 
 void Session::drain() noexcept {
@@ -59,8 +76,7 @@ loop::Task<void> Session::run() {
 }
 
 loop::Task<void> Session::serve() {
-    const auto& proxies = snapshot_->routing->proxy_protocol;
-    if (listener_->index < proxies.size() && proxies[listener_->index].contains(peer_.address.canonical())) {
+    if (announces_clients(*snapshot_, *listener_, peer_.address)) {
         const bool read = co_await read_proxy_header();
         if (!read) co_return;
     }
@@ -84,6 +100,14 @@ loop::Task<bool> Session::read_proxy_header() {
         if (header.state == ProxyHeader::State::complete) {
             stream_.in().consume(header.used);
             if (header.source) peer_.address = *header.source;
+            if (!header.source) co_return true;
+            // Only now is it known whose connection this is.
+            const Refusal why = context_.capacity.judge_address(peer_.address, is_trusted(*snapshot_, peer_.address));
+            if (why != Refusal::none) {
+                context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
+                co_return false;
+            }
+            held_ = context_.capacity.hold(peer_.address, exchange::AddressCounts::What::session);
             co_return true;
         }
         const Io got = stream_.fill(8 * 1024);
@@ -117,6 +141,8 @@ loop::Task<bool> Session::handshake() {
         counters.handshakes_failed.add();
         co_return false;
     }
+    in_handshake_ = false;
+    context_.capacity.end_handshake();
     (SSL_session_reused(stream_.tls()) ? counters.handshakes_resumed : counters.handshakes_full).add();
     co_return true;
 }
@@ -136,6 +162,9 @@ bool Session::take_identity(const wire::ServerHandshake& facts) {
 /// One request and its response. False when the session ends.
 loop::Task<bool> Session::one_request() {
     snapshot_ = context_.snapshot();
+    const bool pipelined = requests_ != 0 && !stream_.in().empty();
+    pipelined_ = pipelined ? pipelined_ + 1 : 0;
+    if (pipelined) co_await wake_.yield();  // who sends many at once takes turns with the others
     codec_.begin_request(limits());
     const auto read = co_await await_head();
     if (read == Http1Codec::Read::closed) co_return false;
@@ -150,6 +179,11 @@ loop::Task<bool> Session::one_request() {
         co_return false;
     }
     if (owner_.draining()) codec_.close_after_response();
+    if ((limits().session_requests != 0 && requests_ >= limits().session_requests) ||
+        (limits().pipelined_requests != 0 && pipelined_ >= limits().pipelined_requests)) {
+        codec_.close_after_response();
+        context_.counters.sessions_used_up.add();
+    }
     if (!answer_itself()) co_await exchange();
     count_deviations();
     const bool again = co_await after_response();
@@ -260,20 +294,18 @@ loop::Task<bool> Session::after_response() {
 }
 
 loop::Task<bool> Session::flushed() {
-    auto progress = context_.loop.now();
+    exchange::LeastRate download;
+    download.begin(context_.loop.now(), stream_.sent);
     for (;;) {
-        const auto before = codec_.unsent();
         const Io done = codec_.flush();
         if (done == Io::ok) co_return true;
         if (done != Io::blocked) co_return false;
-        const auto now = context_.loop.now();
-        if (codec_.unsent() != before) progress = now;
-        if (now >= progress + limits().write_timeout) {
+        if (download.is_too_slow(context_.loop.now(), stream_.sent, limits().write_timeout, limits().write_rate)) {
             context_.counters.faults[static_cast<std::size_t>(Fault::client_write_timeout)].add();
             stream_.socket().reset();
             co_return false;
         }
-        timer_.expires_at(progress + limits().write_timeout);
+        timer_.expires_at(download.due(limits().write_timeout));
         co_await wake_.wait();
     }
 }
@@ -320,17 +352,30 @@ loop::Task<void> Session::close() {
     }
 }
 
-bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer,
-                    std::size_t most) {
+bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer) {
     context_.counters.sessions_opened.add();
-    if (sessions_.size() >= most) {
+    const auto& snapshot = *context_.snapshot();
+    const bool announced = announces_clients(snapshot, *listener, peer);
+    const bool secure = listener->kind == conf::ListenerKind::https;
+    const Refusal why = context_.capacity.begin_session(peer, announced || is_trusted(snapshot, peer), secure,
+                                                        context_.loop.now().time_since_epoch());
+    if (why != Refusal::none) {
         ::close(descriptor);
         context_.counters.sessions_closed.add();
-        context_.counters.sessions_refused.add();
+        context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
         return false;
     }
-    sessions_.emplace_front(*this, context_, std::move(listener), descriptor, peer);
+    try {
+        sessions_.emplace_front(*this, context_, std::move(listener), descriptor, peer);
+    } catch (const std::bad_alloc&) {
+        ::close(descriptor);
+        context_.counters.sessions_closed.add();
+        context_.capacity.end_session();
+        if (secure) context_.capacity.end_handshake();
+        throw;
+    }
     auto& session = sessions_.front();
+    if (!announced) session.held_ = context_.capacity.hold(peer, exchange::AddressCounts::What::session);
     session.place_ = sessions_.begin();
     session.start();
     return true;

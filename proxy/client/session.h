@@ -29,6 +29,7 @@ class Session {
 public:
     Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener, int descriptor,
             const geo::Address& peer);
+    ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
@@ -67,7 +68,10 @@ private:
     wire::Stream stream_;
     Http1Codec codec_;
     exchange::Peer peer_;
-    unsigned requests_ = 0;  ///< heads that came, good or bad
+    exchange::AddressCounts::Held held_;  ///< among the address's sessions
+    bool in_handshake_;                   ///< counted as one
+    unsigned requests_ = 0;               ///< heads that came, good or bad
+    unsigned pipelined_ = 0;              ///< in a row that came before the answer to the one before was out
     bool draining_ = false;
     bool finished_ = false;
     std::uint64_t counted_received_ = 0;
@@ -82,9 +86,8 @@ class Sessions {
 public:
     explicit Sessions(exchange::Context& context) noexcept : context_{context} {}
 
-    /// Takes the descriptor over. False (and closed) when the worker has as many sessions as it may.
-    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer,
-              std::size_t most);
+    /// Takes the descriptor over. False (and closed) when the process has no room for it.
+    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer);
     std::size_t count() const noexcept { return sessions_.size(); }
     bool draining() const noexcept { return draining_; }
     /// Answers carry Connection: close from now on.

@@ -34,6 +34,7 @@ std::string_view reason_phrase(unsigned status) noexcept {
         case 414: return "URI Too Long";
         case 417: return "Expectation Failed";
         case 421: return "Misdirected Request";
+        case 429: return "Too Many Requests";
         case 431: return "Request Header Fields Too Large";
         case 500: return "Internal Server Error";
         case 501: return "Not Implemented";
@@ -44,14 +45,15 @@ std::string_view reason_phrase(unsigned status) noexcept {
     }
 }
 
-Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id) {
+Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id, std::chrono::seconds retry_after) {
     const FaultInfo& row = info(fault);
     Answer answer;
     answer.status = row.status;
     answer.fault = fault;
     // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6), or was
     // answered with something that could not: the origin may have read another request than we sent.
-    answer.close = (row.side == Side::client && row.status != 421) || fault == Fault::origin_bad_response;
+    answer.close = (row.side == Side::client && row.status != 421 && fault != Fault::client_rate_limited) ||
+                   fault == Fault::origin_bad_response;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {
         answer.fields = "Content-Type: application/json\r\n";
@@ -64,7 +66,8 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     }
     answer.fields += "X-Nearhop-Fault: " + std::string{row.code} + "\r\nX-Request-Id: " + std::string{request_id} +
                      "\r\nCache-Control: no-store\r\n";
-    if (row.status == 503) answer.fields += "Retry-After: 5\r\n";
+    if (row.status == 503 || row.status == 429)
+        answer.fields += "Retry-After: " + std::to_string(retry_after.count()) + "\r\n";
     if (row.status == 405) answer.fields += allowed;
     return answer;
 }

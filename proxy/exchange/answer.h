@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/codec.h"
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -17,8 +18,9 @@ struct Answer {
 };
 
 /// The error answer for a fault: {"fault", "status", "request_id"} as JSON, or text where Accept prefers it; with
-/// X-Nearhop-Fault, and Retry-After where trying again makes sense. `accept` may be empty.
-Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id);
+/// X-Nearhop-Fault, and Retry-After (whole seconds) where trying again makes sense. `accept` may be empty.
+Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id,
+                  std::chrono::seconds retry_after = std::chrono::seconds{5});
 
 /// 308 to the https URL of the same target (RFC 9110 section 15.4.9).
 Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_view target);

@@ -30,6 +30,7 @@ Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::R
                  run::Control& control, run::AccessLog& access)
     : loop{owner},
       counters{registry.worker(index)},
+      capacity{registry.capacity},
       log{access.enabled() ? &access.lane(index) : nullptr},
       index_{index},
       registry_{registry},
@@ -75,7 +76,7 @@ void Context::bind() {
     const auto& config = fresh->routing->config;
     for (const auto& origin : fresh->routing->origins) {
         auto& pool = pools_[origin.identity];
-        if (!pool) pool = std::make_unique<origin::Pool>(loop, registry_.pool(index_, origin.name));
+        if (!pool) pool = std::make_unique<origin::Pool>(loop, registry_.pool(index_, origin.name), &capacity);
         pool->set_limits(config.limits);
         pool->set_tls(origin.tls_digest);
         fresh->pools.push_back(pool.get());
@@ -87,6 +88,11 @@ void Context::bind() {
         if (!budget) budget = std::make_unique<RetryBudget>(config.failover);
         budget->set(config.failover);
         state.budget = budget.get();
+        const auto& rates = config.sites[fresh->sites.size()].rate_limit;
+        state.client_pace = Pace::of(rates.address.count, rates.address.per, rates.address_burst);
+        state.site_pace = Pace::of(rates.site.count, rates.site.per, rates.site_burst);
+        state.scope = capacity.scope_of(site.name);
+        state.bucket = capacity.site_bucket(site.name);
         for (std::size_t id = 0; id < fresh->routing->origins.size(); ++id)
             state.origins.push_back(site.members.test(id)
                                         ? registry_.origin(index_, site.name, fresh->routing->origins[id].name)
@@ -94,6 +100,11 @@ void Context::bind() {
         fresh->sites.push_back(std::move(state));
     }
     bound_ = std::move(fresh);
+}
+
+void Context::relieve() noexcept {
+    if (!capacity.is_tight()) return;
+    for (const auto& [identity, pool] : pools_) pool->close_idle();
 }
 
 steering::OriginSet Context::local_skips(const Routing& routing) noexcept {

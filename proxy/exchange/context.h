@@ -35,6 +35,9 @@ private:
 struct SiteState {
     std::shared_ptr<admin::SiteCounters> counters;
     RetryBudget* budget = nullptr;
+    Pace client_pace, site_pace;  ///< rate_limit
+    std::uint64_t scope = 0;      ///< of the clients' buckets
+    std::shared_ptr<Bucket> bucket;
     std::vector<std::shared_ptr<admin::OriginCounters>> origins;  ///< by OriginId; null for origins of other sites
 };
 
@@ -59,6 +62,7 @@ public:
 
     loop::Loop& loop;
     admin::WorkerCounters& counters;
+    Capacity& capacity;         ///< of the process, shared by all workers
     run::AccessLog::Lane* log;  ///< null when the access log is off
     Dice dice;
     /// Our Date field with its CRLF, for now.
@@ -84,6 +88,16 @@ public:
     std::unique_ptr<Attempt> fresh_attempt();
     void recycle(std::unique_ptr<Attempt> attempt) noexcept;
 
+    /// A request begins or ends on this worker; the others hear of it in steps.
+    void begin_request() noexcept {
+        if (++in_flight_ - told_ >= static_cast<std::int64_t>(capacity.step())) tell_requests();
+    }
+    void end_request() noexcept {
+        if (told_ - --in_flight_ >= static_cast<std::int64_t>(capacity.step())) tell_requests();
+    }
+    /// After each batch of events: closes idle origin connections when descriptors are short.
+    void relieve() noexcept;
+
     std::uint64_t replay_bytes = 0;  ///< held in replay buffers now
     unsigned index() const noexcept { return index_; }
     /// Idle origin connections are closed; for the end of the worker.
@@ -91,7 +105,12 @@ public:
 
 private:
     void bind();
+    void tell_requests() noexcept {
+        capacity.add_requests(in_flight_ - told_);
+        told_ = in_flight_;
+    }
 
+    std::int64_t in_flight_ = 0, told_ = 0;
     std::vector<std::unique_ptr<Attempt>> free_attempts_;
     wire::Date date_;
     unsigned index_;

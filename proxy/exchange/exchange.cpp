@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <utility>
 
 namespace nearhop::exchange {
 
@@ -30,7 +31,9 @@ Exchange::Exchange(Context& context, loop::Wake& wake, Codec& client, const Requ
       request_{request},
       peer_{peer},
       timer_{context.loop, wake},
-      replay_{context} {}
+      replay_{context} {
+    context_.begin_request();
+}
 
 Exchange::~Exchange() {
     // Destroyed before its end: the edge stops. What a tunnel or a long download did so far is still worth its line.
@@ -38,6 +41,7 @@ Exchange::~Exchange() {
         outcome_.fault = Fault::edge_stopped;
         record();
     }
+    context_.end_request();
     if (attempt_) context_.recycle(std::move(attempt_));
     if (parked_) context_.recycle(std::move(parked_));
 }
@@ -47,7 +51,7 @@ loop::Task<Outcome> Exchange::run() {
     recorded_ = false;
     context_.counters.exchanges_started.add();
     locate();
-    Fault fault = decide();
+    Fault fault = admit();
     if (spent_) {
         send(client_, options_answer(), false, context_.date());
         response_started_ = outcome_.response_complete = true;
@@ -137,6 +141,33 @@ bool Exchange::misdirected(steering::SiteId site) const {
     if (peer_.server_name.empty() || wire::equal_ignoring_case(peer_.server_name, request_.host)) return false;
     const auto& tls = snapshot_->server_tls;
     return tls && !tls->same_certificate(peer_.server_name, request_.host);
+}
+
+/// Whether this request may go on: the edge has room for it, a site serves its host, and neither its client nor the
+/// site gets more than it may. In this order: what is shed must cost as little as possible.
+Fault Exchange::admit() {
+    auto& capacity = context_.capacity;
+    if (capacity.counts_requests()) {
+        const bool speaks_for_many = bound_->routing->trust.trusts_hop(located_.client);
+        if (capacity.judge_request(located_.client, speaks_for_many) == Capacity::Verdict::shed)
+            return Fault::edge_overloaded;
+        held_ = capacity.hold(located_.client, AddressCounts::What::request);
+    }
+    if (const Fault fault = decide(); fault != Fault::none) return fault;
+    const std::chrono::nanoseconds now = began_.time_since_epoch();
+    const auto limited = [&](const Taken& taken) {
+        if (taken.forgot) context_.counters.buckets_forgotten.add();
+        if (!taken.allowed)
+            retry_after_ =
+                std::max(std::chrono::seconds{1}, std::chrono::ceil<std::chrono::seconds>(taken.retry_after));
+        return !taken.allowed;
+    };
+    if (state_->client_pace.limits() &&
+        limited(capacity.take(located_.client, state_->scope, state_->client_pace, now)))
+        return Fault::client_rate_limited;
+    if (state_->site_pace.limits() && limited(state_->bucket->take(state_->site_pace, now)))
+        return Fault::site_rate_limited;
+    return Fault::none;
 }
 
 /// Steps 3 to 7 for the site that serves the host, and what must hold of a request before them.
@@ -229,7 +260,7 @@ void Exchange::answer(Fault fault) {
     std::string_view accept;
     for (const auto& field : request_.fields)
         if (field.id == wire::Name::accept) accept = field.value;
-    const auto own = answer_for(fault, accept, id_);
+    const auto own = answer_for(fault, accept, id_, retry_after_);
     send(client_, own, request_.method == "HEAD", context_.date());
     if (request_.method != "HEAD") bytes_out_ += own.body.size();
     response_started_ = true;

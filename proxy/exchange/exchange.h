@@ -51,6 +51,7 @@ private:
     Fault decide();
     Fault check_request();
     bool misdirected(steering::SiteId site) const;
+    Fault admit();
     const steering::Considered* next_candidate();
     loop::Task<Fault> offer();
     loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
@@ -93,6 +94,8 @@ private:
     const conf::ExchangeLimits* limits_ = nullptr;
     const SiteState* state_ = nullptr;
 
+    AddressCounts::Held held_;             ///< among the client's requests; counted only when much is in flight
+    std::chrono::seconds retry_after_{5};  ///< of an answer that asks for patience
     steering::Located located_;
     Forwarding forwarding_;
     steering::Decision decision_;

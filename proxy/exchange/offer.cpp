@@ -1,6 +1,8 @@
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/least_rate.h"
 
 #include <algorithm>
+#include <utility>
 
 /// The part of an exchange that ends with a response head: candidates, connections, what may be tried again.
 namespace nearhop::exchange {
@@ -178,8 +180,8 @@ loop::Task<Fault> Exchange::await_head() {
     const OriginInfo& origin = bound_->routing->origins[attempt.candidate.id];
     write_request_head(request_, forwarding_, *site_, origin, attempt.staging());
     auto since = context_.loop.now();
-    auto client_progress = since;
-    std::uint64_t body_seen = bytes_in_;
+    LeastRate upload;
+    bool awaits_client = false;
     const bool could_move =
         config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
         may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin &&
@@ -206,17 +208,15 @@ loop::Task<Fault> Exchange::await_head() {
         if (client_.gone()) co_return Fault::client_gone;
 
         const auto now = context_.loop.now();
-        if (bytes_in_ != body_seen) {
-            body_seen = bytes_in_;
-            client_progress = now;
-        }
         if (attempt.waits_for_client()) {
             // The client's own slowness costs nobody's deadline.
             since = now;
-            const auto due = client_progress + config_->limits.body_timeout;
-            if (now >= due) co_return Fault::client_body_timeout;
-            timer_.expires_at(due);
+            if (!std::exchange(awaits_client, true)) upload.begin(now, bytes_in_);
+            if (upload.is_too_slow(now, bytes_in_, config_->limits.body_timeout, config_->limits.body_rate))
+                co_return Fault::client_body_timeout;
+            timer_.expires_at(upload.due(config_->limits.body_timeout));
         } else {
+            awaits_client = false;
             auto due = since + time_left();
             if (attempt.request_complete() && could_move && replay_.whole())
                 due = std::min(due, attempt.sent_at + limits_->head_timeout);

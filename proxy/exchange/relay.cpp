@@ -1,4 +1,5 @@
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/least_rate.h"
 #include "proxy/exchange/tunnel.h"
 #include "proxy/steering/explain.h"
 
@@ -65,6 +66,9 @@ loop::Task<Fault> Exchange::relay() {
     outcome_.status = attempt.head().status;
     auto progress = context_.loop.now();
     std::uint64_t turn_began = 0;
+    LeastRate download;
+    bool awaits_client = false;
+    std::uint64_t delivered = 0;
     bool clean = true;  // nothing came on the connection that makes its next answer doubtful
     for (;;) {
         // A fast origin and a fast client together would never have to wait.
@@ -108,6 +112,7 @@ loop::Task<Fault> Exchange::relay() {
         }
         if (complete) break;
         moved = moved || client_.unsent() < queued;
+        delivered += queued - std::min(queued, client_.unsent());
         if (!attempt.request_complete()) {
             const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
             if (fault != Fault::none) {
@@ -123,13 +128,15 @@ loop::Task<Fault> Exchange::relay() {
         }
         const auto now = context_.loop.now();
         if (moved) progress = now;
-        const auto due =
-            progress + (client_blocks ? config_->limits.write_timeout : config_->limits.origin_body_timeout);
-        if (now >= due) {
+        const auto& limits = config_->limits;
+        if (client_blocks && !awaits_client) download.begin(now, delivered);
+        awaits_client = client_blocks;
+        if (client_blocks ? download.is_too_slow(now, delivered, limits.write_timeout, limits.write_rate)
+                          : now >= progress + limits.origin_body_timeout) {
             client_.abort();
             co_return client_blocks ? Fault::client_write_timeout : Fault::origin_body_timeout;
         }
-        timer_.expires_at(due);
+        timer_.expires_at(client_blocks ? download.due(limits.write_timeout) : progress + limits.origin_body_timeout);
         co_await wake_.wait();
         turn_began = bytes_out_;
     }

@@ -16,7 +16,7 @@ class Pool;
 /// before a request could meet it.
 class Connection final : public loop::Notify {
 public:
-    explicit Connection(Pool& owner) noexcept : pool_{owner} {}
+    explicit Connection(Pool& owner) noexcept;
     ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;

@@ -48,6 +48,8 @@ Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses
 void Dial::begin(Try& attempt) {
     const Endpoint& endpoint = *endpoints_[started_++];
     attempt.began = pool_.loop().now();
+    // What is left of the descriptors is the reserve of probes and the admin listener.
+    if (pool_.capacity() && pool_.capacity()->is_out_of_descriptors()) return fail(attempt, Fault::edge_overloaded);
     attempt.connection = std::make_unique<Connection>(pool_);
     pool_.counters().active.add();
     pool_.counters().opened.add();

@@ -10,12 +10,19 @@ namespace nearhop::origin {
 // OpenSSL's record buffers are 34 KiB a connection; the busy ones would only allocate them again.
 constexpr loop::milliseconds quiet_after{1000};
 
-Connection::~Connection() { pool_.counters().active.subtract(); }
+Connection::Connection(Pool& owner) noexcept : pool_{owner} {
+    if (auto* const capacity = pool_.capacity()) capacity->add_origin_connections(1);
+}
+
+Connection::~Connection() {
+    pool_.counters().active.subtract();
+    if (auto* const capacity = pool_.capacity()) capacity->add_origin_connections(-1);
+}
 
 void Connection::notify() noexcept { pool_.remove(*this); }
 
-Pool::Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters)
-    : loop_{loop}, counters_{std::move(counters)}, timer_{loop, *this} {}
+Pool::Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters, exchange::Capacity* capacity)
+    : loop_{loop}, counters_{std::move(counters)}, capacity_{capacity}, timer_{loop, *this} {}
 
 Pool::~Pool() {
     for (std::size_t i = 0; i < idle_.size(); ++i) {
@@ -105,6 +112,10 @@ void Pool::retain(const std::vector<Endpoint>& endpoints) noexcept {
         });
         if (!good) drop(i);
     }
+}
+
+void Pool::close_idle() noexcept {
+    while (!idle_.empty()) drop(idle_.size() - 1);
 }
 
 void Pool::notify() noexcept {

@@ -16,7 +16,8 @@ namespace nearhop::origin {
 /// origin's identity, so that a reload keeps it. Not thread-safe: it belongs to its worker.
 class Pool final : private loop::Notify {
 public:
-    Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters);
+    /// `capacity`, where given, hears of every connection and outlives the pool.
+    Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters, exchange::Capacity* capacity = nullptr);
     ~Pool();
 
     void set_limits(const conf::Limits& limits) noexcept;
@@ -30,6 +31,7 @@ public:
     void remove(Connection& connection) noexcept;
     /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
     void retain(const std::vector<Endpoint>& endpoints) noexcept;
+    void close_idle() noexcept;
 
     /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
@@ -39,6 +41,7 @@ public:
         return digest == tls_digest_ ? sessions_ : nullptr;
     }
     admin::PoolCounters& counters() noexcept { return *counters_; }
+    exchange::Capacity* capacity() const noexcept { return capacity_; }
     loop::Loop& loop() noexcept { return loop_; }
     unsigned next_turn() noexcept { return turn_++; }  ///< spreads connections over an origin's addresses
 
@@ -50,6 +53,7 @@ private:
 
     loop::Loop& loop_;
     std::shared_ptr<admin::PoolCounters> counters_;
+    exchange::Capacity* capacity_;
     std::vector<std::unique_ptr<Connection>> idle_;  // oldest first
     std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions_ =
         std::make_shared<std::unordered_map<std::string, wire::SslSession>>();

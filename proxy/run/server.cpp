@@ -112,6 +112,9 @@ Server::Server(Snapshot first, wire::TicketKeys keys)
         workers_.push_back(std::make_unique<Worker>(index, board_, registry_, *control_, log_));
     signals_ = std::make_unique<Signals>(*this);
     stage_timer_ = std::make_unique<StageTimer>(*this);
+    registry_.capacity.prepare(config().limits.addresses);
+    set_capacity();
+    memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
 }
 
 Server::~Server() { stop_all(); }
@@ -121,6 +124,7 @@ int Server::run() {
     for (const auto& worker : workers_) worker->start();
     control_->on_reload([this] {
         set_log_level(config().log.level);
+        set_capacity();
         match_listeners();
     });
     control_->start([this] { start_serving(); });
@@ -170,7 +174,7 @@ bool Server::match_listeners() {
     }
     // Now that all ports are known, those that redirect know where to.
     for (std::size_t index = 0; index < listeners.size(); ++index)
-        for (const auto& worker : workers_) worker->update(key_of(listeners, index), facts_of(index), most_sessions());
+        for (const auto& worker : workers_) worker->update(key_of(listeners, index), facts_of(index));
     std::erase_if(open_, [&](const auto& open) {
         if (wanted.contains(open.first)) return false;
         for (const auto& worker : workers_) worker->stop_listening(open.first);
@@ -201,7 +205,7 @@ bool Server::open_one(const std::string& key, const conf::Listener& listener, st
     }
     open_[key] = address;
     const auto facts = facts_of(index);
-    for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, descriptors[i], facts, most_sessions());
+    for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, descriptors[i], facts);
     addresses_.emplace(name(listener.kind), text_of(address));
     log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(address)}});
     return true;
@@ -224,16 +228,26 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
     return facts;
 }
 
-/// Per worker: as configured, or what the descriptors allow with one origin connection each and a reserve for probes,
-/// admin, logs and databases.
-std::size_t Server::most_sessions() const {
+/// The limits of the process: as configured, or what the descriptors and the machine allow. Half of the descriptors are
+/// for clients and half for origins, after a reserve for probes, admin, logs and databases.
+void Server::set_capacity() {
     const auto& limits = config().limits;
-    if (limits.sessions != 0) return std::max<std::size_t>(1, limits.sessions / worker_count_);
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
-    const std::uint64_t reserve = 64 + config().origins.size() * 4;
+    const std::uint64_t reserve =
+        64 + config().origins.size() * 4 + worker_count_ * (2 + std::uint64_t{config().listeners.size()});
     const std::uint64_t free = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
-    return std::max<std::size_t>(1, free / 2 / worker_count_);
+    const auto or_half = [&](std::uint64_t configured) {
+        return configured != 0 ? configured : std::max<std::uint64_t>(1, free / 2);
+    };
+    registry_.capacity.set({.sessions = or_half(limits.sessions),
+                            .sessions_per_address = limits.sessions_per_address,
+                            .requests = or_half(limits.requests),
+                            .handshakes = limits.handshakes,
+                            .descriptors = free,
+                            .memory = limits.memory != 0 ? limits.memory : available_memory() / 10 * 8,
+                            .handshake_rate = exchange::Pace::of(limits.handshakes_per_second, std::chrono::seconds{1},
+                                                                 limits.handshakes_per_second)});
 }
 
 void Server::on_signal(int number) {

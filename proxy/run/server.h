@@ -4,6 +4,7 @@
 #include "proxy/admin/server.h"
 #include "proxy/run/access_log.h"
 #include "proxy/run/control.h"
+#include "proxy/run/memory_watch.h"
 #include "proxy/run/worker.h"
 #include "proxy/snapshot.h"
 
@@ -45,7 +46,7 @@ private:
     void look_for_sessions();
     void stop_all();
     std::shared_ptr<const client::ListenerFacts> facts_of(std::size_t index) const;
-    std::size_t most_sessions() const;
+    void set_capacity();
     const conf::Config& config() const { return control_->current().routing->config; }
 
     loop::Loop loop_;
@@ -57,6 +58,7 @@ private:
     std::unique_ptr<admin::AdminServer> admin_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::unique_ptr<Signals> signals_;
+    std::unique_ptr<MemoryWatch> memory_;
     std::map<std::string, conf::ListenAddress> open_;  ///< by key "https 0.0.0.0:443"; with the kernel's port
     std::map<std::string, std::string> addresses_;
     std::function<void(const Server&)> on_ready_;

@@ -9,6 +9,7 @@ Worker::Worker(unsigned index, const Board& board, admin::Registry& registry, Co
     loop_.after_batch([this] {
         sessions_.sweep();
         context_.send_reports();
+        context_.relieve();
         context_.counters.loop_batches.add();
         session_count_.store(sessions_.count(), std::memory_order_relaxed);
     });
@@ -28,16 +29,15 @@ void Worker::thread() {
     context_.close_pools();
 }
 
-void Worker::listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts,
-                    std::size_t most) {
-    loop_.post([this, key = std::move(key), descriptor, facts = std::move(facts), most] {
-        listeners_[key] = std::make_unique<client::Listener>(context_, sessions_, descriptor, facts, most);
+void Worker::listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts) {
+    loop_.post([this, key = std::move(key), descriptor, facts = std::move(facts)] {
+        listeners_[key] = std::make_unique<client::Listener>(context_, sessions_, descriptor, facts);
     });
 }
 
-void Worker::update(std::string key, std::shared_ptr<const client::ListenerFacts> facts, std::size_t most) {
-    loop_.post([this, key = std::move(key), facts = std::move(facts), most] {
-        if (const auto found = listeners_.find(key); found != listeners_.end()) found->second->update(facts, most);
+void Worker::update(std::string key, std::shared_ptr<const client::ListenerFacts> facts) {
+    loop_.post([this, key = std::move(key), facts = std::move(facts)] {
+        if (const auto found = listeners_.find(key); found != listeners_.end()) found->second->update(facts);
     });
 }
 

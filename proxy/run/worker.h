@@ -24,8 +24,8 @@ public:
     void start();
 
     // Any thread; carried out on the worker's.
-    void listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts, std::size_t most);
-    void update(std::string key, std::shared_ptr<const client::ListenerFacts> facts, std::size_t most);
+    void listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts);
+    void update(std::string key, std::shared_ptr<const client::ListenerFacts> facts);
     void stop_listening(std::string key);
     void close_after_responses();  ///< grace: still accepting, answers carry Connection: close
     void drain();                  ///< listeners closed, idle sessions ended

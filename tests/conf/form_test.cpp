@@ -38,6 +38,27 @@ TEST(ShortForm, IsOneListenerOneSiteAndEveryDefault) {
     EXPECT_EQ((*config.admin.listen)->port, 9180);
 }
 
+TEST(RateLimits, AreInheritedAndABurstIsTheRatesNumberUnlessWritten) {
+    const Config config = read(base() +
+                               "rate_limit: {address: 20/s, site: 600/m, site_burst: 50}\n"
+                               "sites:\n"
+                               "  a: {hosts: [a.test]}\n"
+                               "  b: {hosts: [b.test], rate_limit: {address: 5/h}}\n"
+                               "  c: {hosts: [c.test], rate_limit: {address: 'off', site_burst: 7}}\n");
+    ASSERT_EQ(config.sites.size(), 3U);
+    const RateLimit& inherited = config.sites[0].rate_limit;
+    EXPECT_EQ(inherited.address, (Rate{20, 1s}));
+    EXPECT_EQ(inherited.address_burst, 20U);
+    EXPECT_EQ(inherited.site, (Rate{600, 60s}));
+    EXPECT_EQ(inherited.site_burst, 50U);
+    EXPECT_EQ(config.sites[1].rate_limit.address, (Rate{5, 3600s}));
+    EXPECT_EQ(config.sites[1].rate_limit.address_burst, 5U);
+    EXPECT_EQ(config.sites[1].rate_limit.site_burst, 50U);
+    EXPECT_EQ(config.sites[2].rate_limit.address.count, 0U);
+    EXPECT_EQ(config.sites[2].rate_limit.site_burst, 7U);
+    EXPECT_EQ(read(base()).sites[0].rate_limit.address.count, 0U);
+}
+
 TEST(FullForm, ReadsListenersTrustAndAdmin) {
     const Config config = read(
         "listeners:\n"

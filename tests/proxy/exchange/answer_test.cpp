@@ -30,7 +30,8 @@ TEST(Answer, NamesItsFaultThreeTimes) {
             EXPECT_NE(answer.fields.find("X-Request-Id: 0123abc\r\n"), std::string::npos);
             EXPECT_NE(answer.fields.find("Cache-Control: no-store\r\n"), std::string::npos);
             EXPECT_NE(answer.body.find(info(fault).code), std::string::npos);
-            EXPECT_EQ(answer.fields.find("Retry-After") != std::string::npos, answer.status == 503);
+            EXPECT_EQ(answer.fields.find("Retry-After") != std::string::npos,
+                      answer.status == 503 || answer.status == 429);
             EXPECT_EQ(answer.fields.find("Allow: ") != std::string::npos, answer.status == 405);
             EXPECT_FALSE(reason_phrase(answer.status).empty() && answer.status != 499) << answer.status;
         }
@@ -40,6 +41,7 @@ TEST(Answer, NamesItsFaultThreeTimes) {
 TEST(Answer, ClosesBehindARequestThatWasNotUnderstood) {
     EXPECT_TRUE(answer_for(Fault::client_bad_framing, "", "i").close);
     EXPECT_FALSE(answer_for(Fault::client_unknown_host, "", "i").close);
+    EXPECT_FALSE(answer_for(Fault::client_rate_limited, "", "i").close);
     EXPECT_FALSE(answer_for(Fault::origin_refused, "", "i").close);
 }
 

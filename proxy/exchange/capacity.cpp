@@ -1,0 +1,131 @@
+#include "proxy/exchange/capacity.h"
+
+#include <algorithm>
+
+namespace nearhop::exchange {
+
+using What = AddressCounts::What;
+
+std::string_view name(Refusal why) noexcept {
+    switch (why) {
+        case Refusal::none: break;
+        case Refusal::sessions: return "sessions";
+        case Refusal::address: return "address";
+        case Refusal::handshakes: return "handshakes";
+        case Refusal::handshake_rate: return "handshake_rate";
+        case Refusal::busy_address: return "busy_address";
+        case Refusal::overload: return "overload";
+    }
+    return "";
+}
+
+std::string_view name(Resource what) noexcept {
+    switch (what) {
+        case Resource::sessions: return "sessions";
+        case Resource::requests: return "requests";
+        case Resource::handshakes: return "handshakes";
+        case Resource::descriptors: return "descriptors";
+        case Resource::memory: return "memory";
+    }
+    return "";
+}
+
+void Capacity::set(const Most& most) noexcept {
+    const auto put = [&](Resource what, std::uint64_t value) {
+        most_[static_cast<std::size_t>(what)].store(value, std::memory_order_relaxed);
+    };
+    put(Resource::sessions, most.sessions);
+    put(Resource::requests, most.requests);
+    put(Resource::handshakes, most.handshakes);
+    put(Resource::descriptors, most.descriptors);
+    put(Resource::memory, most.memory);
+    per_address_.store(most.sessions_per_address, std::memory_order_relaxed);
+    handshake_interval_.store(most.handshake_rate.per_token.count(), std::memory_order_relaxed);
+    handshake_depth_.store(most.handshake_rate.depth.count(), std::memory_order_relaxed);
+    const std::uint64_t finest = most.requests == 0 ? most.descriptors : std::min(most.requests, most.descriptors);
+    step_.store(std::max<std::uint64_t>(1, finest / 128), std::memory_order_relaxed);
+}
+
+void Capacity::prepare(std::size_t addresses) {
+    counts_ = std::make_unique<AddressCounts>(addresses);
+    rates_ = std::make_unique<RateTable>(addresses);
+}
+
+std::uint64_t Capacity::used(Resource what) const noexcept {
+    const auto of = [](const std::atomic<std::int64_t>& value) {
+        return static_cast<std::uint64_t>(std::max<std::int64_t>(0, value.load(std::memory_order_relaxed)));
+    };
+    switch (what) {
+        case Resource::sessions: return of(sessions_);
+        case Resource::requests: return of(requests_);
+        case Resource::handshakes: return of(handshakes_);
+        case Resource::descriptors: return of(sessions_) + of(origin_connections_);
+        case Resource::memory: return memory_.load(std::memory_order_relaxed);
+    }
+    return 0;
+}
+
+unsigned Capacity::load(Resource what) const noexcept {
+    const std::uint64_t most = limit(what);
+    return most == 0 ? 0 : static_cast<unsigned>(std::min<std::uint64_t>(used(what) * 100 / most, 1000));
+}
+
+unsigned Capacity::request_load() const noexcept {
+    return std::max({load(Resource::requests), load(Resource::descriptors), load(Resource::memory)});
+}
+
+Refusal Capacity::judge_address(const geo::Address& client, bool is_trusted) const noexcept {
+    if (is_trusted) return Refusal::none;
+    if (address_is_full(client)) return Refusal::address;
+    const bool crowded =
+        std::max({load(Resource::sessions), load(Resource::handshakes), request_load()}) >= busy_sessions_at;
+    return crowded && counts_->is_busy(hash_(client), What::session, few_sessions) ? Refusal::busy_address
+                                                                                   : Refusal::none;
+}
+
+Refusal Capacity::begin_session(const geo::Address& peer, bool is_trusted, bool with_handshake,
+                                std::chrono::nanoseconds now) noexcept {
+    if (load(Resource::sessions) >= 100) return Refusal::sessions;
+    if (with_handshake && load(Resource::handshakes) >= 100) return Refusal::handshakes;
+    if (request_load() >= all_sessions_at) return Refusal::overload;
+    if (const Refusal why = judge_address(peer, is_trusted); why != Refusal::none) return why;
+    if (with_handshake) {
+        const Pace pace{std::chrono::nanoseconds{handshake_interval_.load(std::memory_order_relaxed)},
+                        std::chrono::nanoseconds{handshake_depth_.load(std::memory_order_relaxed)}};
+        if (pace.limits() && !handshake_bucket_.take(pace, now).allowed) return Refusal::handshake_rate;
+    }
+    // Two workers may have judged by the same figure: the one that made it too many steps back.
+    const auto before = static_cast<std::uint64_t>(sessions_.fetch_add(1, std::memory_order_relaxed));
+    if (const auto most = limit(Resource::sessions); most != 0 && before >= most) {
+        end_session();
+        return Refusal::sessions;
+    }
+    if (with_handshake) handshakes_.fetch_add(1, std::memory_order_relaxed);
+    return Refusal::none;
+}
+
+AddressCounts::Held Capacity::hold(const geo::Address& client, What what) noexcept {
+    return counts_->hold(hash_(client), what);
+}
+
+bool Capacity::address_is_full(const geo::Address& client) const noexcept {
+    const auto most = per_address_.load(std::memory_order_relaxed);
+    return most != 0 && counts_->count(hash_(client), What::session) >= most;
+}
+
+Capacity::Verdict Capacity::judge_request(const geo::Address& client, bool is_trusted_hop) const noexcept {
+    const unsigned load = request_load();
+    if (load < busy_requests_at) return Verdict::carry;
+    if (load >= 100) return Verdict::shed;
+    return !is_trusted_hop && counts_->is_busy(hash_(client), What::request, few_requests) ? Verdict::shed
+                                                                                           : Verdict::carry;
+}
+
+std::shared_ptr<Bucket> Capacity::site_bucket(const std::string& site) {
+    const std::lock_guard lock{mutex_};
+    auto& bucket = site_buckets_[site];
+    if (!bucket) bucket = std::make_shared<Bucket>();
+    return bucket;
+}
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,238 @@
+#include "proxy/exchange/capacity.h"
+
+#include "proxy/exchange/least_rate.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace nearhop::exchange {
+namespace {
+
+using namespace std::chrono_literals;
+using What = AddressCounts::What;
+
+geo::Address at(const std::string& text) { return *geo::Address::parse(text); }
+
+TEST(AddressHash, TakesAnIpv6NetworkForOneClient) {
+    const AddressHash hash;
+    EXPECT_EQ(hash(at("2001:db8:1:2::1")), hash(at("2001:db8:1:2:ffff:ffff:ffff:ffff")));
+    EXPECT_NE(hash(at("2001:db8:1:2::1")), hash(at("2001:db8:1:3::1")));
+    EXPECT_NE(hash(at("192.0.2.1")), hash(at("192.0.2.2")));
+    EXPECT_EQ(hash(at("::ffff:192.0.2.1")), hash(at("192.0.2.1"))) << "one address in two writings";
+    EXPECT_NE(hash(at("192.0.2.1"), 1), hash(at("192.0.2.1"), 2)) << "sites do not share buckets";
+}
+
+TEST(AddressHash, IsAnotherOneInEachProcess) {
+    EXPECT_NE(AddressHash{}(at("192.0.2.1")), AddressHash{}(at("192.0.2.1")));
+}
+
+TEST(AddressCounts, CountWhatIsHeldAndForgetWhatIsNot) {
+    AddressCounts counts{64};
+    const AddressHash hash;
+    const auto key = hash(at("192.0.2.1"));
+    {
+        const auto first = counts.hold(key, What::session);
+        const auto second = counts.hold(key, What::session);
+        const auto request = counts.hold(key, What::request);
+        EXPECT_EQ(counts.count(key, What::session), 2U);
+        EXPECT_EQ(counts.count(key, What::request), 1U);
+    }
+    EXPECT_EQ(counts.count(key, What::session), 0U);
+    EXPECT_EQ(counts.count(key, What::request), 0U);
+}
+
+TEST(AddressCounts, AFullTableCountsNobodyNewAndRecovers) {
+    AddressCounts counts{64};
+    const AddressHash hash;
+    std::vector<AddressCounts::Held> held;
+    for (std::uint32_t i = 0; i < 1000; ++i) held.push_back(counts.hold(hash(geo::Address::v4(i)), What::session));
+    unsigned counted = 0;
+    for (std::uint32_t i = 0; i < 1000; ++i) counted += counts.count(hash(geo::Address::v4(i)), What::session);
+    EXPECT_EQ(counted, 64U);
+    held.clear();
+    const auto again = counts.hold(hash(geo::Address::v4(7)), What::session);
+    EXPECT_EQ(counts.count(hash(geo::Address::v4(7)), What::session), 1U);
+}
+
+TEST(AddressCounts, KnowWhoHoldsMoreThanItsShare) {
+    AddressCounts counts{1024};
+    const AddressHash hash;
+    std::vector<AddressCounts::Held> held;
+    for (std::uint32_t i = 0; i < 10; ++i) held.push_back(counts.hold(hash(geo::Address::v4(i)), What::session));
+    const auto greedy = hash(at("192.0.2.1"));
+    EXPECT_FALSE(counts.is_busy(greedy, What::session, 8));
+    for (int i = 0; i < 20; ++i) held.push_back(counts.hold(greedy, What::session));
+    EXPECT_TRUE(counts.is_busy(greedy, What::session, 8));
+    EXPECT_FALSE(counts.is_busy(greedy, What::request, 0));
+    EXPECT_FALSE(counts.is_busy(hash(geo::Address::v4(3)), What::session, 0));
+    EXPECT_FALSE(counts.is_busy(hash(at("192.0.2.9")), What::session, 0)) << "a newcomer";
+}
+
+TEST(AddressCounts, StayRightBetweenThreads) {
+    AddressCounts counts{64};
+    const AddressHash hash;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+        threads.emplace_back([&] {
+            for (std::uint32_t round = 0; round < 20'000; ++round) {
+                const auto first = counts.hold(hash(geo::Address::v4(round % 50)), What::session);
+                const auto second = counts.hold(hash(geo::Address::v4(round % 7)), What::request);
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    for (std::uint32_t i = 0; i < 50; ++i) {
+        EXPECT_EQ(counts.count(hash(geo::Address::v4(i)), What::session), 0U);
+        EXPECT_EQ(counts.count(hash(geo::Address::v4(i)), What::request), 0U);
+    }
+    EXPECT_FALSE(counts.is_busy(hash(geo::Address::v4(1)), What::session, 0));
+}
+
+/// A process that holds at most 100 sessions and 100 requests.
+struct Edge {
+    Capacity capacity;
+    std::vector<AddressCounts::Held> held;
+
+    explicit Edge(Capacity::Most most = {.sessions = 100, .requests = 100}) {
+        capacity.prepare(1024);
+        capacity.set(most);
+    }
+    Refusal open(const geo::Address& peer, bool trusted = false, bool tls = true) {
+        const Refusal why = capacity.begin_session(peer, trusted, tls, 1000s);
+        if (why == Refusal::none) held.push_back(capacity.hold(peer, What::session));
+        return why;
+    }
+    unsigned open_many(const geo::Address& peer, unsigned count) {
+        unsigned opened = 0;
+        for (unsigned i = 0; i < count; ++i) opened += open(peer) == Refusal::none ? 1 : 0;
+        return opened;
+    }
+};
+
+TEST(Capacity, TheBusiestAddressIsRefusedFirstAndOthersFindRoom) {
+    Edge edge;
+    EXPECT_EQ(edge.open_many(at("192.0.2.1"), 200), 80U);
+    EXPECT_EQ(edge.open(at("192.0.2.1")), Refusal::busy_address);
+    EXPECT_EQ(edge.open(at("192.0.2.2")), Refusal::none);
+    EXPECT_EQ(edge.open(at("192.0.2.1"), true), Refusal::none) << "a trusted peer speaks for many";
+    for (std::uint32_t i = 0; i < 18; ++i) EXPECT_EQ(edge.open(geo::Address::v4(i)), Refusal::none);
+    EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::sessions);
+    edge.capacity.end_session();
+    EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::none) << "it ends by itself";
+}
+
+TEST(Capacity, AnAddressHasALimitOfItsOwn) {
+    Edge edge{{.sessions = 100, .sessions_per_address = 3}};
+    EXPECT_EQ(edge.open_many(at("2001:db8::1"), 5), 3U);
+    EXPECT_EQ(edge.open(at("2001:db8::ffff")), Refusal::address) << "the same /64";
+    EXPECT_EQ(edge.open(at("2001:db8:0:1::1")), Refusal::none);
+    EXPECT_EQ(edge.open(at("2001:db8::1"), true), Refusal::none);
+    EXPECT_EQ(edge.capacity.judge_address(at("2001:db8::1"), false), Refusal::address);
+    edge.held.clear();
+    EXPECT_EQ(edge.open(at("2001:db8::1")), Refusal::none);
+}
+
+TEST(Capacity, HandshakesHaveALimitInProgressAndARate) {
+    Edge edge{{.sessions = 100, .handshakes = 20}};
+    EXPECT_EQ(edge.open_many(at("192.0.2.1"), 50), 16U) << "and the busiest address leaves some to others";
+    EXPECT_EQ(edge.open_many(at("192.0.2.2"), 50), 4U);
+    EXPECT_EQ(edge.open(at("192.0.2.3")), Refusal::handshakes);
+    EXPECT_EQ(edge.open(at("192.0.2.3"), false, false), Refusal::none) << "without TLS there is none";
+    edge.capacity.end_handshake();
+    EXPECT_EQ(edge.open(at("192.0.2.3")), Refusal::none);
+
+    Edge paced{{.sessions = 100, .handshake_rate = Pace::of(5, 1s, 5)}};
+    EXPECT_EQ(paced.open_many(at("192.0.2.1"), 20), 5U);
+    EXPECT_EQ(paced.open(at("192.0.2.2")), Refusal::handshake_rate);
+    EXPECT_EQ(paced.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+}
+
+TEST(Capacity, ShedsInItsFixedOrder) {
+    for (const bool memory : {true, false}) {
+        Edge edge{{.sessions = 1000, .requests = 100, .descriptors = 10'000, .memory = 1000}};
+        auto& capacity = edge.capacity;
+        std::uint64_t carried = 0;
+        const auto load = [&](std::uint64_t percent) {
+            if (memory) return capacity.set_memory(percent * 10);
+            capacity.add_requests(static_cast<std::int64_t>(percent) - static_cast<std::int64_t>(carried));
+            carried = percent;
+        };
+        const auto greedy = at("192.0.2.1");
+        const auto modest = at("192.0.2.2");
+        EXPECT_EQ(edge.open_many(greedy, 20), 20U);
+        EXPECT_EQ(edge.open(modest), Refusal::none);
+        std::vector<AddressCounts::Held> requests;
+        for (int i = 0; i < 10; ++i) requests.push_back(capacity.hold(greedy, What::request));
+        requests.push_back(capacity.hold(modest, What::request));
+
+        struct Row {
+            unsigned percent;
+            bool counted;
+            Refusal greedy_session, modest_session;
+            bool greedy_request, modest_request;
+        };
+        for (const Row& row : {Row{79, false, Refusal::none, Refusal::none, true, true},
+                               Row{80, true, Refusal::busy_address, Refusal::none, true, true},
+                               Row{90, true, Refusal::overload, Refusal::overload, true, true},
+                               Row{95, true, Refusal::overload, Refusal::overload, false, true},
+                               Row{100, true, Refusal::overload, Refusal::overload, false, false},
+                               Row{10, false, Refusal::none, Refusal::none, true, true}}) {
+            SCOPED_TRACE(row.percent);
+            load(row.percent);
+            EXPECT_EQ(capacity.counts_requests(), row.counted);
+            EXPECT_EQ(capacity.begin_session(greedy, false, false, 0s), row.greedy_session);
+            EXPECT_EQ(capacity.begin_session(modest, false, false, 0s), row.modest_session);
+            EXPECT_EQ(capacity.judge_request(greedy, false) == Capacity::Verdict::carry, row.greedy_request);
+            EXPECT_EQ(capacity.judge_request(modest, false) == Capacity::Verdict::carry, row.modest_request);
+        }
+    }
+}
+
+TEST(Capacity, DescriptorsAreClientsAndOriginsTogether) {
+    Edge edge{{.sessions = 100, .descriptors = 100}};
+    EXPECT_EQ(edge.open_many(at("192.0.2.1"), 40), 40U);
+    EXPECT_FALSE(edge.capacity.is_tight());
+    edge.capacity.add_origin_connections(40);
+    EXPECT_TRUE(edge.capacity.is_tight());
+    EXPECT_FALSE(edge.capacity.is_out_of_descriptors());
+    edge.capacity.add_origin_connections(20);
+    EXPECT_TRUE(edge.capacity.is_out_of_descriptors());
+    EXPECT_EQ(edge.open(at("192.0.2.2")), Refusal::overload);
+}
+
+TEST(Capacity, WithoutLimitsRefusesNobody) {
+    Edge edge{{}};
+    EXPECT_EQ(edge.open_many(at("192.0.2.1"), 10'000), 10'000U);
+    EXPECT_EQ(edge.capacity.judge_request(at("192.0.2.1"), false), Capacity::Verdict::carry);
+}
+
+TEST(LeastRate, AStallAndADripAreTooSlowAndASteadyTransferIsNot) {
+    const auto judge = [](std::uint64_t bytes_per_step, int silent_from) {
+        LeastRate rate;
+        loop::TimePoint now{};
+        std::uint64_t moved = 0;
+        rate.begin(now, moved);
+        for (int step = 1; step <= 100; ++step) {
+            now += 1s;
+            if (step < silent_from) moved += bytes_per_step;
+            if (rate.is_too_slow(now, moved, 10s, 100)) return step;
+        }
+        return 0;
+    };
+    EXPECT_EQ(judge(100, 1000), 0);
+    EXPECT_EQ(judge(99, 1000), 10);
+    EXPECT_EQ(judge(1, 1000), 10);
+    EXPECT_EQ(judge(0, 0), 10);
+    EXPECT_EQ(judge(5000, 31), 40) << "ten seconds after its last byte";
+}
+
+TEST(LeastRate, WithoutARateAnyByteCounts) {
+    LeastRate rate;
+    rate.begin({}, 0);
+    for (std::uint64_t i = 1; i < 100; ++i) EXPECT_FALSE(rate.is_too_slow(loop::TimePoint{} + 9s * i, i, 10s, 0)) << i;
+}
+
+}  // namespace
+}  // namespace nearhop::exchange
