@@ -52,6 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     RequestHead head;
     const auto error = parse_request(bytes, 100, head);
     if (error != HeadError::none) return 0;
+    require(!nearhop::fuzz::is_folded(bytes));
     require(head.minor <= 1 && nearhop::fuzz::is_token(head.method) && !head.target.empty());
     require(head.fields.size() <= 100);
     for (const char c : head.target) require(c > ' ' && c < 0x7f && c != '#');

@@ -43,6 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string bytes{all.substr(0, scan.size())};
     ResponseHead head;
     if (parse_response(bytes, 1000, head) != HeadError::none) return 0;
+    require(!fuzz::is_folded(bytes));
     require(head.status >= 100 && head.status <= 599 && head.minor <= 1);
     require(fuzz::is_clean_value(head.reason));
     for (const auto& field : head.fields) require(fuzz::is_token(field.name) && fuzz::is_clean_value(field.value));

@@ -22,6 +22,11 @@ inline bool is_clean_value(std::string_view text) {
     return true;
 }
 
+/// A line of it continues the one before: obs-fold, which two recipients read in two ways (RFC 9112 section 5.2).
+inline bool is_folded(std::string_view head) {
+    return head.find("\r\n ") != std::string_view::npos || head.find("\r\n\t") != std::string_view::npos;
+}
+
 /// RFC 9110 section 5.6.2.
 inline bool is_token(std::string_view text) {
     for (const char c : text)
