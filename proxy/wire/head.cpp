@@ -202,7 +202,7 @@ HeadScan::State HeadScan::scan(std::string_view bytes) noexcept {
         scanned_ = line_ = feed + 1;
         if (empty_line) return State::complete;
     }
-    if (!first_done_) first_line_ = bytes.size();
+    if (!first_done_) first_line_ = bytes.size() - (bytes.ends_with('\r') ? 1 : 0);
     return State::more;
 }
 

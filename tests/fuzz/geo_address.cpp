@@ -1,24 +1,17 @@
 #include "geo/address.h"
+#include "tests/fuzz/support.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
+using nearhop::fuzz::require;
 using nearhop::geo::Address;
 using nearhop::geo::Cidr;
 
-namespace {
-
-void require(bool held) {
-    if (!held) std::abort();
-}
-
-}  // namespace
-
 /// Addresses and networks as text: what is accepted prints to something that is accepted as the same.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view text{reinterpret_cast<const char*>(data), size};
+    const auto text = nearhop::fuzz::text_of(data, size);
     if (const auto address = Address::parse(text)) {
         require(Address::parse(address->text()) == address);
         const Address inner = address->canonical();

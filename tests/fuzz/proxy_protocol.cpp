@@ -1,23 +1,19 @@
 #include "proxy/client/proxy_protocol.h"
 
+#include "tests/fuzz/support.h"
+
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 using nearhop::client::parse_proxy_header;
+using nearhop::fuzz::require;
 using State = nearhop::client::ProxyHeader::State;
-
-namespace {
-void require(bool held) {
-    if (!held) std::abort();
-}
-}  // namespace
 
 /// A header is complete at exactly one length: with less it asks for more, with more it uses the same bytes. What
 /// was malformed does not become good.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view all{reinterpret_cast<const char*>(data), size};
+    const auto all = nearhop::fuzz::text_of(data, size);
     const auto whole = parse_proxy_header(all);
     if (whole.state == State::complete) {
         require(whole.used > 0 && whole.used <= size);

@@ -1,9 +1,9 @@
 #include "proxy/steering/locate.h"
+#include "tests/fuzz/support.h"
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 /// The viewer and forwarded fields of a trusted peer: foreign bytes that decide where a client is. Lines of the input
@@ -11,16 +11,13 @@
 namespace {
 
 using namespace nearhop;
+using fuzz::require;
 
 std::string_view next_line(std::string_view& rest) {
     const auto end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
     rest = end == rest.npos ? std::string_view{} : rest.substr(end + 1);
     return line;
-}
-
-void require(bool holds) {
-    if (!holds) std::abort();
 }
 
 }  // namespace
@@ -31,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static const geo::Locator locator{{{{geo::Address::v4(0xc0000200), 120}, geo::Country::parse("DE"), {}, false}},
                                       {geo::Database::open_embedded().database}};
 
-    std::string_view rest{reinterpret_cast<const char*>(data), size};
+    auto rest = fuzz::text_of(data, size);
     steering::ViewerFields fields;
     if (!rest.empty()) {
         fields.country_repeated = (rest[0] & 1) != 0;
