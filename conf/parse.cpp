@@ -25,6 +25,7 @@ void read_config(Keys& top, Config& config) {
     top.value("server_timing", config.server_timing, flag());
     read_sites(top, config);
     read_limits(top, config.limits);
+    read_http2(top, config.http2);
     read_dns(top, config.dns);
     read_admin(top, config);
     read_log(top, config.log);

@@ -20,6 +20,7 @@ void read_geo(Keys& top, Config& config);
 void read_failover(Keys& top, Failover& failover);
 void read_sites(Keys& top, Config& config);
 void read_limits(Keys& top, Limits& limits);
+void read_http2(Keys& top, Http2& http2);
 void read_dns(Keys& top, Dns& dns);
 void read_admin(Keys& top, Config& config);
 void read_log(Keys& top, Log& log);

@@ -119,7 +119,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
         if (!secret) line(field.name, ": ", field.value, "\r\n");
     }
-    line("Via: ", request.http10 ? "1.0" : "1.1", " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
+    line("Via: ", request.http2 ? "2.0" : request.http10 ? "1.0" : "1.1", " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
 
     const std::string peer = how.peer.text();
     line("X-Forwarded-For: ");
@@ -195,12 +195,7 @@ std::string websocket_accept(std::string_view key) {
 
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out) {
     Writer line{out};
-    const ConnectionNames listed{fields};
-    for (const auto& field : fields) {
-        if (is_hop_by_hop(field.id) || field.id == Name::content_length || field.id == Name::x_nearhop) continue;
-        if (listed.lists(field.name)) continue;
-        line(field.name, ": ", field.value, "\r\n");
-    }
+    for_each_response_field(fields, [&](const wire::Field& field) { line(field.name, ": ", field.value, "\r\n"); });
 }
 
 namespace {

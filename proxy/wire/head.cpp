@@ -137,13 +137,13 @@ bool is_folded(std::string_view head) {
     return false;
 }
 
-bool target_is_clean(std::string_view target) {
+}  // namespace
+
+bool valid_target(std::string_view target) noexcept {
     for (const char c : target)
         if (c <= ' ' || c >= 0x7f || c == '#') return false;
     return !target.empty();
 }
-
-}  // namespace
 
 Name classify(std::string_view name) noexcept {
     const char first = lower(name.empty() ? '\0' : name.front());
@@ -192,7 +192,7 @@ HeadError parse_request(std::string_view head, unsigned max_fields, RequestHead&
     if (is_folded(head)) return HeadError::malformed;
     const HeadError error = Parser<true>{head, max_fields, into}.run();
     if (error != HeadError::none) return error;
-    if (!target_is_clean(into.target) || into.method.size() > 32) return HeadError::malformed;
+    if (!valid_target(into.target) || into.method.size() > 32) return HeadError::malformed;
     return HeadError::none;
 }
 
