@@ -16,9 +16,10 @@ using loop::TimePoint;
 
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;     // frames taken from the socket before they are handled
-constexpr unsigned rounds_per_turn = 8;          // of reading or of sending, while other sessions wait
-constexpr std::size_t batch_bytes = 48 * 1024;   // frames that are encrypted together
+constexpr std::size_t read_size = 64 * 1024;  // frames taken from the socket before they are handled
+constexpr unsigned rounds_per_turn = 8;       // of reading or of sending, while other sessions wait
+/// Payload of a DATA frame: four of them, with their heads, are one full send.
+constexpr std::size_t data_bytes = wire::Stream::largest_write / 4 - 9;
 constexpr std::size_t most_free = 1024;          // streams that a burst leaves behind
 constexpr loop::milliseconds idle_after{500};    // a connection that just was busy keeps its buffers for a moment
 constexpr loop::milliseconds notice_time{1000};  // between the two GOAWAY frames, if the client does not answer a PING
@@ -193,17 +194,24 @@ struct Http2Session::Callbacks {
                          nghttp2_data_source* source, void* user) {
         auto& session = self(user);
         auto& stream = *static_cast<Http2Stream*>(source->ptr);
-        if (!session.has_room()) return NGHTTP2_ERR_WOULDBLOCK;
+        if (!session.has_room(size + 9)) {
+            session.held_back_ = true;
+            return NGHTTP2_ERR_WOULDBLOCK;
+        }
         try {
             session.frames_.append(view(head, 9));  // never padded: no callback asks for it
             session.frames_.append(stream.out_.view().substr(0, size));
-            if (session.frames_.size() >= batch_bytes) session.write_frames();
         } catch (const std::bad_alloc&) {
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         }
         session.meter_.sent_data(size, (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
         stream.sent_part(size, session.wake_.loop().now());
         return 0;
+    }
+
+    static ssize_t data_length(nghttp2_session*, std::uint8_t, std::int32_t, std::int32_t, std::int32_t, std::uint32_t,
+                               void*) {
+        return data_bytes;  // nghttp2 applies the windows to it
     }
 
     static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
@@ -225,6 +233,7 @@ struct Http2Session::Callbacks {
             nghttp2_session_callbacks_set_on_frame_recv_callback(fresh, &on_frame);
             nghttp2_session_callbacks_set_on_frame_send_callback(fresh, &on_frame_sent);
             nghttp2_session_callbacks_set_send_data_callback(fresh, &send_data);
+            nghttp2_session_callbacks_set_data_source_read_length_callback(fresh, &data_length);
             nghttp2_session_callbacks_set_on_stream_close_callback(fresh, &on_stream_close);
             return fresh;
         }();
@@ -270,6 +279,7 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
         nghttp2_settings_entry{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, number(limits.table_bytes)},
         // No tree of dependencies for a client to shuffle (CVE-2019-9513).
         nghttp2_settings_entry{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
     nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0,
@@ -363,15 +373,15 @@ void Http2Session::send() {
     const auto now = wake_.loop().now();
     for (unsigned round = 0;; ++round) {
         const auto before = stream_.sent;
-        while (has_room()) {
+        held_back_ = false;
+        while (!held_back_) {
             const std::uint8_t* bytes = nullptr;
             const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
             if (size < 0) throw std::bad_alloc{};
             if (size == 0) break;
             frames_.append(view(bytes, static_cast<std::size_t>(size)));
-            if (frames_.size() >= batch_bytes) write_frames();
+            held_back_ = !has_room(1);
         }
-        const bool more = !has_room();
         write_frames();
         const Io done = stream_.flush();
         if (stream_.sent != before) send_progress_ = now;
@@ -389,7 +399,7 @@ void Http2Session::send() {
             over_ = true;
             break;
         }
-        if (!more || done == Io::blocked) break;
+        if (!held_back_ || done == Io::blocked) break;
         if (round == rounds_per_turn) {
             wake_.notify();
             break;

@@ -83,7 +83,11 @@ private:
     void end(admin::Http2End why, unsigned code);
     bool judge(admin::Http2End verdict) noexcept;
     void sweep();
-    bool has_room() const noexcept { return frames_.size() + stream_.unsent() < wire::Stream::high_water; }
+    /// Whether a frame of `bytes` may join what leaves at once, which ends where a send is largest.
+    bool has_room(std::size_t bytes) const noexcept {
+        const std::size_t queued = frames_.size() + stream_.unsent();
+        return queued == 0 || queued + bytes <= wire::Stream::largest_write;
+    }
     void write_frames();
     void go_away();
 
@@ -121,6 +125,7 @@ private:
     bool draining_ = false;
     bool went_away_ = false;  ///< the last GOAWAY is queued
     bool wants_send_ = false;
+    bool held_back_ = false;  ///< a DATA frame did not fit any more
     bool over_ = false;
     admin::Http2End end_ = admin::Http2End::open;
     admin::Http2End verdict_ = admin::Http2End::open;  ///< of a callback that stopped nghttp2

@@ -46,7 +46,7 @@ void Http2Stream::recycle() noexcept {
     request_ = {};
     fault_ = body_fault_ = Fault::none;
     progress_ = told_ = {};
-    remote_ended_ = client_reset_ = started_ = has_body_out_ = complete_ = deferred_ = full_ = false;
+    remote_ended_ = client_reset_ = started_ = has_body_out_ = complete_ = deferred_ = full_ = tunnel_ = false;
     aborted_ = closed_ = finished_ = running_ = false;
 }
 
@@ -100,7 +100,8 @@ bool Http2Stream::add_field(std::string_view name, std::string_view value, const
         return head_size_ <= most * bomb_factor;
     }
     if (name.starts_with(':')) {
-        static constexpr std::array<std::string_view, pseudo_count> names{":method", ":scheme", ":authority", ":path"};
+        static constexpr std::array<std::string_view, pseudo_count> names{":method", ":scheme", ":authority", ":path",
+                                                                          ":protocol"};
         for (std::size_t i = 0; i < names.size(); ++i) {
             if (name != names[i]) continue;
             if (i == path && value.size() > limits.target_bytes)
@@ -147,13 +148,14 @@ Fault Http2Stream::check(bool ended) {
     if (cookies_ > 1) join_cookies();
     request_.fields = fields_;
     if (const Fault fault = check_authority(); fault != Fault::none) return fault;
-    if (request_.method == "CONNECT" || request_.method == "TRACE") return Fault::client_method_refused;
+    if (const Fault fault = check_method(); fault != Fault::none) return fault;
     if (const Fault fault = check_target(); fault != Fault::none) return fault;
     wire::RequestHead framed;
     framed.fields.swap(fields_);
     const auto framing = wire::request_framing(framed);
     framed.fields.swap(fields_);
     if (!framing || framing->kind == Framing::Kind::chunked) return Fault::client_bad_framing;
+    if (request_.extended_connect) return Fault::none;  // what follows is the tunnel's
     request_.framing = *framing;
     if (!ended && framing->kind == Framing::Kind::none) {
         // `content-length: 0` and yet no END_STREAM: an empty DATA frame or trailers have to end it.
@@ -184,6 +186,17 @@ Fault Http2Stream::check_authority() {
     if (named.empty() || !valid_authority(named)) return Fault::client_bad_request;
     request_.authority = named;
     request_.host = host_of(named);
+    return Fault::none;
+}
+
+/// RFC 8441: an extended CONNECT asks for a tunnel in this stream, which HTTP/1.1 opens with a GET and Upgrade.
+Fault Http2Stream::check_method() {
+    if (request_.method == "TRACE") return Fault::client_method_refused;
+    if (request_.method != "CONNECT") return Fault::none;
+    if (pseudo_[protocol].empty()) return Fault::client_method_refused;
+    request_.extended_connect = true;
+    request_.upgrade = pseudo_[protocol];
+    request_.method = "GET";
     return Fault::none;
 }
 
@@ -244,7 +257,8 @@ exchange::Codec::Body Http2Stream::body() {
     if (!in_.empty()) return {in_.view(), false, Fault::none};
     if (remote_ended_) return {{}, true, Fault::none};
     // Reset by nghttp2: more or fewer bytes than content-length promised, or a frame that does not belong there.
-    if (closed_) return {{}, false, client_reset_ || aborted_ ? Fault::client_gone : Fault::client_bad_framing};
+    if (closed_)
+        return {{}, false, client_reset_ || aborted_ || tunnel_ ? Fault::client_gone : Fault::client_bad_framing};
     return {};
 }
 
@@ -312,12 +326,26 @@ void Http2Stream::interim(unsigned status, std::span<const wire::Field> fields) 
 }
 
 void Http2Stream::start(const exchange::ResponseStart& start) {
+    respond(start.status, start,
+            !start.bodyless && start.framing.has_body() &&
+                !(start.framing.kind == Framing::Kind::length && start.framing.length == 0));
+}
+
+/// RFC 8441 section 5: 200 says what 101 says in HTTP/1.1, and nobody needs proof that it was understood.
+void Http2Stream::start_tunnel(const exchange::ResponseStart& start, std::string_view) {
+    tunnel_ = true;
+    respond(200, start, true);
+}
+
+void Http2Stream::respond(unsigned status, const exchange::ResponseStart& start, bool has_body) {
     if (closed_) return;
     auto& block = scratch();
-    const Digits digits{start.status};
+    const Digits digits{status};
     block.push_back(pair_of(":status", digits.view()));
-    exchange::for_each_response_field(
-        start.fields, [&](const wire::Field& field) { block.push_back(pair_of(field.name, field.value)); });
+    exchange::for_each_response_field(start.fields, [&](const wire::Field& field) {
+        if (tunnel_ && wire::equal_ignoring_case(field.name, "sec-websocket-accept")) return;
+        block.push_back(pair_of(field.name, field.value));
+    });
     for_each_line(start.extra,
                   [&](std::string_view name, std::string_view value) { block.push_back(pair_of(name, value)); });
     const Digits length{start.framing.length};
@@ -327,8 +355,7 @@ void Http2Stream::start(const exchange::ResponseStart& start) {
         for (const auto& field : start.fields)
             if (field.id == Name::content_length) block.push_back(pair_of("content-length", field.value));
     }
-    has_body_out_ = !start.bodyless && start.framing.has_body() &&
-                    !(start.framing.kind == Framing::Kind::length && start.framing.length == 0);
+    has_body_out_ = has_body;
     started_ = true;
     progress_ = told_ = wake_.loop().now();
     nghttp2_data_provider source{};
@@ -370,6 +397,7 @@ void Http2Stream::sent_part(std::size_t bytes, loop::TimePoint now) noexcept {
     progress_ = now;
     // The exchange sleeps on a full buffer: it is woken for a good deal of room, or now and then, so that it sees that
     // a slow client does read.
+    if (tunnel_ && out_.empty()) wake_.notify();
     if (full_ && (out_.size() <= most_unsent / 2 || now >= told_ + tell_after)) {
         full_ = false;
         told_ = now;
@@ -380,7 +408,7 @@ void Http2Stream::sent_part(std::size_t bytes, loop::TimePoint now) noexcept {
 std::size_t Http2Stream::write(std::string_view body) {
     if (closed_ || !has_body_out_) return body.size();
     const std::size_t taken = std::min(body.size(), most_unsent - std::min(most_unsent, out_.size()));
-    full_ = taken < body.size() || out_.size() + taken >= most_unsent;
+    full_ = taken < body.size() || out_.size() + taken >= wire::Stream::high_water;
     out_.append(body.substr(0, taken));
     return taken;
 }

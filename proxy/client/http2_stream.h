@@ -4,6 +4,7 @@
 #include "proxy/exchange/codec.h"
 #include "proxy/loop/task.h"
 #include "proxy/wire/buffer.h"
+#include "proxy/wire/stream.h"
 
 #include <array>
 #include <memory>
@@ -36,6 +37,7 @@ public:
     std::size_t write(std::string_view body) override;
     void finish(std::string_view trailers) override;
     void abort() override;
+    void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
     loop::Io flush() override;
     std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
     bool gone() override { return closed_; }
@@ -44,8 +46,8 @@ private:
     friend class Http2Session;
     friend class Http2Streams;
 
-    /// Response body bytes that wait here at most: four full frames.
-    static constexpr std::size_t most_unsent = 64 * 1024;
+    /// Response body bytes that wait here at most.
+    static constexpr std::size_t most_unsent = wire::Stream::largest_write;
 
     void open(Http2Session& session, std::int32_t id) noexcept;
     void recycle() noexcept;
@@ -71,13 +73,15 @@ private:
     void sent_part(std::size_t bytes, loop::TimePoint now) noexcept;
 
     exchange::Fault check(bool ended);
+    void respond(unsigned status, const exchange::ResponseStart& start, bool has_body);
+    exchange::Fault check_method();
     exchange::Fault check_authority();
     exchange::Fault check_target();
     void join_cookies();
     std::string_view store(std::string_view text);
     void make_room(std::size_t bytes);
 
-    enum Pseudo : std::uint8_t { method, scheme, authority, path, pseudo_count };
+    enum Pseudo : std::uint8_t { method, scheme, authority, path, protocol, pseudo_count };
 
     loop::Wake wake_;
     Http2Session* session_ = nullptr;
@@ -106,7 +110,8 @@ private:
     bool has_body_out_ = false;  ///< DATA follows it
     bool complete_ = false;      ///< finish() was called
     bool deferred_ = false;      ///< nghttp2 waits for resume_data
-    bool full_ = false;          ///< write() took less than it was given
+    bool full_ = false;          ///< the exchange waits for room in out_
+    bool tunnel_ = false;        ///< raw bytes both ways
     bool aborted_ = false;       ///< abort() was called: RST_STREAM instead of an end
     bool closed_ = false;        ///< nghttp2 has closed the stream, or the session ended
     bool finished_ = false;      ///< the exchange is over
