@@ -30,6 +30,7 @@ class Job:
     ports: list  # of the origin: three
     origin_tls: bool = False
     logged: bool = False
+    http2: bool = False
     extra: list = field(default_factory=list)  # lines for this proxy, from the command line
 
 
@@ -47,6 +48,8 @@ def nearhop_config(job, port):
     for region, origin_port in zip(REGIONS, job.ports):
         ca = f", ca: {job.ca}" if job.origin_tls else ""
         lines.append(f"  {region}: {{url: \"{scheme}://127.0.0.1:{origin_port}\"{ca}}}")
+    if job.http2:  # as many origin connections kept as the others may
+        lines.append("limits: {origin_idle: 1024}")
     return "\n".join(lines + job.extra) + "\n"
 
 
@@ -87,12 +90,12 @@ http {{
   {" ".join(job.extra)}
   upstream origin {{
     server 127.0.0.1:{job.ports[0]};
-    keepalive 64;
+    keepalive {1024 if job.http2 else 64};
     keepalive_requests 1000000000;
     keepalive_timeout 300s;
   }}
   server {{
-    listen 127.0.0.1:{port} ssl backlog=4096;
+    listen 127.0.0.1:{port} ssl{' http2' if job.http2 else ''} backlog=4096;
     ssl_certificate {job.certificate};
     ssl_certificate_key {job.certificate};
     client_max_body_size 0;
@@ -133,11 +136,11 @@ defaults
   timeout server 300s
   timeout http-keep-alive 300s
 frontend edge
-  bind 127.0.0.1:{port} ssl crt {job.certificate} curves X25519:P-256 backlog 4096
+  bind 127.0.0.1:{port} ssl crt {job.certificate} curves X25519:P-256 backlog 4096{' alpn h2,http/1.1' if job.http2 else ''}
   http-request set-header X-Forwarded-Proto https
   default_backend origin
 backend origin
-  server origin 127.0.0.1:{job.ports[0]} pool-max-conn 64{origin_tls if job.origin_tls else ""}
+  server origin 127.0.0.1:{job.ports[0]} pool-max-conn {1024 if job.http2 else 64}{origin_tls if job.origin_tls else ""}
 """
 
 

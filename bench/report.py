@@ -12,6 +12,8 @@ BARS = {
     "download_1m": {"nginx": 0.70, "haproxy": 1.05},
     "upload_1m": {"nginx": 0.80, "haproxy": 1.05},
     "idle_memory": {"nginx": 1.05, "haproxy": 1.05},
+    "http2": {"nginx": 0.85, "haproxy": 1.05},
+    "http2_idle": {"nginx": 1.00},
 }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import contenders
+import http2
 import report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,7 @@ class Scenario:
     unit: str = "us/request"
     origin_tls: bool = False
     logged: bool = False
+    streams: int = 0  # HTTP/2, so many at a time on each connection
 
 
 SCENARIOS = [
@@ -43,6 +45,8 @@ SCENARIOS = [
     Scenario("download_1m", request="download", connections=6, unit="ms/GiB"),
     Scenario("upload_1m", request="upload", connections=6, unit="ms/GiB"),
     Scenario("idle_memory", mode="idle", connections=5000, unit="KiB/connection"),
+    Scenario("http2", connections=16, streams=32),
+    Scenario("http2_idle", mode="idle", connections=1000, streams=1, unit="KiB/connection"),
 ]
 
 
@@ -84,7 +88,7 @@ class Bench:
         job = contenders.Job(
             folder=self.folder / f"{self.count}-{kind}", certificate=self.folder / "edge.pem",
             ca=self.folder / "ca.pem", ports=self.ports["tls" if scenario.origin_tls else "plain"],
-            origin_tls=scenario.origin_tls, logged=scenario.logged, extra=self.arguments.extra.get(kind, []))
+            origin_tls=scenario.origin_tls, logged=scenario.logged, http2=scenario.streams > 0, extra=self.arguments.extra.get(kind, []))
         return contenders.Proxy(kind, self.arguments.programs[kind], job, PROXY_CORE)
 
     def load(self, proxy, scenario, **options):
@@ -107,6 +111,10 @@ class Bench:
 
     def measure(self, kind, scenario):
         with self.proxy(kind, scenario) as proxy:
+            if scenario.streams:
+                if scenario.mode == "idle":
+                    return http2.measure_memory(proxy, scenario)
+                return http2.measure(proxy, scenario, self.arguments.seconds, LOAD_CORE)
             if scenario.mode == "idle":
                 return self.measure_memory(proxy, scenario)
             pids = proxy.pids()
@@ -269,7 +277,7 @@ def main(argv):
                 rows.append(report.summarise(scenario, names, run_rounds(bench, scenario, kinds, names)))
             if arguments.syscalls:
                 for scenario in chosen:
-                    if scenario.mode == "keepalive" and scenario.request == "small":
+                    if scenario.mode == "keepalive" and scenario.request == "small" and not scenario.streams:
                         counts[scenario.name] = {n: bench.syscalls(k, scenario) for n, k in zip(names, kinds)}
         finally:
             bench.close()

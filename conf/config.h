@@ -41,6 +41,7 @@ struct Listener {
     std::optional<TlsVersion> min_version;                                 ///< instead of tls.min_version
     At<std::string> ciphers;                                               ///< instead of tls.ciphers; empty: those
     std::string ready_path;  ///< answered by the edge itself (200 or 503) for load-balancer checks; empty: off
+    bool http2 = true;       ///< https only: offered through ALPN beside HTTP/1.1
 };
 
 struct Certificate {
@@ -274,6 +275,23 @@ struct Limits {
     unsigned origin_requests = 1000;  ///< per connection
 };
 
+/// HTTP/2 towards clients (RFC 9113), and what one connection may do before it is told ENHANCE_YOUR_CALM. A count and
+/// its rate are a token bucket: the count at once, the rate per second afterwards.
+struct Http2 {
+    unsigned streams = 128;                         ///< open at a time
+    std::uint64_t stream_window = 128 * 1024;       ///< bytes of one request body that wait for their origin
+    std::uint64_t connection_window = 1024 * 1024;  ///< the same over all streams of a connection
+    unsigned resets = 200;                          ///< streams that the client cancels, or makes us reset
+    unsigned reset_rate = 20;                       ///< per second
+    unsigned control_frames = 1000;                 ///< PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones
+    unsigned control_rate = 100;                    ///< per second; requests and bodies that move add to it
+    unsigned empty_frames = 100;       ///< DATA, HEADERS or CONTINUATION that carry nothing and end nothing
+    unsigned empty_rate = 10;          ///< per second
+    unsigned continuations = 8;        ///< CONTINUATION frames of one head
+    unsigned settings = 32;            ///< entries of one SETTINGS frame
+    std::uint64_t table_bytes = 4096;  ///< HPACK table, each direction
+};
+
 struct Dns {
     std::vector<At<std::string>> servers;  ///< "127.0.0.1:5353"; empty: the system's
     seconds min_ttl = 5s;
@@ -312,6 +330,7 @@ struct Config {
     RateLimit rate_limit;         ///< of every site that has none of its own
     Failover failover;
     Limits limits;
+    Http2 http2;
     Dns dns;
     Admin admin;
     Log log;

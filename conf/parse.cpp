@@ -26,6 +26,7 @@ void read_config(Keys& top, Config& config) {
     read_rate_limit(top, config.rate_limit);
     read_sites(top, config);
     read_limits(top, config.limits);
+    read_http2(top, config.http2);
     read_dns(top, config.dns);
     read_admin(top, config);
     read_log(top, config.log);

@@ -46,6 +46,10 @@ void read_listener(Keys& keys, const Config& config, Listener& listener) {
         if (const Field field = keys.at(key); field.written() && listener.kind != ListenerKind::https)
             field.error("want it on a listener with protocol: https only, found it on http");
     keys.value("ready_path", listener.ready_path, prefix());
+    const Field http2 = keys.at("http2");
+    keys.value("http2", listener.http2, flag());
+    if (http2.written() && listener.kind != ListenerKind::https)
+        http2.error("want it on a listener with protocol: https only, found it on http");
 }
 
 void refuse_duplicates(Reader& reader, const std::vector<Listener>& listeners) {

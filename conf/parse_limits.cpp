@@ -75,6 +75,24 @@ void read_limits(Keys& top, Limits& limits) {
     });
 }
 
+void read_http2(Keys& top, Http2& http2) {
+    top.section("http2", [&](Keys& keys) {
+        keys.value("streams", http2.streams, count(1, 10'000));
+        keys.value("stream_window", http2.stream_window, size(16 * kib, 256 * kib));
+        keys.value("connection_window", http2.connection_window, size(64 * kib, 64 * mib));
+        keys.value("resets", http2.resets, count(1, 1'000'000));
+        keys.value("reset_rate", http2.reset_rate, count(0, 1'000'000));
+        keys.value("control_frames", http2.control_frames, count(10, 1'000'000));
+        keys.value("control_rate", http2.control_rate, count(0, 1'000'000));
+        keys.value("empty_frames", http2.empty_frames, count(1, 1'000'000));
+        keys.value("empty_rate", http2.empty_rate, count(0, 1'000'000));
+        keys.value("continuations", http2.continuations, count(0, 64));
+        keys.value("settings", http2.settings, count(8, 1000));
+        keys.value("table_bytes", http2.table_bytes, size(0, 64 * kib));
+        in_order(keys, "stream_window", http2.stream_window <= http2.connection_window, "connection_window");
+    });
+}
+
 void read_dns(Keys& top, Dns& dns) {
     top.section("dns", [&](Keys& keys) {
         keys.list("servers", dns.servers, dns_server(), 0, "the system's");

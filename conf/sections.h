@@ -21,6 +21,7 @@ void read_failover(Keys& top, Failover& failover);
 void read_rate_limit(Keys& top, RateLimit& limit);  ///< before the sites, which inherit it
 void read_sites(Keys& top, Config& config);
 void read_limits(Keys& top, Limits& limits);
+void read_http2(Keys& top, Http2& http2);
 void read_dns(Keys& top, Dns& dns);
 void read_admin(Keys& top, Config& config);
 void read_log(Keys& top, Log& log);

@@ -1,6 +1,7 @@
 nearhop_library(proxy
   SOURCES
-    client/http1_codec.cpp client/listener.cpp client/proxy_protocol.cpp client/session.cpp
+    client/http1_codec.cpp client/http2_meter.cpp client/http2_session.cpp client/http2_stream.cpp
+    client/listener.cpp client/proxy_protocol.cpp client/session.cpp
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/attempt.cpp
     exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/headers.cpp
     exchange/offer.cpp exchange/rate_table.cpp exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
@@ -30,7 +31,8 @@ nearhop_library(proxy
     admin/server.cpp
     admin/status_page.cpp
   HEADERS
-    client/http1_codec.h client/listener.h client/proxy_protocol.h client/session.h
+    client/authority.h client/http1_codec.h client/http2_meter.h client/http2_session.h client/http2_stream.h
+    client/listener.h client/proxy_protocol.h client/session.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
     exchange/least_rate.h exchange/rate_table.h exchange/retry.h exchange/tunnel.h exchange/viewer.h
@@ -56,7 +58,7 @@ nearhop_library(proxy
     admin/server.h
     admin/status_page.h
   LINK nearhop_loop nearhop_wire nearhop_steering Threads::Threads
-  PRIVATE_LINK Boost::json PkgConfig::CARES prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
+  PRIVATE_LINK Boost::json PkgConfig::CARES PkgConfig::NGHTTP2 prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
 set_source_files_properties(run/version.cpp PROPERTIES COMPILE_DEFINITIONS NEARHOP_VERSION="${PROJECT_VERSION}")
 
 add_executable(nearhop run/main.cpp)

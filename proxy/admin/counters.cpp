@@ -21,6 +21,25 @@ Rows copy(const Rows& rows, std::mutex& mutex) {
 
 }  // namespace
 
+std::string_view name(Http2End why) noexcept {
+    switch (why) {
+        case Http2End::open: return "open";
+        case Http2End::closed: return "closed";
+        case Http2End::idle: return "idle";
+        case Http2End::drained: return "drained";
+        case Http2End::head_timeout: return "head_timeout";
+        case Http2End::write_timeout: return "write_timeout";
+        case Http2End::protocol_error: return "protocol_error";
+        case Http2End::rapid_reset: return "rapid_reset";
+        case Http2End::made_reset: return "made_reset";
+        case Http2End::control_flood: return "control_flood";
+        case Http2End::empty_frames: return "empty_frames";
+        case Http2End::continuation_flood: return "continuation_flood";
+        case Http2End::header_bomb: return "header_bomb";
+    }
+    return "?";
+}
+
 std::string_view name(Stay why) noexcept {
     switch (why) {
         case Stay::method: return "method";

@@ -68,6 +68,25 @@ enum class Stay : std::uint8_t { method, body, budget, deadline, candidates, sta
 inline constexpr std::size_t stay_count = 7;
 std::string_view name(Stay why) noexcept;
 
+/// Why an HTTP/2 session ended.
+enum class Http2End : std::uint8_t {
+    open,  ///< it has not
+    closed,
+    idle,
+    drained,
+    head_timeout,
+    write_timeout,
+    protocol_error,
+    rapid_reset,
+    made_reset,
+    control_flood,
+    empty_frames,
+    continuation_flood,
+    header_bomb,
+};
+inline constexpr std::size_t http2_end_count = static_cast<std::size_t>(Http2End::header_bomb) + 1;
+std::string_view name(Http2End why) noexcept;
+
 /// Of one site as a whole.
 struct alignas(cache_line) SiteCounters {
     std::array<Counter, exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
@@ -95,7 +114,9 @@ struct alignas(cache_line) WorkerCounters {
     std::array<std::array<Counter, 5>, 4> located;                                    ///< [geo::Source][geo::Level]
     std::array<Counter, wire::deviation_count> client_deviations, origin_deviations;  ///< messages, by deviation
     std::array<Counter, exchange::fault_count> faults;  ///< of exchanges and sessions, client-visible or not
-    Counter replay_bytes;                               ///< gauge
+    Counter http2_sessions, http2_streams, http2_client_resets, http2_edge_resets;
+    std::array<Counter, http2_end_count> http2_ended;
+    Counter replay_bytes;  ///< gauge
     Counter loop_batches;
 };
 

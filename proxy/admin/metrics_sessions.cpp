@@ -33,6 +33,21 @@ void add_located(Families& out, const Registry& registry) {
     take_all(out, located, bad, disagreed);
 }
 
+void add_http2(Families& out, const Registry& registry) {
+    Family sessions = counter("nearhop_http2_sessions_total", "Client connections that speak HTTP/2.");
+    sessions.add({}, sum(registry, [](const auto& w) -> auto& { return w.http2_sessions; }));
+    Family streams = counter("nearhop_http2_streams_total", "Streams that HTTP/2 clients opened.");
+    streams.add({}, sum(registry, [](const auto& w) -> auto& { return w.http2_streams; }));
+    Family resets = counter("nearhop_http2_resets_total", "Streams that were reset, and by whom.");
+    resets.add({{"by", "client"}}, sum(registry, [](const auto& w) -> auto& { return w.http2_client_resets; }));
+    resets.add({{"by", "edge"}}, sum(registry, [](const auto& w) -> auto& { return w.http2_edge_resets; }));
+    Family ended = counter("nearhop_http2_ended_total", "HTTP/2 sessions that ended, and why.");
+    for (std::size_t why = 1; why < http2_end_count; ++why)
+        ended.add({{"why", name(static_cast<Http2End>(why))}},
+                  sum(registry, [why](const auto& w) -> auto& { return w.http2_ended[why]; }));
+    take_all(out, sessions, streams, resets, ended);
+}
+
 }  // namespace
 
 void add_sessions(Families& out, const Registry& registry) {
@@ -110,6 +125,7 @@ void add_sessions(Families& out, const Registry& registry) {
     take_all(out, faults, deviations, sessions, opened, refused, used_up, load, forgotten, accept, handshakes,
              exchanges, tunnels, tunnels_opened, tunnelled, client, origin, replay);
     add_located(out, registry);
+    add_http2(out, registry);
 }
 
 }  // namespace nearhop::admin

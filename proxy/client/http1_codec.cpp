@@ -1,5 +1,6 @@
 #include "proxy/client/http1_codec.h"
 
+#include "proxy/client/authority.h"
 #include "proxy/exchange/headers.h"
 #include "proxy/wire/diagnose.h"
 
@@ -20,6 +21,8 @@ constexpr unsigned most_empty_lines = 4;
 constexpr std::size_t ordinary_fields = 32;  // 1.3 KiB
 constexpr std::size_t read_ahead =
     wire::Stream::largest_write;  // body bytes taken from the socket before an origin has them
+
+}  // namespace
 
 /// RFC 3986 section 3.2.2 with a port; no userinfo, and no escapes: two recipients could read two names in them.
 /// Empty is legal where a request names no authority.
@@ -59,8 +62,6 @@ std::string_view host_of(std::string_view authority) {
     if (host.ends_with('.')) host.remove_suffix(1);
     return host;
 }
-
-}  // namespace
 
 void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
     limits_ = &limits;

@@ -50,11 +50,13 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
 Session::~Session() {
     if (in_handshake_) context_.capacity.end_handshake();
     context_.capacity.end_session();
+    if (send_queued_) owner_.forget(*this);
 }
 
 void Session::drain() noexcept {
     draining_ = true;
     codec_.close_after_response();
+    if (http2_) http2_->drain();
     wake_.notify();
 }
 
@@ -63,16 +65,26 @@ loop::Task<void> Session::run() {
     try {
         co_await serve();
     } catch (const std::exception& bug) {
-        // Out of memory ends one request, not the process; anything else is a defect that must be seen.
-        context_.counters.faults[static_cast<std::size_t>(Fault::edge_internal)].add();
-        spdlog::error("event=session_failed fault=edge_internal what=\"{}\"", bug.what());
+        failed(bug);
     }
     stream_.socket().close();
-    context_.counters.client_received.add(stream_.received - counted_received_);
-    context_.counters.client_sent.add(stream_.sent - counted_sent_);
+    count_bytes();
     context_.counters.sessions_closed.add();
     finished_ = true;
     owner_.finished(*this);
+}
+
+/// Out of memory ends one request, not the process; anything else is a defect that must be seen.
+void Session::failed(const std::exception& bug) noexcept {
+    context_.counters.faults[static_cast<std::size_t>(Fault::edge_internal)].add();
+    spdlog::error("event=session_failed fault=edge_internal what=\"{}\"", bug.what());
+}
+
+void Session::count_bytes() noexcept {
+    context_.counters.client_received.add(stream_.received - counted_received_);
+    context_.counters.client_sent.add(stream_.sent - counted_sent_);
+    counted_received_ = stream_.received;
+    counted_sent_ = stream_.sent;
 }
 
 loop::Task<void> Session::serve() {
@@ -83,6 +95,7 @@ loop::Task<void> Session::serve() {
     if (listener_->kind == conf::ListenerKind::https) {
         const bool secure = co_await handshake();
         if (!secure) co_return;
+        if (stream_.speaks_http2()) co_return co_await serve_http2();
     }
     bool again = true;
     while (again) again = co_await one_request();
@@ -122,7 +135,7 @@ loop::Task<bool> Session::handshake() {
     auto& counters = context_.counters;
     if (!tls) co_return false;
     wire::ServerHandshake facts{listener_->index, {}, {}};
-    stream_.start_tls_server(tls->context());
+    stream_.start_tls_server(tls->context(), listener_->http2);
     SSL_set_app_data(stream_.tls(), &facts);
     wire::restrict(stream_.tls(), listener_->min_version, listener_->ciphers);
     timer_.expires_after(limits().handshake_timeout);
@@ -170,11 +183,8 @@ loop::Task<bool> Session::one_request() {
     if (read == Http1Codec::Read::closed) co_return false;
     ++requests_;
     if (read == Http1Codec::Read::refused) {
-        const Fault fault = codec_.fault();
-        context_.counters.faults[static_cast<std::size_t>(fault)].add();
-        exchange::send(codec_, exchange::answer_for(fault, {}, "-"), codec_.request().method == "HEAD",
-                       context_.date());
-        log_refusal(fault);
+        count_deviations();
+        refuse(codec_, codec_.request(), codec_.fault(), codec_.deviations());
         co_await flushed();
         co_return false;
     }
@@ -184,7 +194,7 @@ loop::Task<bool> Session::one_request() {
         codec_.close_after_response();
         context_.counters.sessions_used_up.add();
     }
-    if (!answer_itself()) co_await exchange();
+    if (!answer_itself(codec_, codec_.request())) co_await exchange();
     count_deviations();
     const bool again = co_await after_response();
     co_return again;
@@ -195,24 +205,6 @@ void Session::count_deviations() noexcept {
     if (found.empty()) return;
     for (std::size_t i = 1; i < wire::deviation_count; ++i)
         if (found.has(static_cast<wire::Deviation>(i))) context_.counters.client_deviations[i].add();
-}
-
-/// The access line of a request that did not get as far as an exchange.
-void Session::log_refusal(Fault fault) {
-    count_deviations();
-    if (!context_.log) return;
-    const auto& request = codec_.request();
-    run::AccessRecord line;
-    line.time = std::chrono::system_clock::now();
-    line.client = peer_.address;
-    line.method = request.method;
-    line.host = request.host;
-    line.path = request.target;
-    line.protocol_minor = request.http10 ? 0 : 1;
-    line.status = exchange::info(fault).status;
-    line.fault = fault;
-    line.deviation = codec_.deviations().worst();
-    context_.log->write(line);
 }
 
 /// A coroutine of its own, so that an idle session's frames have no room for an exchange in them.
@@ -260,8 +252,7 @@ loop::Task<Http1Codec::Read> Session::await_head() {
 }
 
 /// Answers that need no origin: the load balancer's check and the redirect to https.
-bool Session::answer_itself() {
-    const auto& request = codec_.request();
+bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& request) {
     exchange::Answer answer;
     if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {
         const bool ready = context_.snapshot()->ready;
@@ -276,17 +267,87 @@ bool Session::answer_itself() {
     } else {
         return false;
     }
-    exchange::send(codec_, answer, request.method == "HEAD", context_.date());
+    exchange::send(codec, answer, request.method == "HEAD", context_.date());
     return true;
+}
+
+/// The answer to a request that was not understood, or must not be, and its access line.
+void Session::refuse(exchange::Codec& codec, const exchange::Request& request, Fault fault, wire::Deviations found) {
+    context_.counters.faults[static_cast<std::size_t>(fault)].add();
+    exchange::send(codec, exchange::answer_for(fault, {}, "-"), request.method == "HEAD", context_.date());
+    if (!context_.log) return;
+    run::AccessRecord line;
+    line.time = std::chrono::system_clock::now();
+    line.client = peer_.address;
+    line.method = request.method;
+    line.host = request.host;
+    line.path = request.target;
+    line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
+    line.status = exchange::info(fault).status;
+    line.fault = fault;
+    line.deviation = found.worst();
+    context_.log->write(line);
+}
+
+// ---- HTTP/2 ---------------------------------------------------------------------------------------------------------
+
+loop::Task<void> Session::serve_http2() {
+    http2_ = std::make_unique<Http2Session>(*this, owner_.http2_streams(), stream_, wake_, timer_,
+                                            snapshot_->routing->config.http2, context_.counters);
+    if (draining_ || owner_.draining()) http2_->drain();
+    for (;;) {
+        turn_http2();
+        if (http2_->over()) break;
+        co_await wake_.wait();
+    }
+    requests_ = http2_->requests();
+    http2_->close_streams();
+    co_await close();
+    stream_.socket().close();
+    while (http2_->running() != 0) co_await wake_.wait();
+}
+
+void Session::turn_http2() noexcept {
+    try {
+        if (snapshot_ != context_.snapshot()) snapshot_ = context_.snapshot();
+        http2_->turn();
+    } catch (const std::exception& bug) {
+        failed(bug);
+        http2_->fail();
+    }
+    count_bytes();
+}
+
+void Session::send_http2() noexcept {
+    send_queued_ = false;
+    try {
+        http2_->send();
+    } catch (const std::exception& bug) {
+        failed(bug);
+        http2_->fail();
+    }
+}
+
+void Session::wants_send() noexcept {
+    if (send_queued_) return;
+    send_queued_ = true;
+    owner_.send_later(*this);
+}
+
+loop::Task<void> Session::serve(Http2Stream& stream) {
+    if (stream.fault() != Fault::none) {
+        refuse(stream, stream.request(), stream.fault(), {});
+        co_return;
+    }
+    if (answer_itself(stream, stream.request())) co_return;
+    exchange::Exchange exchange{context_, stream.wake(), stream, stream.request(), peer_};
+    co_await exchange.run();
 }
 
 /// Sends what is left, gets rid of an unread request body, and says whether the connection goes on.
 loop::Task<bool> Session::after_response() {
     const bool sent = co_await flushed();
-    context_.counters.client_received.add(stream_.received - counted_received_);
-    context_.counters.client_sent.add(stream_.sent - counted_sent_);
-    counted_received_ = stream_.received;
-    counted_sent_ = stream_.sent;
+    count_bytes();
     if (!sent) co_return false;
     if (!codec_.keeps_alive()) co_return false;
     if (codec_.body_complete()) co_return true;
@@ -385,6 +446,20 @@ void Sessions::drain() noexcept {
     draining_ = true;
     for (auto& session : sessions_) session.drain();
 }
+
+void Sessions::close_after_responses() noexcept {
+    draining_ = true;
+    for (auto& session : sessions_) session.announce_end();
+}
+
+/// Whatever is asked for meanwhile waits for the next batch.
+void Sessions::flush() noexcept {
+    sending_.swap(to_send_);
+    for (auto* session : sending_) session->send_http2();
+    sending_.clear();
+}
+
+void Sessions::forget(Session& session) noexcept { std::erase(to_send_, &session); }
 
 void Sessions::sweep() noexcept {
     for (const auto place : finished_) sessions_.erase(place);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/client/http1_codec.h"
+#include "proxy/client/http2_session.h"
 #include "proxy/exchange/context.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/loop/task.h"
@@ -22,16 +23,18 @@ struct ListenerFacts {
     std::string ready_path;
     std::optional<conf::TlsVersion> min_version;  ///< https: instead of the one for all listeners
     std::string ciphers;
+    bool http2 = true;  ///< offered through ALPN
 };
 
-/// One client connection, from accept to close. serve() is its whole life.
-class Session {
+/// One client connection, from accept to close: serve() is its whole life. After the handshake it speaks HTTP/1.1 by
+/// itself or gives its stream to an Http2Session.
+class Session final : public Http2Host {
 public:
     Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener, int descriptor,
             const geo::Address& peer);
-    ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
+    ~Session();
 
     void start() {
         task_ = run();
@@ -39,7 +42,12 @@ public:
     }
     /// Ends between two requests: at once when idle, after the current response otherwise.
     void drain() noexcept;
+    /// HTTP/2 clients are told in advance, so that they open their next connection elsewhere.
+    void announce_end() noexcept {
+        if (http2_) http2_->drain();
+    }
     bool finished() const noexcept { return finished_; }
+    void send_http2() noexcept;  ///< after a batch of events
 
 private:
     loop::Task<void> run();
@@ -54,10 +62,19 @@ private:
     loop::Task<bool> flushed();
     loop::Task<bool> drain_body();
     loop::Task<void> close();
-    bool answer_itself();
     void count_deviations() noexcept;
-    void log_refusal(exchange::Fault fault);
-    const conf::Limits& limits() const noexcept { return snapshot_->routing->config.limits; }
+    loop::Task<void> serve_http2();
+    void turn_http2() noexcept;
+    bool answer_itself(exchange::Codec& codec, const exchange::Request& request);
+    void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault,
+                wire::Deviations found);
+    void count_bytes() noexcept;
+    const conf::Limits& limits() const noexcept override { return snapshot_->routing->config.limits; }
+
+    // Http2Host
+    loop::Task<void> serve(Http2Stream& stream) override;
+    void failed(const std::exception& bug) noexcept override;
+    void wants_send() noexcept override;
 
     Sessions& owner_;
     exchange::Context& context_;
@@ -74,8 +91,10 @@ private:
     unsigned pipelined_ = 0;              ///< in a row that came before the answer to the one before was out
     bool draining_ = false;
     bool finished_ = false;
+    bool send_queued_ = false;
     std::uint64_t counted_received_ = 0;
     std::uint64_t counted_sent_ = 0;
+    std::unique_ptr<Http2Session> http2_;
     loop::Task<void> task_;  // last: destroyed first
     friend class Sessions;
     std::list<Session>::iterator place_;
@@ -84,22 +103,29 @@ private:
 /// All sessions of one worker.
 class Sessions {
 public:
-    explicit Sessions(exchange::Context& context) noexcept : context_{context} {}
+    explicit Sessions(exchange::Context& context) noexcept : context_{context}, streams_{context.loop} {}
 
     /// Takes the descriptor over. False (and closed) when the process has no room for it.
     bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer);
     std::size_t count() const noexcept { return sessions_.size(); }
     bool draining() const noexcept { return draining_; }
-    /// Answers carry Connection: close from now on.
-    void close_after_responses() noexcept { draining_ = true; }
+    /// Answers carry Connection: close, or GOAWAY goes with them, from now on.
+    void close_after_responses() noexcept;
     /// Ends idle sessions now and the others after their response.
     void drain() noexcept;
     void cut() noexcept { sessions_.clear(); }  ///< at once
+    void flush() noexcept;                      ///< after each batch of events: HTTP/2 frames leave
     void sweep() noexcept;                      ///< after each batch of events: frees what has finished
     void finished(Session& session) { finished_.push_back(session.place_); }
+    void send_later(Session& session) { to_send_.push_back(&session); }
+    void forget(Session& session) noexcept;
+    Http2Streams& http2_streams() noexcept { return streams_; }
 
 private:
     exchange::Context& context_;
+    Http2Streams streams_;
+    std::vector<Session*> to_send_;
+    std::vector<Session*> sending_;
     std::list<Session> sessions_;
     std::vector<std::list<Session>::iterator> finished_;
     bool draining_ = false;

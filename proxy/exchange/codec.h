@@ -30,6 +30,7 @@ struct Request {
     /// only a tunnel is a success.
     bool extended_connect = false;
     bool http10 = false;
+    bool http2 = false;
     bool expects_continue = false;
     bool secure = true;  ///< came over TLS
 };

@@ -289,7 +289,7 @@ void Exchange::record() {
     line.method = request_.method;
     line.host = request_.host;
     line.path = request_.target;
-    line.protocol_minor = request_.http10 ? 0 : 1;
+    line.protocol = request_.http2 ? "HTTP/2" : request_.http10 ? "HTTP/1.0" : "HTTP/1.1";
     line.status = outcome_.status;
     if (site_) line.site = site_->name;
     if (candidate) {

@@ -166,7 +166,11 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         line("Max-Forwards: ", std::string_view{digits, static_cast<std::size_t>(end - digits)}, "\r\n");
     }
     if (request.expects_continue) line("Expect: 100-continue\r\n");
-    line("Via: ", request.http10 ? "1.0" : "1.1", " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
+    line("Via: ",
+         request.http2    ? "2.0"
+         : request.http10 ? "1.0"
+                          : "1.1",
+         " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
 
     line(how.identity);
     const std::string peer = how.peer.text();
@@ -243,12 +247,7 @@ std::string websocket_accept(std::string_view key) {
 
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out) {
     Writer line{out};
-    const ConnectionNames listed{fields};
-    for (const auto& field : fields) {
-        if (is_hop_by_hop(field.id) || field.id == Name::content_length || field.id == Name::x_nearhop) continue;
-        if (listed.lists(field.name)) continue;
-        line(field.name, ": ", field.value, "\r\n");
-    }
+    for_each_response_field(fields, [&](const wire::Field& field) { line(field.name, ": ", field.value, "\r\n"); });
 }
 
 namespace {

@@ -64,7 +64,17 @@ bool switches_to(std::span<const wire::Field> fields, std::string_view protocol)
 /// Sec-WebSocket-Accept for a key (RFC 6455 section 4.2.2).
 std::string websocket_accept(std::string_view key);
 
-/// Origin fields that a client may see, as lines; framing and connection fields are the codec's to write.
+/// Calls `visit(field)` for the origin's fields that a client may see; framing fields are not among them.
+template <class Visit>
+void for_each_response_field(std::span<const wire::Field> fields, Visit visit) {
+    const ConnectionNames listed{fields};
+    for (const auto& field : fields)
+        if (!is_hop_by_hop(field.id) && field.id != wire::Name::content_length && field.id != wire::Name::x_nearhop &&
+            !listed.lists(field.name))
+            visit(field);
+}
+
+/// The same as lines; framing and connection fields are the codec's to write.
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out);
 
 /// Trailer lines that may be forwarded: well-formed, and neither framing, routing nor listed by the head's Connection

@@ -125,7 +125,7 @@ std::string_view format_access_line(char* out, const AccessRecord& record, conf:
     line.text("method", record.method);
     line.text("host", record.host);
     line.text("path", record.path, path_at_most);
-    line.text("protocol", record.protocol_minor == 0 ? "HTTP/1.0" : "HTTP/1.1");
+    line.text("protocol", record.protocol);
     line.number("status", record.status);
     line.text("site", record.site);
     line.text("origin", record.origin);

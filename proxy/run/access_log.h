@@ -20,7 +20,7 @@ struct AccessRecord {
     std::string_view id;  ///< request id
     geo::Address client;
     std::string_view method, host, path;  ///< as received; escaped here
-    unsigned protocol_minor = 1;          ///< HTTP/1.minor
+    std::string_view protocol = "HTTP/1.1";
     unsigned status = 0;                  ///< 0: nothing was answered
     std::string_view site, origin;        ///< empty: none
     steering::Reason reason = steering::Reason::nearest;

@@ -221,6 +221,7 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
     facts->ready_path = listener.ready_path;
     facts->min_version = listener.min_version;
     facts->ciphers = *listener.ciphers;
+    facts->http2 = listener.http2;
     for (std::size_t other = listeners.size(); other-- > 0;)  // the first https listener is where redirects lead
         if (const auto open = open_.find(key_of(listeners, other));
             open != open_.end() && listeners[other].kind == conf::ListenerKind::https)

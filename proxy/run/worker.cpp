@@ -7,6 +7,7 @@ namespace nearhop::run {
 Worker::Worker(unsigned index, const Board& board, admin::Registry& registry, Control& control, AccessLog& log)
     : context_{index, loop_, board, registry, control, log}, sessions_{context_} {
     loop_.after_batch([this] {
+        sessions_.flush();
         sessions_.sweep();
         context_.send_reports();
         context_.relieve();

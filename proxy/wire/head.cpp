@@ -164,6 +164,8 @@ TargetByte judge_target(std::string_view target) {
 
 }  // namespace
 
+bool valid_target(std::string_view target) noexcept { return judge_target(target) != TargetByte::refused; }
+
 Name classify(std::string_view name) noexcept {
     const char first = lower(name.empty() ? '\0' : name.front());
     for (const auto& entry : known) {

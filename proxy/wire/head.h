@@ -90,6 +90,9 @@ private:
 HeadError parse_request(std::string_view head, unsigned max_fields, RequestHead& into);
 HeadError parse_response(std::string_view head, unsigned max_fields, ResponseHead& into);
 
+/// No control, blank, '#' or byte outside ASCII (RFC 9112 section 3.2), and at least one byte.
+bool valid_target(std::string_view target) noexcept;
+
 Name classify(std::string_view name) noexcept;
 
 /// RFC 9110 section 5.6.2.

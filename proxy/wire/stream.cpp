@@ -95,9 +95,17 @@ void Stream::attach(ssl_st* ssl) {
     cipher_in_.swap(in_);
 }
 
-void Stream::start_tls_server(ssl_ctx_st* context) {
+void Stream::start_tls_server(ssl_ctx_st* context, bool offer_http2) {
     attach(SSL_new(context));
+    if (offer_http2) SSL_set_app_data(tls_.get(), this);  // what the ALPN callback looks for
     SSL_set_accept_state(tls_.get());
+}
+
+bool Stream::speaks_http2() const noexcept {
+    const unsigned char* chosen = nullptr;
+    unsigned size = 0;
+    if (tls_) SSL_get0_alpn_selected(tls_.get(), &chosen, &size);
+    return size == 2 && std::memcmp(chosen, "h2", 2) == 0;
 }
 
 void Stream::start_tls_client(ssl_ctx_st* context, const std::string& name, bool name_is_address,

@@ -28,6 +28,7 @@ constexpr const char* intermediate_ciphers =
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 constexpr const char* groups = "X25519:P-256:P-384";
 constexpr unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+constexpr unsigned char both_protocols[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -164,11 +165,14 @@ int on_client_hello(ssl_st* ssl, int*, void*) {
 }
 
 /// RFC 7301 section 3.2: a client that offers only protocols that we do not speak gets no_application_protocol.
-int on_alpn(ssl_st*, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
+int on_alpn(ssl_st* ssl, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
             unsigned offered_size, void*) {
     unsigned char* out = nullptr;
-    if (SSL_select_next_proto(&out, chosen_size, protocols, sizeof protocols, offered, offered_size) !=
-        OPENSSL_NPN_NEGOTIATED)
+    // Our preference counts: HTTP/2 first, where the listener speaks it (Stream::start_tls_server).
+    const bool http2 = SSL_get_app_data(ssl) != nullptr;
+    const auto* ours = http2 ? both_protocols : protocols;
+    const unsigned size = http2 ? sizeof both_protocols : sizeof protocols;
+    if (SSL_select_next_proto(&out, chosen_size, ours, size, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *chosen = out;
     return SSL_TLSEXT_ERR_OK;

@@ -1,0 +1,56 @@
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/admin/counters.h"
+#include "proxy/loop/loop.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nearhop::client {
+
+/// A token bucket in thousandths of a token: `count` at once, `rate` per second afterwards.
+class TokenBucket {
+public:
+    TokenBucket(unsigned count, unsigned rate, loop::TimePoint now) noexcept
+        : most_{std::int64_t{count} * 1000}, rate_{rate}, tokens_{most_}, filled_{now} {}
+    /// False when it is empty.
+    bool take(loop::TimePoint now) noexcept;
+    void give(unsigned tokens) noexcept;
+
+private:
+    std::int64_t most_;
+    std::int64_t rate_;
+    std::int64_t tokens_;
+    loop::TimePoint filled_;
+};
+
+/// Counts what costs an HTTP/2 server more than its client: what each of the known floods consists of. Each call
+/// returns Http2End::open, or why the session has to end. Pure: time is an argument.
+class Http2Meter {
+public:
+    Http2Meter(const conf::Http2& limits, loop::TimePoint now) noexcept
+        : resets_{limits.resets, limits.reset_rate, now},
+          edge_resets_{limits.resets, limits.reset_rate, now},
+          control_{limits.control_frames, limits.control_rate, now},
+          empty_{limits.empty_frames, limits.empty_rate, now} {}
+
+    /// A frame's header came: RFC 9113 section 4.1.
+    admin::Http2End frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept;
+    /// A DATA frame that was all padding and ended nothing.
+    admin::Http2End padding(loop::TimePoint now) noexcept;
+    /// We reset a stream for what the client did (CVE-2025-8671).
+    admin::Http2End edge_reset(loop::TimePoint now) noexcept;
+    /// A request, or a body that moves towards the client: control frames belong to both.
+    void request() noexcept { control_.give(4); }
+    void sent_data(std::size_t bytes, bool last) noexcept {
+        if (bytes >= worthwhile || last) control_.give(2);
+    }
+
+private:
+    /// DATA below this is a dribble that the client's own windows force (CVE-2019-9511).
+    static constexpr std::size_t worthwhile = 1024;
+    TokenBucket resets_, edge_resets_, control_, empty_;
+};
+
+}  // namespace nearhop::client

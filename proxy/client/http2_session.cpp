@@ -1,0 +1,610 @@
+#include "proxy/client/http2_session.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <string_view>
+
+namespace nearhop::client {
+
+using admin::Http2End;
+using exchange::Fault;
+using loop::Io;
+using loop::TimePoint;
+
+namespace {
+
+constexpr std::size_t read_size = 64 * 1024;  // frames taken from the socket before they are handled
+constexpr unsigned rounds_per_turn = 8;       // of reading or of sending, while other sessions wait
+/// Payload of a DATA frame: four of them, with their heads, are one full send.
+constexpr std::size_t data_bytes = wire::Stream::largest_write / 4 - 9;
+constexpr std::size_t most_free = 1024;          // streams that a burst leaves behind
+constexpr loop::milliseconds idle_after{500};    // a connection that just was busy keeps its buffers for a moment
+constexpr loop::milliseconds notice_time{1000};  // between the two GOAWAY frames, if the client does not answer a PING
+
+std::string_view view(const std::uint8_t* bytes, std::size_t size) {
+    return {reinterpret_cast<const char*>(bytes), size};
+}
+
+}  // namespace
+
+std::unique_ptr<Http2Stream> Http2Streams::take() {
+    if (free_.empty()) return std::make_unique<Http2Stream>(loop_);
+    auto stream = std::move(free_.back());
+    free_.pop_back();
+    return stream;
+}
+
+void Http2Streams::give(std::unique_ptr<Http2Stream> stream) noexcept {
+    stream->recycle();
+    if (free_.capacity() == 0) free_.reserve(most_free);
+    if (free_.size() < most_free) free_.push_back(std::move(stream));
+}
+
+void Http2Session::Delete::operator()(nghttp2_session* session) const noexcept { nghttp2_session_del(session); }
+
+/// What nghttp2 tells us. None of these waits, starts an exchange or sends.
+struct Http2Session::Callbacks {
+    static Http2Session& self(void* user) { return *static_cast<Http2Session*>(user); }
+
+    static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+        auto& session = self(user);
+        const auto verdict = session.meter_.frame(head->type, head->flags, head->length, session.wake_.loop().now());
+        if (head->type == NGHTTP2_RST_STREAM) session.counters_.http2_client_resets.add();
+        return session.judge(verdict) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+
+    static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        auto& session = self(user);
+        session.head_since_ = session.wake_.loop().now();
+        if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+        try {
+            session.open_stream(frame->hd.stream_id);
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        return 0;
+    }
+
+    static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
+                         const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
+        auto& session = self(user);
+        auto* stream = session.find(frame->hd.stream_id);
+        if (!stream) return 0;
+        try {
+            if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+                stream->add_trailer(view(name, name_size), view(value, value_size), session.host_.limits());
+            else if (!stream->add_field(view(name, name_size), view(value, value_size), session.host_.limits()))
+                return session.judge(Http2End::header_bomb) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        return 0;
+    }
+
+    /// A field that nghttp2 would leave out: a request that holds one is refused, as in HTTP/1.1.
+    static int on_invalid_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t*, std::size_t,
+                                 const std::uint8_t*, std::size_t, std::uint8_t, void* user) {
+        if (auto* stream = self(user).find(frame->hd.stream_id)) {
+            if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+                stream->refuse(Fault::client_bad_request);
+            else
+                stream->body_fault_ = Fault::client_bad_framing;
+        }
+        return 0;
+    }
+
+    static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+        auto& session = self(user);
+        session.head_since_ = TimePoint::max();
+        if (frame->hd.type == NGHTTP2_HEADERS)
+            session.counters_.faults[static_cast<std::size_t>(Fault::client_bad_request)].add();
+        return 0;
+    }
+
+    static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size,
+                       void* user) {
+        auto& session = self(user);
+        auto* stream = session.find(id);
+        if (!stream || stream->finished_ || stream->closed_ || stream->fault_ != Fault::none) {
+            nghttp2_session_consume(session.session_.get(), id, size);  // nobody reads it
+            return 0;
+        }
+        try {
+            stream->add_body(view(bytes, size));
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        stream->wake_.notify();
+        return 0;
+    }
+
+    static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        auto& session = self(user);
+        const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+        switch (frame->hd.type) {
+            case NGHTTP2_HEADERS: {
+                session.head_since_ = TimePoint::max();
+                auto* stream = session.find(frame->hd.stream_id);
+                if (!stream) return 0;
+                if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+                    if (ends) stream->remote_ended();
+                    return 0;
+                }
+                try {
+                    stream->head_complete(ends);
+                    session.begun_.push_back(stream);
+                } catch (const std::bad_alloc&) {
+                    return NGHTTP2_ERR_CALLBACK_FAILURE;
+                }
+                session.meter_.request();
+                return 0;
+            }
+            case NGHTTP2_DATA: {
+                if (!ends && frame->hd.length != 0 && frame->data.padlen == frame->hd.length &&
+                    !session.judge(session.meter_.padding(session.wake_.loop().now())))
+                    return NGHTTP2_ERR_CALLBACK_FAILURE;
+                auto* stream = ends ? session.find(frame->hd.stream_id) : nullptr;
+                if (stream) stream->remote_ended();
+                return 0;
+            }
+            case NGHTTP2_RST_STREAM:
+                if (auto* stream = session.find(frame->hd.stream_id)) stream->client_reset_ = true;
+                return 0;
+            case NGHTTP2_PING:
+                if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && session.draining_) session.go_away();
+                return 0;
+            default: return 0;
+        }
+    }
+
+    static int on_frame_sent(nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user) {
+        auto& session = self(user);
+        switch (frame->hd.type) {
+            case NGHTTP2_RST_STREAM: {
+                if (frame->rst_stream.error_code == NGHTTP2_NO_ERROR) return 0;
+                session.counters_.http2_edge_resets.add();
+                const auto* stream = session.find(frame->hd.stream_id);
+                // What an origin's failure made us reset is not the client's doing.
+                if (stream && stream->aborted_) return 0;
+                session.judge(session.meter_.edge_reset(session.wake_.loop().now()));
+                return 0;
+            }
+            case NGHTTP2_GOAWAY:
+                // nghttp2's own verdict on the connection.
+                if (frame->goaway.error_code != NGHTTP2_NO_ERROR && session.end_ == Http2End::open)
+                    session.judge(Http2End::protocol_error);
+                return 0;
+            case NGHTTP2_DATA:
+            case NGHTTP2_HEADERS: {
+                if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+                // The answer is whole and the request is not: the rest of it is not wanted (RFC 9113 section 8.1).
+                auto* stream = session.find(frame->hd.stream_id);
+                if (stream && !stream->remote_ended_)
+                    nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+                return 0;
+            }
+            default: return 0;
+        }
+    }
+
+    static int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
+                         nghttp2_data_source* source, void* user) {
+        auto& session = self(user);
+        auto& stream = *static_cast<Http2Stream*>(source->ptr);
+        if (!session.has_room(size + 9)) {
+            session.held_back_ = true;
+            return NGHTTP2_ERR_WOULDBLOCK;
+        }
+        try {
+            session.frames_.append(view(head, 9));  // never padded: no callback asks for it
+            session.frames_.append(stream.out_.view().substr(0, size));
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        session.meter_.sent_data(size, (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+        stream.sent_part(size, session.wake_.loop().now());
+        return 0;
+    }
+
+    static ssize_t data_length(nghttp2_session*, std::uint8_t, std::int32_t, std::int32_t, std::int32_t, std::uint32_t,
+                               void*) {
+        return data_bytes;  // nghttp2 applies the windows to it
+    }
+
+    static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
+        auto& session = self(user);
+        if (auto* stream = session.find(id)) session.stream_closed(*stream);
+        return 0;
+    }
+
+    static const nghttp2_session_callbacks* all() {
+        static const nghttp2_session_callbacks* const made = [] {
+            nghttp2_session_callbacks* fresh = nullptr;
+            if (nghttp2_session_callbacks_new(&fresh) != 0) throw std::bad_alloc{};
+            nghttp2_session_callbacks_set_on_begin_frame_callback(fresh, &on_begin_frame);
+            nghttp2_session_callbacks_set_on_begin_headers_callback(fresh, &on_begin_headers);
+            nghttp2_session_callbacks_set_on_header_callback(fresh, &on_header);
+            nghttp2_session_callbacks_set_on_invalid_header_callback(fresh, &on_invalid_header);
+            nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(fresh, &on_invalid_frame);
+            nghttp2_session_callbacks_set_on_data_chunk_recv_callback(fresh, &on_data);
+            nghttp2_session_callbacks_set_on_frame_recv_callback(fresh, &on_frame);
+            nghttp2_session_callbacks_set_on_frame_send_callback(fresh, &on_frame_sent);
+            nghttp2_session_callbacks_set_send_data_callback(fresh, &send_data);
+            nghttp2_session_callbacks_set_data_source_read_length_callback(fresh, &data_length);
+            nghttp2_session_callbacks_set_on_stream_close_callback(fresh, &on_stream_close);
+            return fresh;
+        }();
+        return made;
+    }
+
+    static nghttp2_session* make(Http2Session* user, const conf::Http2& limits) {
+        nghttp2_option* options = nullptr;
+        if (nghttp2_option_new(&options) != 0) throw std::bad_alloc{};
+        nghttp2_option_set_no_auto_window_update(options, 1);
+        nghttp2_option_set_no_closed_streams(options, 1);
+        nghttp2_option_set_max_deflate_dynamic_table_size(options, limits.table_bytes);
+        nghttp2_option_set_max_settings(options, limits.settings);
+        nghttp2_option_set_max_continuations(options, limits.continuations);
+        // Ours answers first, with the error code and the counter that belong to it.
+        nghttp2_option_set_stream_reset_rate_limit(options, std::uint64_t{limits.resets} + 1, limits.reset_rate);
+        nghttp2_option_set_max_outbound_ack(options, std::size_t{limits.control_frames} + 1);
+        nghttp2_session* made = nullptr;
+        const int error = nghttp2_session_server_new2(&made, all(), user, options);
+        nghttp2_option_del(options);
+        if (error != 0) throw std::bad_alloc{};
+        return made;
+    }
+};
+
+Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& stream, loop::Wake& wake,
+                           loop::Timer& timer, const conf::Http2& limits, admin::WorkerCounters& counters)
+    : host_{host},
+      pool_{pool},
+      stream_{stream},
+      wake_{wake},
+      timer_{timer},
+      counters_{counters},
+      meter_{limits, wake.loop().now()},
+      session_{Callbacks::make(this, limits)},
+      idle_since_{wake.loop().now()},
+      send_progress_{idle_since_} {
+    const auto number = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
+    const std::array settings{
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streams},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, number(limits.stream_window)},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, number(host.limits().head_bytes)},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, number(limits.table_bytes)},
+        // No tree of dependencies for a client to shuffle (CVE-2019-9513).
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+    };
+    nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+    nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0,
+                                          static_cast<std::int32_t>(limits.connection_window));
+    counters_.http2_sessions.add();
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+Http2Session::~Http2Session() {
+    for (auto& stream : streams_) pool_.give(std::move(stream));
+}
+
+/// False when the verdict ends the session; the caller stops nghttp2 with it.
+bool Http2Session::judge(Http2End verdict) noexcept {
+    if (verdict == Http2End::open) return true;
+    if (verdict_ == Http2End::open) verdict_ = verdict;
+    return false;
+}
+
+void Http2Session::turn() {
+    if (over_) return;
+    read();
+    start_begun();
+    check_times();
+    if (!wants_send_ && nghttp2_session_want_write(session_.get()) != 0) {
+        wants_send_ = true;
+        host_.wants_send();
+    }
+    arm();
+}
+
+void Http2Session::read() {
+    for (unsigned round = 0; round < rounds_per_turn && end_ == Http2End::open; ++round) {
+        // A client that does not read is not read from: what it asks for cannot pile up here (CVE-2019-9517).
+        if (stream_.unsent() >= wire::Stream::high_water) return;
+        switch (stream_.fill(read_size)) {
+            case Io::ok: feed(); continue;
+            case Io::blocked: return;
+            case Io::closed:
+            case Io::failed:
+                end(Http2End::closed, NGHTTP2_NO_ERROR);
+                over_ = true;
+                return;
+        }
+    }
+    wake_.notify();
+}
+
+void Http2Session::feed() {
+    const auto in = stream_.in().view();
+    const auto used =
+        nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const std::uint8_t*>(in.data()), in.size());
+    stream_.in().clear();
+    stream_.in().release();
+    if (verdict_ != Http2End::open) {
+        end(verdict_, verdict_ == Http2End::protocol_error ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    if (used >= 0) return;
+    switch (used) {
+        case NGHTTP2_ERR_FLOODED:
+        case NGHTTP2_ERR_TOO_MANY_SETTINGS: end(Http2End::control_flood, NGHTTP2_ENHANCE_YOUR_CALM); return;
+        case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS: end(Http2End::continuation_flood, NGHTTP2_ENHANCE_YOUR_CALM); return;
+        case NGHTTP2_ERR_NOMEM:
+        case NGHTTP2_ERR_CALLBACK_FAILURE: throw std::bad_alloc{};
+        default: end(Http2End::protocol_error, NGHTTP2_PROTOCOL_ERROR); return;
+    }
+}
+
+/// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487).
+void Http2Session::start_begun() {
+    if (begun_.empty()) return;
+    for (auto* stream : begun_) {
+        if (stream->closed_ || end_ != Http2End::open) {
+            stream->finished_ = true;
+            if (stream->closed_) ++ready_to_go_;
+            continue;
+        }
+        stream->running_ = true;
+        ++running_;
+        stream->task_ = stream->run();
+        stream->task_.start();
+    }
+    begun_.clear();
+}
+
+void Http2Session::send() {
+    wants_send_ = false;
+    if (over_) return sweep();
+    const auto now = wake_.loop().now();
+    for (unsigned round = 0;; ++round) {
+        const auto before = stream_.sent;
+        held_back_ = false;
+        while (!held_back_) {
+            const std::uint8_t* bytes = nullptr;
+            const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
+            if (size < 0) throw std::bad_alloc{};
+            if (size == 0) break;
+            frames_.append(view(bytes, static_cast<std::size_t>(size)));
+            held_back_ = !has_room(1);
+        }
+        write_frames();
+        const Io done = stream_.flush();
+        if (stream_.sent != before) send_progress_ = now;
+        if (done == Io::failed) {
+            end(Http2End::closed, NGHTTP2_NO_ERROR);
+            over_ = true;
+            break;
+        }
+        if (verdict_ != Http2End::open && end_ == Http2End::open) {
+            // Found while sending: our own resets, or nghttp2's GOAWAY that has just left.
+            end(verdict_, verdict_ == Http2End::protocol_error ? NGHTTP2_NO_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
+            continue;
+        }
+        if (end_ != Http2End::open) {
+            over_ = true;
+            break;
+        }
+        if (!held_back_ || done == Io::blocked) break;
+        if (round == rounds_per_turn) {
+            wake_.notify();
+            break;
+        }
+    }
+    sweep();
+    if (!over_ && streams_.empty() && nghttp2_session_want_read(session_.get()) == 0 &&
+        nghttp2_session_want_write(session_.get()) == 0) {
+        end(went_away_ ? Http2End::drained : Http2End::closed, NGHTTP2_NO_ERROR);
+        over_ = true;
+    }
+    if (over_) wake_.notify();
+    arm();
+}
+
+void Http2Session::write_frames() {
+    if (frames_.empty()) return;
+    stream_.write(frames_.view());
+    frames_.clear();
+    frames_.release();
+}
+
+/// Frees streams that are over on both sides; buffers follow when the last one is gone.
+void Http2Session::sweep() {
+    if (ready_to_go_ == 0) return;
+    for (std::size_t i = 0; i < streams_.size();) {
+        auto& stream = streams_[i];
+        if (!stream->finished_ || !stream->closed_) {
+            ++i;
+            continue;
+        }
+        // Nobody will read it; the connection's window must not shrink by it.
+        if (!over_ && !stream->in_.empty()) nghttp2_session_consume_connection(session_.get(), stream->in_.size());
+        pool_.give(std::move(stream));
+        if (i + 1 != streams_.size()) {
+            stream = std::move(streams_.back());
+            stream->place_ = i;
+        }
+        streams_.pop_back();
+    }
+    ready_to_go_ = 0;
+    if (streams_.empty()) {
+        idle_since_ = wake_.loop().now();
+        released_ = false;
+    }
+}
+
+void Http2Session::check_times() {
+    if (over_) return;
+    const auto now = wake_.loop().now();
+    const auto& limits = host_.limits();
+    const auto count = [&](Fault fault) { counters_.faults[static_cast<std::size_t>(fault)].add(); };
+    if (now >= drain_due_) go_away();
+    if (stream_.unsent() != 0 && now >= send_progress_ + limits.write_timeout) {
+        count(Fault::client_write_timeout);
+        end(Http2End::write_timeout, NGHTTP2_NO_ERROR);
+        stream_.socket().reset();
+        over_ = true;
+        return;
+    }
+    if (head_since_ != TimePoint::max() && now >= head_since_ + limits.head_timeout) {
+        count(Fault::client_head_timeout);
+        return end(Http2End::head_timeout, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    if (streams_.empty()) {
+        if (now >= idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout))
+            return end(Http2End::idle, NGHTTP2_NO_ERROR);
+        if (!released_ && now >= idle_since_ + idle_after && stream_.unsent() == 0) {
+            stream_.release_all();
+            released_ = true;
+        }
+        return;
+    }
+    if (now < check_at_) return;
+    // Answers that are complete, but not read by their client: nobody else watches them any more.
+    check_at_ = TimePoint::max();
+    for (auto& stream : streams_) {
+        if (!stream->finished_ || stream->closed_) continue;
+        const auto due = stream->progress_ + limits.write_timeout;
+        if (now >= due) {
+            if (!stream->aborted_) count(Fault::client_write_timeout);
+            stream->aborted_ = true;
+            stream->reset();
+        } else {
+            check_at_ = std::min(check_at_, due);
+        }
+    }
+}
+
+/// Sets the timer to when check_times() has something to do.
+void Http2Session::arm() noexcept {
+    if (over_) return;
+    const auto& limits = host_.limits();
+    auto due = std::min(check_at_, drain_due_);
+    if (stream_.unsent() != 0) due = std::min(due, send_progress_ + limits.write_timeout);
+    if (head_since_ != TimePoint::max()) due = std::min(due, head_since_ + limits.head_timeout);
+    if (streams_.empty()) {
+        due = std::min(due, idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout));
+        if (!released_ && stream_.unsent() == 0) due = std::min(due, idle_since_ + idle_after);
+    }
+    timer_.expires_at(due);
+}
+
+/// The session ends for this reason; `code` other than NO_ERROR is told with GOAWAY.
+void Http2Session::end(Http2End why, unsigned code) {
+    if (end_ != Http2End::open) return;
+    end_ = why;
+    counters_.http2_ended[static_cast<std::size_t>(why)].add();
+    if (why != Http2End::closed && why != Http2End::drained) nghttp2_session_terminate_session(session_.get(), code);
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+void Http2Session::drain() {
+    if (draining_ || over_) return;
+    draining_ = true;
+    nghttp2_submit_shutdown_notice(session_.get());
+    nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr);
+    drain_due_ = wake_.loop().now() + notice_time;
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+void Http2Session::go_away() {
+    drain_due_ = TimePoint::max();
+    if (went_away_ || over_) return;
+    went_away_ = true;
+    nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_.get()),
+                          NGHTTP2_NO_ERROR, nullptr, 0);
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+void Http2Session::close_streams() noexcept {
+    over_ = true;
+    for (auto& stream : streams_) stream->closed();
+}
+
+void Http2Session::fail() noexcept {
+    if (end_ == Http2End::open) counters_.http2_ended[static_cast<std::size_t>(Http2End::closed)].add();
+    end_ = Http2End::closed;
+    over_ = true;
+    wake_.notify();
+}
+
+void Http2Session::output(Http2Stream& stream) {
+    if (stream.deferred_ && (!stream.out_.empty() || stream.complete_ || stream.aborted_)) {
+        stream.deferred_ = false;
+        nghttp2_session_resume_data(session_.get(), stream.id_);
+    }
+    if (wants_send_) return;
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+void Http2Session::consume(Http2Stream& stream, std::size_t bytes) {
+    if (over_) return;
+    if (stream.closed_)
+        nghttp2_session_consume_connection(session_.get(), bytes);
+    else
+        nghttp2_session_consume(session_.get(), stream.id_, bytes);
+    if (wants_send_ || nghttp2_session_want_write(session_.get()) == 0) return;
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+/// The exchange is over. What it left unsent leaves without it, watched by check_times().
+void Http2Session::stream_finished(Http2Stream& stream) noexcept {
+    stream.finished_ = true;
+    stream.running_ = false;
+    --running_;
+    if (!stream.in_.empty()) {
+        consume(stream, stream.in_.size());
+        stream.in_.clear();
+    }
+    if (stream.closed_) {
+        ++ready_to_go_;
+        if (running_ == 0) wake_.notify();
+    } else {
+        if (!stream.complete_) stream.abort();
+        check_at_ = std::min(check_at_, wake_.loop().now() + host_.limits().write_timeout);
+    }
+    output(stream);
+}
+
+Http2Stream* Http2Session::find(std::int32_t id) const noexcept {
+    return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_.get(), id));
+}
+
+void Http2Session::open_stream(std::int32_t id) {
+    streams_.push_back(pool_.take());
+    auto& stream = *streams_.back();
+    stream.place_ = streams_.size() - 1;
+    stream.open(*this, id);
+    nghttp2_session_set_stream_user_data(session_.get(), id, &stream);
+    ++requests_;
+    counters_.http2_streams.add();
+}
+
+void Http2Session::stream_closed(Http2Stream& stream) noexcept {
+    // A stream whose head was never complete has no exchange to wait for.
+    const bool begun = stream.running_ || std::find(begun_.begin(), begun_.end(), &stream) != begun_.end();
+    if (!begun) stream.finished_ = true;
+    stream.closed();
+    if (stream.finished_) ++ready_to_go_;
+}
+
+}  // namespace nearhop::client

@@ -1,0 +1,134 @@
+#pragma once
+
+#include "proxy/admin/counters.h"
+#include "proxy/client/http2_meter.h"
+#include "proxy/client/http2_stream.h"
+#include "proxy/wire/stream.h"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+struct nghttp2_session;
+
+namespace nearhop::client {
+
+/// What an HTTP/2 session needs of whoever owns the connection. Session is one; a test or a fuzz target is another,
+/// with a plain wire::Stream over a socket pair and a serve() that answers by itself.
+class Http2Host {
+public:
+    /// Serves one request, in a coroutine of the stream's own.
+    virtual loop::Task<void> serve(Http2Stream& stream) = 0;
+    /// An exception left serve().
+    virtual void failed(const std::exception& bug) noexcept = 0;
+    /// Http2Session::send() is to be called once everything that is ready has run: all frames leave in one send.
+    virtual void wants_send() noexcept = 0;
+    /// The limits for heads that come now.
+    virtual const conf::Limits& limits() const noexcept = 0;
+
+protected:
+    ~Http2Host() = default;
+};
+
+/// Streams that are not in use, of one worker.
+class Http2Streams {
+public:
+    explicit Http2Streams(loop::Loop& loop) noexcept : loop_{loop} {}
+    std::unique_ptr<Http2Stream> take();
+    void give(std::unique_ptr<Http2Stream> stream) noexcept;
+
+private:
+    loop::Loop& loop_;
+    std::vector<std::unique_ptr<Http2Stream>> free_;
+};
+
+/// HTTP/2 on one client connection: nghttp2 between our stream and the Http2Streams. It never waits: turn() does what
+/// can be done when the connection's Wake was notified, send() what is to be sent after a batch of events, and `timer`
+/// is kept at the time when turn() has to look again.
+class Http2Session {
+public:
+    Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& stream, loop::Wake& wake, loop::Timer& timer,
+                 const conf::Http2& limits, admin::WorkerCounters& counters);
+    ~Http2Session();
+    Http2Session(const Http2Session&) = delete;
+    Http2Session& operator=(const Http2Session&) = delete;
+
+    /// Reads what came and starts the exchanges of new requests.
+    void turn();
+    /// Sends what nghttp2 has to send.
+    void send();
+    /// True when nothing more is to be done on the connection; close_streams() and the connection's end follow.
+    bool over() const noexcept { return over_; }
+    /// GOAWAY in two steps (RFC 9113 section 6.8): a notice, and after a round trip the last stream that is served.
+    void drain();
+    /// The connection has ended: exchanges learn that their client has left. running() falls to 0, with the Wake told.
+    void close_streams() noexcept;
+    std::size_t running() const noexcept { return running_; }
+    unsigned requests() const noexcept { return requests_; }
+    /// Something outside of us failed, such as memory: the session ends.
+    void fail() noexcept;
+
+private:
+    friend class Http2Stream;
+    struct Callbacks;
+    struct Delete {
+        void operator()(nghttp2_session* session) const noexcept;
+    };
+
+    void read();
+    void feed();
+    void start_begun();
+    void check_times();
+    void arm() noexcept;
+    void end(admin::Http2End why, unsigned code);
+    bool judge(admin::Http2End verdict) noexcept;
+    void sweep();
+    /// Whether a frame of `bytes` may join what leaves at once, which ends where a send is largest.
+    bool has_room(std::size_t bytes) const noexcept {
+        const std::size_t queued = frames_.size() + stream_.unsent();
+        return queued == 0 || queued + bytes <= wire::Stream::largest_write;
+    }
+    void write_frames();
+    void go_away();
+
+    // For streams.
+    void output(Http2Stream& stream);
+    void consume(Http2Stream& stream, std::size_t bytes);
+    void stream_finished(Http2Stream& stream) noexcept;
+
+    // For nghttp2.
+    Http2Stream* find(std::int32_t id) const noexcept;
+    void open_stream(std::int32_t id);
+    void stream_closed(Http2Stream& stream) noexcept;
+
+    Http2Host& host_;
+    Http2Streams& pool_;
+    wire::Stream& stream_;
+    loop::Wake& wake_;
+    loop::Timer& timer_;
+    admin::WorkerCounters& counters_;
+    Http2Meter meter_;
+    std::unique_ptr<nghttp2_session, Delete> session_;
+    wire::Buffer frames_;  ///< serialised, not yet in a TLS record
+    std::vector<std::unique_ptr<Http2Stream>> streams_;
+    std::vector<Http2Stream*> begun_;  ///< with a whole head, not yet served
+    std::size_t running_ = 0;          ///< exchanges
+    std::size_t ready_to_go_ = 0;      ///< streams that sweep() may free
+    unsigned requests_ = 0;
+
+    loop::TimePoint idle_since_;
+    loop::TimePoint head_since_ = loop::TimePoint::max();  ///< a header block began that has not ended
+    loop::TimePoint check_at_ = loop::TimePoint::max();    ///< when answers that do not leave are looked at
+    loop::TimePoint send_progress_;                        ///< when the connection last took bytes
+    loop::TimePoint drain_due_ = loop::TimePoint::max();   ///< the second GOAWAY
+    bool released_ = false;                                ///< buffers were given back since it became idle
+    bool draining_ = false;
+    bool went_away_ = false;  ///< the last GOAWAY is queued
+    bool wants_send_ = false;
+    bool held_back_ = false;  ///< a DATA frame did not fit any more
+    bool over_ = false;
+    admin::Http2End end_ = admin::Http2End::open;
+    admin::Http2End verdict_ = admin::Http2End::open;  ///< of a callback that stopped nghttp2
+};
+
+}  // namespace nearhop::client

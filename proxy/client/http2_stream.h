@@ -1,0 +1,122 @@
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/exchange/codec.h"
+#include "proxy/loop/task.h"
+#include "proxy/wire/buffer.h"
+#include "proxy/wire/stream.h"
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nearhop::client {
+
+class Http2Session;
+
+/// One stream of an HTTP/2 session: a request in its checked form and the client's side of its exchange (RFC 9113
+/// section 8). Made when its HEADERS begin; freed when the exchange is over and nghttp2 has closed the stream, in
+/// whichever order. Recycled: buffers go back to the thread's free lists, vectors keep their capacity.
+class Http2Stream final : public exchange::Codec {
+public:
+    explicit Http2Stream(loop::Loop& loop) noexcept : wake_{loop} {}
+    Http2Stream(const Http2Stream&) = delete;
+    Http2Stream& operator=(const Http2Stream&) = delete;
+
+    const exchange::Request& request() const noexcept { return request_; }
+    /// Why the request is refused; none: it may be served.
+    exchange::Fault fault() const noexcept { return fault_; }
+    loop::Wake& wake() noexcept { return wake_; }
+
+    Body body() override;
+    void consume_body(std::size_t bytes) override;
+    std::string_view request_trailers() const override { return trailers_in_; }
+    void interim(unsigned status, std::span<const wire::Field> fields) override;
+    void start(const exchange::ResponseStart& start) override;
+    std::size_t write(std::string_view body) override;
+    void finish(std::string_view trailers) override;
+    void abort() override;
+    void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
+    loop::Io flush() override;
+    std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
+    bool gone() override { return closed_; }
+
+private:
+    friend class Http2Session;
+    friend class Http2Streams;
+
+    /// Response body bytes that wait here at most.
+    static constexpr std::size_t most_unsent = wire::Stream::largest_write;
+
+    void open(Http2Session& session, std::int32_t id) noexcept;
+    void recycle() noexcept;
+    loop::Task<void> run();
+
+    // What nghttp2 tells.
+    /// A field of the head. False when the head is so far above its limits that the session has to end.
+    bool add_field(std::string_view name, std::string_view value, const conf::Limits& limits);
+    void add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits);
+    void refuse(exchange::Fault fault) noexcept;
+    void head_complete(bool ended);
+    void add_body(std::string_view bytes) { in_.append(bytes); }
+    void remote_ended() noexcept;
+    void closed() noexcept;
+    bool stalled() const noexcept;  ///< the client has taken nothing of the answer for its time
+    void reset();                   ///< RST_STREAM now, whatever waits to be sent
+    /// How much of the body fits into a DATA frame of `most` bytes; nothing: not yet, if !last.
+    struct Part {
+        std::size_t bytes;
+        bool last;
+    };
+    Part next_part(std::size_t most) const noexcept;
+    void sent_part(std::size_t bytes, loop::TimePoint now) noexcept;
+
+    exchange::Fault check(bool ended);
+    void respond(unsigned status, const exchange::ResponseStart& start, bool has_body);
+    exchange::Fault check_method();
+    exchange::Fault check_authority();
+    exchange::Fault check_target();
+    void join_cookies();
+    std::string_view store(std::string_view text);
+    void make_room(std::size_t bytes);
+
+    enum Pseudo : std::uint8_t { method, scheme, authority, path, protocol, pseudo_count };
+
+    loop::Wake wake_;
+    Http2Session* session_ = nullptr;
+    std::int32_t id_ = 0;
+    std::size_t place_ = 0;  ///< in the session's list
+
+    wire::Buffer head_;  ///< names and values, one after the other
+    std::size_t head_size_ = 0;
+    std::array<std::string_view, pseudo_count> pseudo_{};
+    std::vector<wire::Field> fields_;
+    unsigned cookies_ = 0;
+    exchange::Request request_;
+    exchange::Fault fault_ = exchange::Fault::none;
+
+    wire::Buffer in_;  ///< request body that the exchange has not consumed: bounded by the stream's window
+    std::string trailers_in_;
+    exchange::Fault body_fault_ = exchange::Fault::none;
+    wire::Buffer out_;  ///< response body that has not left
+    std::string trailers_out_;
+    loop::TimePoint progress_{};  ///< when response bytes left last
+    loop::TimePoint told_{};      ///< when the exchange was last told so
+
+    bool remote_ended_ = false;
+    bool client_reset_ = false;
+    bool started_ = false;       ///< the response's head was handed to nghttp2
+    bool has_body_out_ = false;  ///< DATA follows it
+    bool complete_ = false;      ///< finish() was called
+    bool deferred_ = false;      ///< nghttp2 waits for resume_data
+    bool full_ = false;          ///< the exchange waits for room in out_
+    bool tunnel_ = false;        ///< raw bytes both ways
+    bool aborted_ = false;       ///< abort() was called: RST_STREAM instead of an end
+    bool closed_ = false;        ///< nghttp2 has closed the stream, or the session ended
+    bool finished_ = false;      ///< the exchange is over
+    bool running_ = false;
+    loop::Task<void> task_;
+};
+
+}  // namespace nearhop::client
