@@ -1,8 +1,9 @@
 #include "proxy/steering/path.h"
 
+#include "tests/proxy/steering/world.h"
+
 #include <gtest/gtest.h>
 
-#include "world.h"
 #include <string>
 
 namespace nearhop::steering {
