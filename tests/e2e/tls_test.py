@@ -508,8 +508,8 @@ def test_testssl_finds_nothing_above_low(scene, start, authority, tmp_path):
     _, port = split(edge.https)
     report = tmp_path / "testssl.json"
     # Protocols, server defaults and vulnerabilities; with NEARHOP_FULL=1 everything that it knows.
-    sections = [] if FULL else ["--protocols", "--server-preference", "--server-defaults", "--std", "--fs", "--heartbleed",
-                                "--ccs", "--ticketbleed", "--renegotiation", "--compression"]  # fmt: skip
+    sections = [] if FULL else ["--protocols", "--server-defaults", "--heartbleed", "--ccs", "--ticketbleed", "--renegotiation",
+                                "--compression"]  # fmt: skip
     done = subprocess.run(
         ["testssl", "--ip", "127.0.0.1", "--nodns", "none", "--add-ca", str(authority.file), "--warnings", "off", "--color", "0",
          "--quiet", "--jsonfile", str(report), *sections, f"{HOST}:{port}"],

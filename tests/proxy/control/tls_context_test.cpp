@@ -333,7 +333,7 @@ TEST(TicketKeys, RotateByAgeAndOpenForAsLongAsATicketLives) {
 
 TEST(TicketKeys, ComeAsWholeKeysFromAFile) {
     std::string error;
-    for (const std::string bytes :
+    for (const std::string& bytes :
          {std::string(), std::string(79, 'x'), std::string(81, 'x'), std::string(17 * 80, 'x')})
         EXPECT_FALSE(wire::TicketKeys::from_bytes(bytes, error)) << bytes.size();
     EXPECT_FALSE(wire::TicketKeys::from_bytes(std::string(160, 'x'), error));
@@ -362,10 +362,10 @@ TEST(ClientRule, IsWhatItsModeAndItsBytesAre) {
     EXPECT_EQ(id(ClientCertificates::required, file), id(ClientCertificates::required, copy));
     EXPECT_NE(id(ClientCertificates::required, file), id(ClientCertificates::optional, file));
     EXPECT_NE(id(ClientCertificates::required, file), id(ClientCertificates::required, both));
-    const std::string bad[] = {folder.file("missing"), folder.write("text", "no certificate\n"),
-                               folder.write("empty", ""),
-                               folder.write("damaged", one.certificate_pem() + "-----BEGIN CERTIFICATE-----\nAAAA\n")};
-    for (const auto& name : bad) EXPECT_FALSE(ClientRule::load(ClientCertificates::required, name, error)) << name;
+    const std::string wrong[] = {
+        folder.file("missing"), folder.write("text", "no certificate\n"), folder.write("empty", ""),
+        folder.write("damaged", one.certificate_pem() + "-----BEGIN CERTIFICATE-----\nAAAA\n")};
+    for (const auto& name : wrong) EXPECT_FALSE(ClientRule::load(ClientCertificates::required, name, error)) << name;
 }
 
 }  // namespace
