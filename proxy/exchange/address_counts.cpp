@@ -89,8 +89,8 @@ unsigned AddressCounts::count(std::uint64_t key, What what) const noexcept {
 bool AddressCounts::is_busy(std::uint64_t key, What what, unsigned few) const noexcept {
     const std::uint64_t mine = count(key, what);
     const auto& total = totals_[static_cast<std::size_t>(what)];
-    return mine > few &&
-           mine * total.addresses.load(std::memory_order_relaxed) >= total.all.load(std::memory_order_relaxed);
+    const std::uint64_t all = total.all.load(std::memory_order_relaxed);
+    return mine > few && 4 * mine * total.addresses.load(std::memory_order_relaxed) >= all;
 }
 
 }  // namespace nearhop::exchange

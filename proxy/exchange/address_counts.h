@@ -42,8 +42,8 @@ public:
     /// `key` from AddressHash.
     Held hold(std::uint64_t key, What what) noexcept;
     unsigned count(std::uint64_t key, What what) const noexcept;
-    /// Whether this address has at least its equal share of all and more than `few`: the ones that overload meets
-    /// first.
+    /// Whether this address holds at least a quarter of the mean and more than `few`: the ones that overload meets
+    /// first. A quarter, so that many greedy addresses do not fill the place of those who hold little by turns.
     bool is_busy(std::uint64_t key, What what, unsigned few) const noexcept;
 
 private:

@@ -6,6 +6,14 @@ namespace nearhop::exchange {
 
 using What = AddressCounts::What;
 
+namespace {
+
+unsigned percent(std::uint64_t used, std::uint64_t most) noexcept {
+    return most == 0 ? 0 : static_cast<unsigned>(std::min<std::uint64_t>(used * 100 / most, 1000));
+}
+
+}  // namespace
+
 std::string_view name(Refusal why) noexcept {
     switch (why) {
         case Refusal::none: break;
@@ -65,10 +73,7 @@ std::uint64_t Capacity::used(Resource what) const noexcept {
     return 0;
 }
 
-unsigned Capacity::load(Resource what) const noexcept {
-    const std::uint64_t most = limit(what);
-    return most == 0 ? 0 : static_cast<unsigned>(std::min<std::uint64_t>(used(what) * 100 / most, 1000));
-}
+unsigned Capacity::load(Resource what) const noexcept { return percent(used(what), limit(what)); }
 
 unsigned Capacity::request_load() const noexcept {
     return std::max({load(Resource::requests), load(Resource::descriptors), load(Resource::memory)});
@@ -114,7 +119,10 @@ bool Capacity::address_is_full(const geo::Address& client) const noexcept {
 }
 
 Capacity::Verdict Capacity::judge_request(const geo::Address& client, bool is_trusted_hop) const noexcept {
-    const unsigned load = request_load();
+    // The request that is judged is counted already.
+    const std::uint64_t others = std::max<std::uint64_t>(1, used(Resource::requests)) - 1;
+    const unsigned load = std::max(
+        {percent(others, limit(Resource::requests)), this->load(Resource::descriptors), this->load(Resource::memory)});
     if (load < busy_requests_at) return Verdict::carry;
     if (load >= 100) return Verdict::shed;
     return !is_trusted_hop && counts_->is_busy(hash_(client), What::request, few_requests) ? Verdict::shed

@@ -65,6 +65,7 @@ public:
     enum class Verdict : std::uint8_t { carry, shed };
     /// Whether so much is in flight that addresses are counted: before shedding begins, never in quiet times.
     bool counts_requests() const noexcept { return request_load() >= busy_sessions_at; }
+    /// Of a request that is counted already.
     Verdict judge_request(const geo::Address& client, bool is_trusted_hop) const noexcept;
 
     /// One bucket per client and site.
