@@ -1,0 +1,75 @@
+#pragma once
+
+#include "proxy/exchange/headers.h"
+#include "tests/fuzz/support.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace nearhop::fuzz {
+
+inline std::size_t count(std::span<const wire::Field> fields, wire::Name name) {
+    return static_cast<std::size_t>(
+        std::count_if(fields.begin(), fields.end(), [&](const auto& field) { return field.id == name; }));
+}
+
+/// What an origin gets, read by its own rules: the request that was accepted, one framing, one Host, and in the
+/// proxy's own fields nothing but the proxy's own words.
+inline void check_origin_head(std::string_view out, const exchange::Request& request, const exchange::Forwarding& how) {
+    using wire::Name;
+    require(count(request.fields, Name::host) <= 1);
+    wire::HeadScan scan;
+    require(scan.scan(out) == wire::HeadScan::State::complete && scan.size() == out.size());
+    wire::RequestHead head;
+    require(wire::parse_request(out, 2000, head) == wire::HeadError::none);
+    require(head.method == request.method && head.target == request.target && head.minor == 1);
+
+    const auto framing = wire::request_framing(head);
+    require(framing && framing->kind == request.framing.kind && framing->length == request.framing.length);
+    require(count(head.fields, Name::host) == 1 && count(head.fields, Name::x_request_id) == 1);
+    require(count(head.fields, Name::x_forwarded_for) == 1 && count(head.fields, Name::forwarded) == 1);
+    require(count(head.fields, Name::underscore_twin) == 0 && count(head.fields, Name::x_nearhop) == 0);
+    const std::size_t switches = how.upgrade.empty() ? 0 : 1;
+    require(count(head.fields, Name::connection) == switches && count(head.fields, Name::upgrade) == switches);
+    for (const auto& field : head.fields) {
+        require(is_token(field.name) && is_clean_value(field.value));
+        require(!exchange::is_hop_by_hop(field.id) || field.id == Name::transfer_encoding || switches == 1);
+        require(!wire::equal_ignoring_case(field.name, how.secret_headers.front()));
+        if (field.id == Name::host) require(!field.value.empty());
+        if (field.id == Name::upgrade) require(field.value == how.upgrade);
+        if (field.id == Name::x_forwarded_for)
+            require(how.trusted ? field.value.ends_with("192.0.2.7") : field.value == "192.0.2.7");
+        if (field.id == Name::x_request_id) require(field.value == how.request_id);
+        if (how.trusted) continue;
+        require(field.id != Name::x_real_ip && field.id != Name::x_forwarded_other &&
+                field.id != Name::cloudfront_viewer);
+        if (field.id == Name::x_forwarded_proto) require(field.value == "https");
+        if (field.id == Name::x_forwarded_host) require(field.value == request.authority);
+    }
+}
+
+/// Writes the request as for an origin of the site and checks it. `choice`: bit 0 trusts the peer, the next ones
+/// choose the Host that is sent.
+inline void check_forwarded(const exchange::Request& request, unsigned choice) {
+    static const std::string secret[] = {"x-secret"};
+    static const std::vector<std::string> protocols{"websocket", "chat"};
+    static const char* const hosts[] = {"client", "origin", "own.test"};
+    exchange::Forwarding how;
+    how.peer = *geo::Address::parse("192.0.2.7");
+    how.trusted = (choice & 1) != 0;
+    how.request_id = "0123abc";
+    how.secret_headers = secret;
+    how.upgrade = exchange::chosen_upgrade(request, protocols);
+    if (!how.upgrade.empty() && request.http2) how.websocket_key = "AAAAAAAAAAAAAAAAAAAAAA==";
+    steering::SiteTable site;
+    site.host_header = hosts[(choice >> 1) % std::size(hosts)];
+    OriginInfo origin;
+    origin.host_field = "origin.test:8080";
+    wire::Buffer out;
+    exchange::write_request_head(request, how, site, origin, out);
+    check_origin_head(out.view(), request, how);
+}
+
+}  // namespace nearhop::fuzz
