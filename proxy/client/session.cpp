@@ -134,9 +134,8 @@ loop::Task<bool> Session::handshake() {
     const auto tls = snapshot_->server_tls;
     auto& counters = context_.counters;
     if (!tls) co_return false;
-    wire::ServerHandshake facts{listener_->index, {}, {}};
-    stream_.start_tls_server(tls->context(), listener_->http2);
-    SSL_set_app_data(stream_.tls(), &facts);
+    wire::ServerHandshake facts{listener_->index, listener_->http2, {}, {}};
+    stream_.start_tls_server(tls->context(), &facts);
     wire::restrict(stream_.tls(), listener_->min_version, listener_->ciphers);
     timer_.expires_after(limits().handshake_timeout);
     for (;;) {

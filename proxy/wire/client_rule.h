@@ -48,6 +48,7 @@ using ClientRuleOf = std::function<const ClientRule&(std::size_t listener, std::
 /// What a server's handshake was made with. SSL_set_app_data() of the connection points to it until it is finished.
 struct ServerHandshake {
     std::size_t listener = 0;
+    bool http2 = false;       ///< offered through ALPN
     std::string server_name;  ///< as sent, lower case; empty: none
     ClientRule::Id client_rule{};
 };

@@ -95,9 +95,9 @@ void Stream::attach(ssl_st* ssl) {
     cipher_in_.swap(in_);
 }
 
-void Stream::start_tls_server(ssl_ctx_st* context, bool offer_http2) {
+void Stream::start_tls_server(ssl_ctx_st* context, ServerHandshake* facts) {
     attach(SSL_new(context));
-    if (offer_http2) SSL_set_app_data(tls_.get(), this);  // what the ALPN callback looks for
+    SSL_set_app_data(tls_.get(), facts);  // what the callbacks of tls_context.cpp look for
     SSL_set_accept_state(tls_.get());
 }
 

@@ -8,6 +8,7 @@
 
 namespace nearhop::wire {
 
+struct ServerHandshake;
 using loop::Io;
 
 /// A byte stream over TCP, with or without TLS. Nothing here waits: every call does what can be done now, and the
@@ -35,7 +36,7 @@ public:
 
     /// Starts TLS as server or client on a connected socket. Throws std::bad_alloc only. For a client `name` is sent
     /// as SNI unless it is an IP literal and is always verified against the certificate; `session` may be null.
-    void start_tls_server(ssl_ctx_st* context, bool offer_http2 = false);
+    void start_tls_server(ssl_ctx_st* context, ServerHandshake* facts = nullptr);
     void start_tls_client(ssl_ctx_st* context, const std::string& name, bool name_is_address, ssl_session_st* session);
     bool speaks_http2() const noexcept;  ///< agreed upon through ALPN (RFC 7301)
     bool is_tls() const noexcept { return tls_ != nullptr; }

@@ -168,8 +168,9 @@ int on_client_hello(ssl_st* ssl, int*, void*) {
 int on_alpn(ssl_st* ssl, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
             unsigned offered_size, void*) {
     unsigned char* out = nullptr;
-    // Our preference counts: HTTP/2 first, where the listener speaks it (Stream::start_tls_server).
-    const bool http2 = SSL_get_app_data(ssl) != nullptr;
+    // Our preference counts: HTTP/2 first, where the listener speaks it (ServerHandshake::http2).
+    const auto* facts = static_cast<ServerHandshake*>(SSL_get_app_data(ssl));
+    const bool http2 = facts && facts->http2;
     const auto* ours = http2 ? both_protocols : protocols;
     const unsigned size = http2 ? sizeof both_protocols : sizeof protocols;
     if (SSL_select_next_proto(&out, chosen_size, ours, size, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
