@@ -300,33 +300,37 @@ bool Http2Session::judge(Http2End verdict) noexcept {
     return false;
 }
 
-void Http2Session::turn() {
-    if (over_) return;
-    read();
+bool Http2Session::turn() {
+    if (over_) return false;
+    const bool more = read();
     start_begun();
     check_times();
-    if (!wants_send_ && nghttp2_session_want_write(session_.get()) != 0) {
+    // Also what the socket did not take: it notifies the Wake when it would.
+    if (!wants_send_ && (stream_.unsent() != 0 || nghttp2_session_want_write(session_.get()) != 0)) {
         wants_send_ = true;
         host_.wants_send();
     }
     arm();
+    return more;
 }
 
-void Http2Session::read() {
+/// True when there may be more: others have their turn first.
+bool Http2Session::read() {
     for (unsigned round = 0; round < rounds_per_turn && end_ == Http2End::open; ++round) {
         // A client that does not read is not read from: what it asks for cannot pile up here (CVE-2019-9517).
-        if (stream_.unsent() >= wire::Stream::high_water) return;
+        unread_ = stream_.unsent() >= wire::Stream::high_water;
+        if (unread_) return false;
         switch (stream_.fill(read_size)) {
             case Io::ok: feed(); continue;
-            case Io::blocked: return;
+            case Io::blocked: return false;
             case Io::closed:
             case Io::failed:
                 end(Http2End::closed, NGHTTP2_NO_ERROR);
                 over_ = true;
-                return;
+                return false;
         }
     }
-    wake_.notify();
+    return end_ == Http2End::open;
 }
 
 void Http2Session::feed() {
@@ -411,7 +415,8 @@ void Http2Session::send() {
         end(went_away_ ? Http2End::drained : Http2End::closed, NGHTTP2_NO_ERROR);
         over_ = true;
     }
-    if (over_) wake_.notify();
+    // What came meanwhile is read now: the socket does not say so again.
+    if (over_ || (unread_ && stream_.unsent() < wire::Stream::high_water)) wake_.notify();
     arm();
 }
 

@@ -53,8 +53,8 @@ public:
     Http2Session(const Http2Session&) = delete;
     Http2Session& operator=(const Http2Session&) = delete;
 
-    /// Reads what came and starts the exchanges of new requests.
-    void turn();
+    /// Reads what came and starts the exchanges of new requests. True: call again once others have had their turn.
+    bool turn();
     /// Sends what nghttp2 has to send.
     void send();
     /// True when nothing more is to be done on the connection; close_streams() and the connection's end follow.
@@ -75,7 +75,7 @@ private:
         void operator()(nghttp2_session* session) const noexcept;
     };
 
-    void read();
+    bool read();
     void feed();
     void start_begun();
     void check_times();
@@ -125,6 +125,7 @@ private:
     bool draining_ = false;
     bool went_away_ = false;  ///< the last GOAWAY is queued
     bool wants_send_ = false;
+    bool unread_ = false;     ///< reading stopped because the client does not read either
     bool held_back_ = false;  ///< a DATA frame did not fit any more
     bool over_ = false;
     admin::Http2End end_ = admin::Http2End::open;

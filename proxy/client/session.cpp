@@ -295,9 +295,12 @@ loop::Task<void> Session::serve_http2() {
                                             snapshot_->routing->config.http2, context_.counters);
     if (draining_ || owner_.draining()) http2_->drain();
     for (;;) {
-        turn_http2();
+        const bool more = turn_http2();
         if (http2_->over()) break;
-        co_await wake_.wait();
+        if (more)
+            co_await wake_.yield();
+        else
+            co_await wake_.wait();
     }
     requests_ = http2_->requests();
     http2_->close_streams();
@@ -306,15 +309,17 @@ loop::Task<void> Session::serve_http2() {
     while (http2_->running() != 0) co_await wake_.wait();
 }
 
-void Session::turn_http2() noexcept {
+bool Session::turn_http2() noexcept {
+    bool more = false;
     try {
         if (snapshot_ != context_.snapshot()) snapshot_ = context_.snapshot();
-        http2_->turn();
+        more = http2_->turn();
     } catch (const std::exception& bug) {
         failed(bug);
         http2_->fail();
     }
     count_bytes();
+    return more;
 }
 
 void Session::send_http2() noexcept {

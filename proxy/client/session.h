@@ -64,7 +64,7 @@ private:
     loop::Task<void> close();
     void count_deviations() noexcept;
     loop::Task<void> serve_http2();
-    void turn_http2() noexcept;
+    bool turn_http2() noexcept;
     bool answer_itself(exchange::Codec& codec, const exchange::Request& request);
     void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault,
                 wire::Deviations found);

@@ -278,7 +278,6 @@ BROKEN = {
     "goaway-on-stream": (lambda c: c.send_frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
     "update-0": (lambda c: c.update(0, 0), PROTOCOL_ERROR),
     "update-overflow": (lambda c: (c.update(0, 2**31 - 1), c.update(0, 2**31 - 1)), FLOW_CONTROL_ERROR),
-    "stream-number-falls": (lambda c: (c.send(c.headers(9, GOOD)), c.send(c.headers(7, GOOD))), PROTOCOL_ERROR),
     # CVE-2026-27135: an error, and in the same packet a frame of a wrong size.
     "error-then-wrong-size": (
         lambda c: c.send(frame(HEADERS, 5, 1, b"\x80") + frame(PRIORITY, 0, 3, b"1") + frame(PING, 0, 0, b"1")),
@@ -315,7 +314,13 @@ def test_frames_on_closed_streams_and_unknown_frames_are_ignored(connect):
     client.send_frame(0xEE, 0xFF, 0, b"unknown")
     client.send_frame(0xEE, 0xFF, 99, b"unknown")
     client.send_frame(PRIORITY, 0, 77, b"\0\0\0\1\x10")
+    # A number below one that was used belongs to a stream that is closed (RFC 9113 section 5.1.1): nghttp2 skips it
+    # where it might end the connection.
+    client.next = 9
     assert client.request().status == 200
+    client.send(client.headers(5, GOOD))
+    assert client.request().status == 200
+    assert 5 not in client.replies
 
 
 # ---- floods: each with its counter and ENHANCE_YOUR_CALM ------------------------------------------------------------
@@ -435,7 +440,7 @@ def test_an_hpack_bomb(edge, connect):
     client.settled()
     stream = client.take()
     block = client.encoder.encode(GOOD, huffman=False)
-    large = b"\x40\x01x" + b"\x7f" + struct.pack("<H", 0)[:0] + bytes([0x7F & (3900 - 127) | 0x80, (3900 - 127) >> 7]) + b"y" * 3900
+    large = b"\x40\x01x" + b"\x7f" + bytes([0x7F & (3900 - 127) | 0x80, (3900 - 127) >> 7]) + b"y" * 3900
     client.try_send(
         frame(HEADERS, END_STREAM, stream, block + large) + frame(CONTINUATION, END_HEADERS, stream, b"\xbe" * 16_000)
     )
@@ -541,7 +546,6 @@ def test_a_dribble_of_windows_ends(edge, connect, origin):
     origin.answer = lambda request: request.respond(200, bytes(200_000))
     client = connect(settings={4: 1}, replenish=False)
     stream = client.open()
-    client.reply
     for _ in range(50):
         if not client.try_send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 1)) * 100):
             break
