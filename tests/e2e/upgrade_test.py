@@ -540,9 +540,10 @@ def test_a_101_that_was_not_agreed_on_is_a_502(scene, start, asked, head):
     with edge.connect() as connection:
         response = connection.request(fields=ASK if asked else [])
         assert response.status == 502 and response.fault == "origin_bad_response"
-        for origin in scene:
-            origin.answer = faults.normally
-        assert connection.request(target="/next").status == 200
+        assert response.closes and connection.is_closed()
+    for origin in scene:
+        origin.answer = faults.normally
+    assert edge.fetch(target="/next").status == 200
 
 
 def test_a_200_to_an_upgrade_is_no_tunnel(scene, start):
