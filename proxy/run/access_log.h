@@ -21,18 +21,18 @@ struct AccessRecord {
     geo::Address client;
     std::string_view method, host, path;  ///< as received; escaped here
     std::string_view protocol = "HTTP/1.1";
-    unsigned status = 0;                  ///< 0: nothing was answered
-    std::string_view site, origin;        ///< empty: none
+    unsigned status = 0;            ///< 0: nothing was answered
+    std::string_view site, origin;  ///< empty: none
     steering::Reason reason = steering::Reason::nearest;
     bool has_reason = false;
     geo::Place place;
     unsigned attempts = 0;
     exchange::Fault fault = exchange::Fault::none;
     wire::Deviation deviation = wire::Deviation::none;  ///< the worst of request and answer
-    std::uint64_t bytes_in = 0, bytes_out = 0;  ///< bodies
-    double edge_ms = 0;                         ///< head received to first attempt
-    double connect_ms = 0;                      ///< waiting for connections, over all attempts
-    double origin_ms = 0;                       ///< request sent to response head, last attempt
+    std::uint64_t bytes_in = 0, bytes_out = 0;          ///< bodies
+    double edge_ms = 0;                                 ///< head received to first attempt
+    double connect_ms = 0;                              ///< waiting for connections, over all attempts
+    double origin_ms = 0;                               ///< request sent to response head, last attempt
     double total_ms = 0;
 };
 

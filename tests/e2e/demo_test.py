@@ -89,7 +89,7 @@ def test_every_command_of_the_tour_works(demo):
     shown = "\n".join(f"$ {command}\n{answer}" for command, answer in answers.items())
     for command, answer in answers.items():
         assert "curl: (" not in answer and answer.strip(), shown
-        assert "-D-" not in command or answer.startswith("HTTP/1.1 200"), shown
+        assert "-D-" not in command or answer.startswith(("HTTP/1.1 200", "HTTP/2 200")), shown
     for region in ("eu-west-1", "us-east-1", "ap-southeast-1"):
         assert region in shown, shown
     assert "nearhop_requests_total" in shown, shown

@@ -51,8 +51,9 @@ TEST(LimitsPage, NamesEveryLimitOnceWithItsDefault) {
         EXPECT_EQ(row[2], defaults[row[1]]) << row[1];
     }
     for (const auto& [key, value] : defaults) {
-        const bool is_limit = key.starts_with("limits.") || key.starts_with("http2.") || key == "rate_limit.address" || key == "rate_limit.site" ||
-                              key.ends_with("NAME.body_limit") || key.ends_with("NAME.replay_buffer");
+        const bool is_limit = key.starts_with("limits.") || key.starts_with("http2.") || key == "rate_limit.address" ||
+                              key == "rate_limit.site" || key.ends_with("NAME.body_limit") ||
+                              key.ends_with("NAME.replay_buffer");
         EXPECT_TRUE(!is_limit || seen.contains(key)) << key << " has no row";
     }
 }

@@ -66,6 +66,7 @@ void fill(World& world) {
         counts.faults[static_cast<std::size_t>(exchange::Fault::client_gone)].add();
         counts.located[1][2].add(5);
         counts.log_dropped.add(3);
+        counts.client_deviations[static_cast<std::size_t>(wire::Deviation::empty_line)].add();
     }
     world.registry.log_write_dropped.add(1);
     auto& figures = world.status.figures["eu-west-1"];
