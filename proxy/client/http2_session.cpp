@@ -173,9 +173,10 @@ struct Http2Session::Callbacks {
                 return 0;
             }
             case NGHTTP2_GOAWAY:
-                // nghttp2's own verdict on the connection.
+                // nghttp2's own verdict on the connection; calm it asks for too many settings in one frame.
                 if (frame->goaway.error_code != NGHTTP2_NO_ERROR && session.end_ == Http2End::open)
-                    session.judge(Http2End::protocol_error);
+                    session.judge(frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM ? Http2End::control_flood
+                                                                                        : Http2End::protocol_error);
                 return 0;
             case NGHTTP2_DATA:
             case NGHTTP2_HEADERS: {
@@ -305,8 +306,10 @@ bool Http2Session::turn() {
     const bool more = read();
     start_begun();
     check_times();
-    // Also what the socket did not take: it notifies the Wake when it would.
-    if (!wants_send_ && (stream_.unsent() != 0 || nghttp2_session_want_write(session_.get()) != 0)) {
+    // Also what the socket did not take: it notifies the Wake when it would. And a client that has gone away: send()
+    // ends the session once nothing is left to do.
+    if (!wants_send_ && (stream_.unsent() != 0 || nghttp2_session_want_write(session_.get()) != 0 ||
+                         nghttp2_session_want_read(session_.get()) == 0)) {
         wants_send_ = true;
         host_.wants_send();
     }
@@ -396,7 +399,7 @@ void Http2Session::send() {
         }
         if (verdict_ != Http2End::open && end_ == Http2End::open) {
             // Found while sending: our own resets, or nghttp2's GOAWAY that has just left.
-            end(verdict_, verdict_ == Http2End::protocol_error ? NGHTTP2_NO_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
+            end(verdict_, verdict_ == Http2End::made_reset ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR);
             continue;
         }
         if (end_ != Http2End::open) {
