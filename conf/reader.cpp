@@ -98,8 +98,8 @@ Field Keys::at(std::string_view key) {
     return {*field_.reader_, tree ? *tree : Field::absent_tree(), field_.path_.child(key), field_.mark()};
 }
 
-bool Keys::file(std::string_view key, At<std::string>& slot, std::string otherwise) {
-    if (!value(key, slot, file_name(), std::move(otherwise))) return false;
+bool Keys::file(std::string_view key, At<std::string>& slot, const std::string& otherwise) {
+    if (!value(key, slot, file_name(), otherwise)) return false;
     slot.value = resolved(field_.reader(), slot.value);
     return true;
 }

@@ -239,7 +239,7 @@ public:
     }
 
     /// A file's name, made absolute or relative to the working directory like the configuration file's own.
-    bool file(std::string_view key, At<std::string>& slot, std::string otherwise = {});
+    bool file(std::string_view key, At<std::string>& slot, const std::string& otherwise = {});
 
     template <class Use>
     void section(std::string_view key, Use use) {

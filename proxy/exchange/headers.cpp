@@ -172,7 +172,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
                           : "1.1",
          " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
 
-    line(how.identity);
+    if (!how.identity.empty()) line(how.identity);
     const std::string peer = how.peer.text();
     line("X-Forwarded-For: ");
     continue_line(Name::x_forwarded_for);
