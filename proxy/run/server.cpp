@@ -102,7 +102,7 @@ private:
     loop::Timer timer_;
 };
 
-Server::Server(Snapshot first, wire::TicketKeys keys)
+Server::Server(Snapshot first, const wire::TicketKeys& keys)
     : worker_count_{worker_count(first.routing->config)},
       registry_{worker_count_},
       log_{first.routing->config.log, registry_} {

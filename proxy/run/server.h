@@ -21,7 +21,7 @@ namespace nearhop::run {
 class Server {
 public:
     /// `first` comes from load() or build(). Throws std::runtime_error when the log cannot be opened.
-    Server(Snapshot first, wire::TicketKeys keys);
+    Server(Snapshot first, const wire::TicketKeys& keys);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

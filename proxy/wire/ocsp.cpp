@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <memory>
@@ -33,7 +34,7 @@ int on_status_request(SSL* ssl, void*) {
     if (!staple || (staple->stale_from != 0 && std::time(nullptr) >= staple->stale_from)) return SSL_TLSEXT_ERR_NOACK;
     auto* copy = static_cast<unsigned char*>(OPENSSL_malloc(staple->response.size()));
     if (!copy) return SSL_TLSEXT_ERR_NOACK;
-    std::memcpy(copy, staple->response.data(), staple->response.size());
+    std::copy(staple->response.begin(), staple->response.end(), copy);
     SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(staple->response.size()));
     return SSL_TLSEXT_ERR_OK;
 }
@@ -99,7 +100,7 @@ void staple(ssl_ctx_st* context, const std::string& file, std::string& error, st
     }
     X509* leaf = SSL_CTX_get0_certificate(context);
     STACK_OF(X509)* chain = nullptr;
-    SSL_CTX_get0_chain_certs(context, &chain);
+    SSL_CTX_get0_chain_certs(context, &chain);  // NOLINT(bugprone-multi-level-implicit-pointer-conversion): a macro
     OCSP_SINGLERESP* entry = nullptr;
     for (int i = 0; i < OCSP_resp_count(basic.get()) && !entry; ++i)
         if (OCSP_SINGLERESP* one = OCSP_resp_get0(basic.get(), i); is_about(one, leaf)) entry = one;
