@@ -48,6 +48,7 @@ TEST(AddressCounts, AFullTableCountsNobodyNewAndRecovers) {
     AddressCounts counts{64};
     const AddressHash hash;
     std::vector<AddressCounts::Held> held;
+    held.reserve(1000);
     for (std::uint32_t i = 0; i < 1000; ++i) held.push_back(counts.hold(hash(geo::Address::v4(i)), What::session));
     unsigned counted = 0;
     for (std::uint32_t i = 0; i < 1000; ++i) counted += counts.count(hash(geo::Address::v4(i)), What::session);
@@ -61,6 +62,7 @@ TEST(AddressCounts, KnowWhoHoldsMoreThanItsShare) {
     AddressCounts counts{1024};
     const AddressHash hash;
     std::vector<AddressCounts::Held> held;
+    held.reserve(30);
     for (std::uint32_t i = 0; i < 10; ++i) held.push_back(counts.hold(hash(geo::Address::v4(i)), What::session));
     const auto greedy = hash(at("192.0.2.1"));
     EXPECT_FALSE(counts.is_busy(greedy, What::session, 8));
@@ -75,6 +77,7 @@ TEST(AddressCounts, StayRightBetweenThreads) {
     AddressCounts counts{64};
     const AddressHash hash;
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i)
         threads.emplace_back([&] {
             for (std::uint32_t round = 0; round < 20'000; ++round) {
@@ -164,6 +167,7 @@ TEST(Capacity, ShedsInItsFixedOrder) {
         EXPECT_EQ(edge.open_many(greedy, 20), 20U);
         EXPECT_EQ(edge.open(modest), Refusal::none);
         std::vector<AddressCounts::Held> requests;
+        requests.reserve(11);
         for (int i = 0; i < 10; ++i) requests.push_back(capacity.hold(greedy, What::request));
         requests.push_back(capacity.hold(modest, What::request));
 

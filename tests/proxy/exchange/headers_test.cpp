@@ -129,6 +129,7 @@ TEST_F(Headers, EveryTrustedForwardedLineIsKept) {
     how.trusted = true;
     std::string all;
     std::vector<std::string> hops;
+    hops.reserve(12);
     for (int i = 0; i < 12; ++i) hops.push_back("203.0.113." + std::to_string(i));
     for (const auto& hop : hops) {
         field("X-Forwarded-For", hop);

@@ -61,6 +61,7 @@ TEST(Bucket, KeepsItsCountBetweenThreads) {
     const Pace pace = Pace::of(1, 3600s, 1000);
     std::atomic<int> allowed = 0;
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i) threads.emplace_back([&] { allowed += allowed_at(bucket, pace, start, 10'000); });
     for (auto& thread : threads) thread.join();
     EXPECT_EQ(allowed, 1000);
@@ -99,6 +100,7 @@ TEST(RateTable, ManyThreadsAndManyKeysNeverBlockAndHardlyMisjudge) {
     const Pace pace = Pace::of(1, 3600s, 10);
     std::atomic<int> allowed = 0;
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i)
         threads.emplace_back([&] {
             for (int round = 0; round < 1000; ++round)
