@@ -63,9 +63,11 @@ def test_a_path_with_two_readings_does_not_walk_around_a_route(edge, scene, targ
 
 
 def test_a_route_holds_for_odd_paths_that_stay_under_it(edge, scene):
-    for target in ("/admin//x", "/admin/./x", "/admin/%41", "/admin/x;y"):
+    targets = ("/admin//x", "/admin/./x", "/admin/%41", "/admin/x;y")
+    for target in targets:
         assert edge.fetch(target=target).region == "eu-west-1", target
-    assert seen(scene) == [("eu-west-1", target) for target in ("/admin//x", "/admin/./x", "/admin/%41", "/admin/x;y")]
+    # Recordings are by connection, and each worker has its own.
+    assert sorted(seen(scene)) == sorted(("eu-west-1", target) for target in targets)
 
 
 NORMAL = {  # sent: (origin, forwarded)
