@@ -5,7 +5,8 @@
 /// Checks that every protocol makes of the authority that a client names.
 namespace nearhop::client {
 
-/// RFC 3986 section 3.2.2 with a port; no userinfo. Empty is legal where a request names no authority.
+/// RFC 3986 section 3.2.2 with a port; no userinfo, and no escapes: two recipients could read two names in them. Empty
+/// is legal where a request names no authority.
 bool valid_authority(std::string_view text);
 
 /// The authority without port and trailing dot.

@@ -20,8 +20,11 @@ constexpr std::size_t read_size = 64 * 1024;  // frames taken from the socket be
 constexpr unsigned rounds_per_turn = 8;       // of reading or of sending, while other sessions wait
 /// Payload of a DATA frame: four of them, with their heads, are one full send.
 constexpr std::size_t data_bytes = wire::Stream::largest_write / 4 - 9;
-constexpr std::size_t most_free = 1024;          // streams that a burst leaves behind
-constexpr loop::milliseconds idle_after{500};    // a connection that just was busy keeps its buffers for a moment
+constexpr std::size_t most_free = 1024;  // streams that a burst leaves behind
+// As in HTTP/1.1: one that has proved busy keeps its buffers for a moment, others give them back at once, so that
+// thousands that come together do not hold them all at the same time.
+constexpr unsigned busy_from = 4;
+constexpr loop::milliseconds idle_after{500};
 constexpr loop::milliseconds notice_time{1000};  // between the two GOAWAY frames, if the client does not answer a PING
 
 std::string_view view(const std::uint8_t* bytes, std::size_t size) {
@@ -475,7 +478,7 @@ void Http2Session::check_times() {
     if (streams_.empty()) {
         if (now >= idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout))
             return end(Http2End::idle, NGHTTP2_NO_ERROR);
-        if (!released_ && now >= idle_since_ + idle_after && stream_.unsent() == 0) {
+        if (!released_ && now >= release_at() && stream_.unsent() == 0) {
             stream_.release_all();
             released_ = true;
         }
@@ -497,6 +500,10 @@ void Http2Session::check_times() {
     }
 }
 
+loop::TimePoint Http2Session::release_at() const noexcept {
+    return idle_since_ + (requests_ < busy_from ? loop::milliseconds{0} : idle_after);
+}
+
 /// Sets the timer to when check_times() has something to do.
 void Http2Session::arm() noexcept {
     if (over_) return;
@@ -506,7 +513,7 @@ void Http2Session::arm() noexcept {
     if (head_since_ != TimePoint::max()) due = std::min(due, head_since_ + limits.head_timeout);
     if (streams_.empty()) {
         due = std::min(due, idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout));
-        if (!released_ && stream_.unsent() == 0) due = std::min(due, idle_since_ + idle_after);
+        if (!released_ && stream_.unsent() == 0) due = std::min(due, release_at());
     }
     timer_.expires_at(due);
 }

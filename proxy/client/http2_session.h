@@ -61,6 +61,7 @@ public:
     bool over() const noexcept { return over_; }
     /// GOAWAY in two steps (RFC 9113 section 6.8): a notice, and after a round trip the last stream that is served.
     void drain();
+    bool draining() const noexcept { return draining_; }
     /// The connection has ended: exchanges learn that their client has left. running() falls to 0, with the Wake told.
     void close_streams() noexcept;
     std::size_t running() const noexcept { return running_; }
@@ -79,6 +80,7 @@ private:
     void feed();
     void start_begun();
     void check_times();
+    loop::TimePoint release_at() const noexcept;  ///< when an idle connection gives its buffers back
     void arm() noexcept;
     void end(admin::Http2End why, unsigned code);
     bool judge(admin::Http2End verdict) noexcept;

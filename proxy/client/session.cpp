@@ -314,6 +314,10 @@ bool Session::turn_http2() noexcept {
     try {
         if (snapshot_ != context_.snapshot()) snapshot_ = context_.snapshot();
         more = http2_->turn();
+        if (limits().session_requests != 0 && http2_->requests() >= limits().session_requests && !http2_->draining()) {
+            http2_->drain();
+            context_.counters.sessions_used_up.add();
+        }
     } catch (const std::exception& bug) {
         failed(bug);
         http2_->fail();

@@ -13,6 +13,7 @@ import pytest
 from support import faults
 from support.client import Connection, Ended, Truncated, request_bytes, split
 from support.clock import FULL, SLOW, patient, wait_until
+from support.http2 import NO_ERROR, Http2
 from support.proxy import sanitized
 
 
@@ -262,6 +263,10 @@ def test_requests_on_one_connection_and_pipelined_ones_are_limited(scene, start)
         answers = [connection.request() for _ in range(5)]
         assert [answer.closes for answer in answers] == [False] * 4 + [True]
         assert connection.is_closed()
+    with Http2(edge.https, scene.authority.file) as client:
+        assert [client.request().status for _ in range(5)] == [200] * 5
+        assert client.end() == NO_ERROR
+    wait_until(lambda: edge.metrics().sum("nearhop_sessions_used_up_total") == 2, what="both to be counted")
     edge = start(untroubled(scene, pipelined_requests=10))
     with edge.connect() as connection:
         connection.send(request_bytes() * 30)
