@@ -76,6 +76,7 @@ private:
         void operator()(nghttp2_session* session) const noexcept;
     };
 
+    nghttp2_session* make(const conf::Http2& limits);
     bool read();
     void feed();
     void start_begun();

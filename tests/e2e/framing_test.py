@@ -4,7 +4,6 @@ import json
 import threading
 
 import pytest
-from support import faults
 from support.client import HOST, Ended, Truncated, chunked, request_bytes
 from support.proxy import Edge
 from support.setup import Scene
@@ -34,9 +33,7 @@ def edge(scene, authority, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def bystander(edge, scene):
     """Another client's kept connection, and the origin's, must be right after every bad request."""
-    scene.forget()
-    for origin in scene:
-        origin.answer = faults.normally
+    scene.renew()
     with edge.connect() as connection:
         assert connection.request(target="/before").body == b"us-east-1 GET /before\n"
         scene.forget()

@@ -1,7 +1,7 @@
 """Paths: bytes as sent by default, and still no way around a route; the normal form where a site asks for it."""
 
 import pytest
-from support import faults, strict
+from support import strict
 from support.client import HOST
 from support.proxy import Edge
 from support.setup import Scene
@@ -27,9 +27,7 @@ def edge(scene, authority, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fresh(scene):
-    scene.forget()
-    for origin in scene:
-        origin.answer = faults.normally
+    scene.renew()
     yield
 
 

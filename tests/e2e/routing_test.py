@@ -87,9 +87,7 @@ def edge(scene, authority, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fresh(scene):
-    scene.forget()
-    for origin in scene:
-        origin.answer = faults.normally
+    scene.renew()
     yield
 
 

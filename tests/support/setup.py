@@ -2,6 +2,7 @@
 
 import copy
 
+from . import faults
 from .client import HOST
 from .origin import Origin
 from .proxy import TOKEN
@@ -58,6 +59,12 @@ class Scene:
     def forget(self):
         for origin in self:
             origin.forget()
+
+    def renew(self):
+        """As new: nothing is recorded, and every origin answers normally."""
+        self.forget()
+        for origin in self:
+            origin.answer = faults.normally
 
     def requests(self):
         """Everything that reached any origin, probes apart."""

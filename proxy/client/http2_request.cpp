@@ -1,0 +1,224 @@
+#include "proxy/client/authority.h"
+#include "proxy/client/http2_session.h"
+#include "proxy/client/http2_stream.h"
+
+#include <algorithm>
+
+/// The request's half of a stream: its head, checked like HTTP/1.1's, and its body.
+namespace nearhop::client {
+
+using exchange::Fault;
+using wire::Framing;
+using wire::Name;
+
+namespace {
+constexpr std::size_t line_overhead = 4;  // what ": " and CRLF add in HTTP/1.1: one limit means the same in both
+constexpr std::size_t bomb_factor = 4;    // a head this many times its limit is an attack, not a mistake
+}  // namespace
+
+/// Makes room behind what is stored; views that point into the block move with it.
+void Http2Stream::make_room(std::size_t bytes) {
+    if (head_.room() >= bytes) return;
+    wire::Buffer larger;
+    larger.prepare(std::max(head_.size() * 2, head_.size() + bytes));
+    larger.append(head_.view());
+    const char* const from = head_.data();
+    const char* const to = larger.data();
+    const auto move = [&](std::string_view& view) {
+        if (!view.empty()) view = {to + (view.data() - from), view.size()};
+    };
+    for (auto& view : pseudo_) move(view);
+    for (auto& field : fields_) {
+        move(field.name);
+        move(field.value);
+    }
+    head_.swap(larger);
+}
+
+std::string_view Http2Stream::store(std::string_view text) {
+    make_room(text.size());
+    head_.append(text);
+    return head_.view().substr(head_.size() - text.size());
+}
+
+void Http2Stream::refuse(Fault fault) noexcept {
+    if (fault_ == Fault::none) fault_ = fault;
+}
+
+bool Http2Stream::add_field(std::string_view name, std::string_view value, const conf::Limits& limits) {
+    const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(limits.head_bytes, wire::largest_head));
+    head_size_ += name.size() + value.size() + line_overhead;
+    if (head_size_ > most) {
+        refuse(Fault::client_head_too_large);
+        return head_size_ <= most * bomb_factor;
+    }
+    if (name.starts_with(':')) {
+        static constexpr std::array<std::string_view, pseudo_count> names{":method", ":scheme", ":authority", ":path",
+                                                                          ":protocol"};
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            if (name != names[i]) continue;
+            if (i == path && value.size() > limits.target_bytes)
+                refuse(Fault::client_target_too_long);
+            else
+                pseudo_[i] = store(value);
+        }
+        return true;
+    }
+    if (fields_.size() >= limits.head_fields) {
+        refuse(Fault::client_head_too_large);
+        return true;
+    }
+    if (name == "cookie") ++cookies_;
+    make_room(name.size() + value.size());
+    wire::Field field;
+    field.name = store(name);
+    field.value = store(value);
+    field.id = wire::classify(field.name);
+    fields_.push_back(field);
+    return true;
+}
+
+void Http2Stream::add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits) {
+    if (trailers_in_.size() + name.size() + value.size() + line_overhead > limits.trailer_bytes) {
+        body_fault_ = Fault::client_head_too_large;
+        return;
+    }
+    trailers_in_.append(name).append(": ").append(value).append("\r\n");
+}
+
+void Http2Stream::head_complete(bool ended) {
+    request_.http2 = true;
+    request_.method = pseudo_[method];
+    request_.fields = fields_;
+    if (fault_ == Fault::none) fault_ = check(ended);
+    if (ended) remote_ended();
+}
+
+/// Everything about a head that must hold before a request exists. nghttp2 has checked the order and number of
+/// pseudo-fields, names, values and connection-specific fields (RFC 9113 sections 8.2 and 8.3).
+Fault Http2Stream::check(bool ended) {
+    if (request_.method.empty() || request_.method.size() > 32) return Fault::client_bad_request;
+    if (cookies_ > 1) join_cookies();
+    request_.fields = fields_;
+    if (const Fault fault = check_authority(); fault != Fault::none) return fault;
+    if (const Fault fault = check_method(); fault != Fault::none) return fault;
+    if (const Fault fault = check_target(); fault != Fault::none) return fault;
+    wire::RequestHead framed;
+    framed.fields.swap(fields_);
+    const auto framing = wire::request_framing(framed);
+    framed.fields.swap(fields_);
+    if (!framing || framing->kind == Framing::Kind::chunked) return Fault::client_bad_framing;
+    if (request_.extended_connect) return Fault::none;  // what follows is the tunnel's
+    request_.framing = *framing;
+    if (!ended && framing->kind == Framing::Kind::none) {
+        // `content-length: 0` and yet no END_STREAM: an empty DATA frame or trailers have to end it.
+        const bool said = std::any_of(fields_.begin(), fields_.end(),
+                                      [](const wire::Field& field) { return field.id == Name::content_length; });
+        if (!said) request_.framing.kind = Framing::Kind::chunked;  // a length unknown, in HTTP/1.1's words
+    }
+    for (const auto& field : fields_) {
+        if (field.id != Name::expect) continue;
+        if (!wire::equal_ignoring_case(field.value, "100-continue")) return Fault::client_expectation;
+        request_.expects_continue = request_.framing.has_body();
+    }
+    return Fault::none;
+}
+
+/// RFC 9113 section 8.3.1: `:authority` is what HTTP/1.1 has in Host. Where both are there, recipients could disagree
+/// about the site unless they say the same.
+Fault Http2Stream::check_authority() {
+    const wire::Field* host = nullptr;
+    for (const auto& field : fields_) {
+        if (field.id != Name::host) continue;
+        if (host) return Fault::client_bad_request;
+        host = &field;
+    }
+    auto named = pseudo_[authority];
+    if (host && !named.empty() && !wire::equal_ignoring_case(host->value, named)) return Fault::client_bad_request;
+    if (host && named.empty()) named = host->value;
+    if (named.empty() || !valid_authority(named)) return Fault::client_bad_request;
+    request_.authority = named;
+    request_.host = host_of(named);
+    return Fault::none;
+}
+
+/// RFC 8441: an extended CONNECT asks for a tunnel in this stream, which HTTP/1.1 opens with a GET and Upgrade.
+Fault Http2Stream::check_method() {
+    if (request_.method == "TRACE") return Fault::client_method_refused;
+    if (request_.method != "CONNECT") return Fault::none;
+    if (pseudo_[protocol].empty()) return Fault::client_method_refused;
+    request_.extended_connect = true;
+    request_.upgrade = pseudo_[protocol];
+    request_.method = "GET";
+    return Fault::none;
+}
+
+Fault Http2Stream::check_target() {
+    const auto target = pseudo_[path];
+    const auto plan = pseudo_[scheme];
+    if (!wire::equal_ignoring_case(plan, "https") && !wire::equal_ignoring_case(plan, "http"))
+        return Fault::client_bad_request;
+    if (target == "*") {
+        if (request_.method != "OPTIONS") return Fault::client_bad_request;
+    } else if (!target.starts_with('/') || !wire::valid_target(target)) {
+        return Fault::client_bad_request;
+    }
+    request_.target = target;
+    request_.path = target.substr(0, target.find('?'));
+    return Fault::none;
+}
+
+/// RFC 9113 section 8.2.3: crumbs are one field again towards HTTP/1.1.
+void Http2Stream::join_cookies() {
+    std::size_t size = 0;
+    for (const auto& field : fields_)
+        if (field.name == "cookie") size += field.value.size() + 2;
+    make_room(size);
+    const std::size_t began = head_.size();
+    wire::Field* first = nullptr;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < fields_.size(); ++i) {
+        const bool cookie = fields_[i].name == "cookie";
+        if (cookie) {
+            if (first) head_.append("; ");
+            head_.append(fields_[i].value);
+        }
+        if (cookie && first) continue;
+        fields_[kept] = fields_[i];
+        if (cookie) first = &fields_[kept];
+        ++kept;
+    }
+    if (first) first->value = head_.view().substr(began);
+    fields_.resize(kept);
+    cookies_ = 1;
+}
+
+// ---- the request body -----------------------------------------------------------------------------------------------
+
+void Http2Stream::remote_ended() noexcept {
+    remote_ended_ = true;
+    wake_.notify();
+}
+
+void Http2Stream::closed() noexcept {
+    closed_ = true;
+    wake_.notify();
+}
+
+exchange::Codec::Body Http2Stream::body() {
+    if (body_fault_ != Fault::none) return {{}, false, body_fault_};
+    if (!in_.empty()) return {in_.view(), false, Fault::none};
+    if (remote_ended_) return {{}, true, Fault::none};
+    // Reset by nghttp2: more or fewer bytes than content-length promised, or a frame that does not belong there.
+    if (closed_)
+        return {{}, false, client_reset_ || aborted_ || tunnel_ ? Fault::client_gone : Fault::client_bad_framing};
+    return {};
+}
+
+void Http2Stream::consume_body(std::size_t bytes) {
+    in_.consume(bytes);
+    in_.release();
+    session_->consume(*this, bytes);
+}
+
+}  // namespace nearhop::client
