@@ -67,7 +67,7 @@ struct Http2Session::Callbacks {
                                  const std::uint8_t*, std::size_t, std::uint8_t, void* user) {
         if (auto* stream = self(user).find(frame->hd.stream_id)) {
             if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-                stream->refuse(Fault::client_bad_request);
+                stream->refuse(stream->bad_request(wire::Deviation::other));
             else
                 stream->body_fault_ = Fault::client_bad_framing;
         }

@@ -61,12 +61,13 @@ void Session::wants_send() noexcept {
 
 loop::Task<void> Session::serve(Http2Stream& stream) {
     if (stream.fault() != Fault::none) {
-        refuse(stream, stream.request(), stream.fault(), {});
+        refuse(stream, stream.request(), stream.fault());
         co_return;
     }
     if (answer_itself(stream, stream.request())) co_return;
     exchange::Exchange exchange{context_, stream.wake(), stream, stream.request(), peer_};
     co_await exchange.run();
+    count_deviations(stream);
 }
 
 }  // namespace nearhop::client

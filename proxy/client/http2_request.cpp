@@ -8,6 +8,7 @@
 namespace nearhop::client {
 
 using exchange::Fault;
+using wire::Deviation;
 using wire::Framing;
 using wire::Name;
 
@@ -97,7 +98,7 @@ void Http2Stream::head_complete(bool ended) {
 /// Everything about a head that must hold before a request exists. nghttp2 has checked the order and number of
 /// pseudo-fields, names, values and connection-specific fields (RFC 9113 sections 8.2 and 8.3).
 Fault Http2Stream::check(bool ended) {
-    if (request_.method.empty() || request_.method.size() > 32) return Fault::client_bad_request;
+    if (request_.method.empty() || request_.method.size() > 32) return bad_request(Deviation::bad_method);
     if (cookies_ > 1) join_cookies();
     request_.fields = fields_;
     if (const Fault fault = check_authority(); fault != Fault::none) return fault;
@@ -107,7 +108,10 @@ Fault Http2Stream::check(bool ended) {
     framed.fields.swap(fields_);
     const auto framing = wire::request_framing(framed);
     framed.fields.swap(fields_);
-    if (!framing || framing->kind == Framing::Kind::chunked) return Fault::client_bad_framing;
+    if (!framing || framing->kind == Framing::Kind::chunked) {
+        deviations_.add(framing ? Deviation::unknown_coding : Deviation::bad_length);
+        return Fault::client_bad_framing;
+    }
     if (request_.extended_connect) return Fault::none;  // what follows is the tunnel's
     request_.framing = *framing;
     if (!ended && framing->kind == Framing::Kind::none) {
@@ -130,13 +134,15 @@ Fault Http2Stream::check_authority() {
     const wire::Field* host = nullptr;
     for (const auto& field : fields_) {
         if (field.id != Name::host) continue;
-        if (host) return Fault::client_bad_request;
+        if (host) return bad_request(Deviation::repeated_host);
         host = &field;
     }
     auto named = pseudo_[authority];
-    if (host && !named.empty() && !wire::equal_ignoring_case(host->value, named)) return Fault::client_bad_request;
+    if (host && !named.empty() && !wire::equal_ignoring_case(host->value, named))
+        return bad_request(Deviation::host_mismatch);
     if (host && named.empty()) named = host->value;
-    if (named.empty() || !valid_authority(named)) return Fault::client_bad_request;
+    if (named.empty()) return bad_request(Deviation::no_host);
+    if (!valid_authority(named)) return bad_request(Deviation::bad_host);
     request_.authority = named;
     request_.host = host_of(named);
     return Fault::none;
@@ -157,11 +163,11 @@ Fault Http2Stream::check_target() {
     const auto target = pseudo_[path];
     const auto plan = pseudo_[scheme];
     if (!wire::equal_ignoring_case(plan, "https") && !wire::equal_ignoring_case(plan, "http"))
-        return Fault::client_bad_request;
+        return bad_request(Deviation::bad_target);
     if (target == "*") {
-        if (request_.method != "OPTIONS") return Fault::client_bad_request;
+        if (request_.method != "OPTIONS") return bad_request(Deviation::bad_target);
     } else if (!target.starts_with('/') || !wire::valid_target(target)) {
-        return Fault::client_bad_request;
+        return bad_request(Deviation::bad_target);
     }
     request_.target = target;
     request_.path = target.substr(0, target.find('?'));

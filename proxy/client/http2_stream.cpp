@@ -42,6 +42,7 @@ void Http2Stream::recycle() noexcept {
     head_size_ = cookies_ = 0;
     request_ = {};
     fault_ = body_fault_ = Fault::none;
+    deviations_ = {};
     progress_ = told_ = {};
     remote_ended_ = client_reset_ = started_ = has_body_out_ = complete_ = deferred_ = full_ = tunnel_ = false;
     aborted_ = closed_ = finished_ = running_ = false;

@@ -41,6 +41,7 @@ public:
     loop::Io flush() override;
     std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
     bool gone() override { return closed_; }
+    wire::Deviations deviations() const override { return deviations_; }
 
 private:
     friend class Http2Session;
@@ -58,6 +59,10 @@ private:
     bool add_field(std::string_view name, std::string_view value, const conf::Limits& limits);
     void add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits);
     void refuse(exchange::Fault fault) noexcept;
+    exchange::Fault bad_request(wire::Deviation why) noexcept {
+        deviations_.add(why);
+        return exchange::Fault::client_bad_request;
+    }
     void head_complete(bool ended);
     void add_body(std::string_view bytes) { in_.append(bytes); }
     void remote_ended() noexcept;
@@ -95,6 +100,7 @@ private:
     unsigned cookies_ = 0;
     exchange::Request request_;
     exchange::Fault fault_ = exchange::Fault::none;
+    wire::Deviations deviations_;
 
     wire::Buffer in_;  ///< request body that the exchange has not consumed: bounded by the stream's window
     std::string trailers_in_;

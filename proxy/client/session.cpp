@@ -182,8 +182,7 @@ loop::Task<bool> Session::one_request() {
     if (read == Http1Codec::Read::closed) co_return false;
     ++requests_;
     if (read == Http1Codec::Read::refused) {
-        count_deviations();
-        refuse(codec_, codec_.request(), codec_.fault(), codec_.deviations());
+        refuse(codec_, codec_.request(), codec_.fault());
         co_await flushed();
         co_return false;
     }
@@ -194,13 +193,13 @@ loop::Task<bool> Session::one_request() {
         context_.counters.sessions_used_up.add();
     }
     if (!answer_itself(codec_, codec_.request())) co_await exchange();
-    count_deviations();
+    count_deviations(codec_);
     const bool again = co_await after_response();
     co_return again;
 }
 
-void Session::count_deviations() noexcept {
-    const auto found = codec_.deviations();
+void Session::count_deviations(const exchange::Codec& codec) noexcept {
+    const auto found = codec.deviations();
     if (found.empty()) return;
     for (std::size_t i = 1; i < wire::deviation_count; ++i)
         if (found.has(static_cast<wire::Deviation>(i))) context_.counters.client_deviations[i].add();
@@ -271,7 +270,8 @@ bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& req
 }
 
 /// The answer to a request that was not understood, or must not be, and its access line.
-void Session::refuse(exchange::Codec& codec, const exchange::Request& request, Fault fault, wire::Deviations found) {
+void Session::refuse(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
+    count_deviations(codec);
     context_.counters.faults[static_cast<std::size_t>(fault)].add();
     exchange::send(codec, exchange::answer_for(fault, {}, "-"), request.method == "HEAD", context_.date());
     if (!context_.log) return;
@@ -284,7 +284,7 @@ void Session::refuse(exchange::Codec& codec, const exchange::Request& request, F
     line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
     line.status = exchange::info(fault).status;
     line.fault = fault;
-    line.deviation = found.worst();
+    line.deviation = codec.deviations().worst();
     context_.log->write(line);
 }
 

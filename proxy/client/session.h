@@ -62,12 +62,11 @@ private:
     loop::Task<bool> flushed();
     loop::Task<bool> drain_body();
     loop::Task<void> close();
-    void count_deviations() noexcept;
+    void count_deviations(const exchange::Codec& codec) noexcept;
     loop::Task<void> serve_http2();
     bool turn_http2() noexcept;
     bool answer_itself(exchange::Codec& codec, const exchange::Request& request);
-    void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault,
-                wire::Deviations found);
+    void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault);
     void count_bytes() noexcept;
     const conf::Limits& limits() const noexcept override { return snapshot_->routing->config.limits; }
 

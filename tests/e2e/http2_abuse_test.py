@@ -220,6 +220,22 @@ def test_heads_above_the_limits_are_answered_as_in_http1(connect, origin, extra,
     assert client.reply(client.open(target="/" + "x" * 8192)).status == 414
 
 
+@pytest.mark.parametrize("reason, head", [
+    ("host_mismatch", GOOD + [("host", "other.example.com")]),
+    ("bad_target", instead(":path", "/a#b")),
+    ("bad_host", instead(":authority", "user@" + HOST)),
+])  # fmt: skip
+def test_a_refusal_has_its_class_and_reason(edge, connect, reason, head):
+    def counted():
+        return edge.metrics().sum("nearhop_deviations_total", side="client", reason=reason)
+
+    before = counted()
+    client = connect()
+    reply = client.reply(client.open_raw(head))
+    assert reply.status == 400 and reply.fault == "client_bad_request"
+    wait_until(lambda: counted() == before + 1, what="the deviation to be counted")
+
+
 def test_a_body_that_is_not_what_content_length_says(connect, origin):
     client = connect()
     for length, sent in ((5, b"123"), (5, b"1234567")):
