@@ -8,6 +8,7 @@ import pytest
 from support import faults
 from support.client import Ended, Truncated, request_bytes
 from support.clock import SLOW, patient, wait_until
+from support.http2 import NO_ERROR, Http2
 from support.load import Load
 from support.setup import viewer
 
@@ -63,6 +64,25 @@ def test_an_exchange_in_flight_finishes_and_an_idle_connection_does_not_delay_th
         assert edge.wait_end() == 0
         assert time.monotonic() - began < patient(10), "it waited for its idle connections"
     idle.close()
+
+
+def test_http2_clients_are_told_in_two_steps_and_what_is_in_flight_finishes(scene, start, authority):
+    """RFC 9113 section 6.8: first a GOAWAY that allows every stream, then one with the last that is served."""
+    edge = start(config_for(scene, drain="30s"))
+    gate = threading.Event()
+    origin = scene["us-east-1"]
+    origin.answer = faults.until(gate, faults.normally)
+    with Http2(edge.https, authority.file) as client:
+        busy = client.open(target="/busy")
+        wait_until(lambda: "/busy" in origin.targets(), what="the request to arrive")
+        edge.signal(signal.SIGTERM)
+        client.until(lambda: len(client.goaways) == 2)
+        assert client.goaways == [(2**31 - 1, NO_ERROR), (busy, NO_ERROR)]
+        gate.set()
+        reply = client.reply(busy)
+        assert (reply.status, reply.body) == (200, b"us-east-1 GET /busy\n")
+        assert client.end() == NO_ERROR
+    assert edge.wait_end() == 0
 
 
 def test_a_large_download_in_flight_is_whole(scene, start):

@@ -17,6 +17,7 @@ from support import faults
 from support.ca import Authority
 from support.client import HOST, Connection, Ended, request_bytes, split, trusting
 from support.clock import FULL, SLOW, patient, wait_until
+from support.http2 import Http2
 from support.proxy import run, sanitized
 
 SECRET = "secret.example.com"
@@ -128,7 +129,7 @@ def test_a_listener_may_ask_and_a_site_may_say_otherwise(scene, start, authority
 
 
 # ---- one connection, one rule ---------------------------------------------------------------------------------------
-def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, clients):
+def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, authority, clients):
     """RFC 9110 section 15.5.20: SNI of the open site, Host of the secret one."""
     listeners = [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"}]
     edge = start(with_clients(scene, clients, listeners=listeners))
@@ -138,6 +139,10 @@ def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, clien
             assert (response.status, response.fault) == (421, "client_misdirected")
         assert connection.request().status == 200, "the connection goes on for its own site"
     assert edge.fetch(host=SECRET, address=edge.http, ca=None).status == 421
+    with Http2(edge.https, authority.file) as client:  # where connections are coalesced
+        reply = client.request(host=SECRET)
+        assert (reply.status, reply.fault) == (421, "client_misdirected")
+        assert client.request().status == 200
     assert [request.get("Host") for request in scene.requests()] == [HOST]
 
 
