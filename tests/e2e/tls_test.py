@@ -143,7 +143,7 @@ def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, autho
         reply = client.request(host=SECRET)
         assert (reply.status, reply.fault) == (421, "client_misdirected")
         assert client.request().status == 200
-    assert [request.get("Host") for request in scene.requests()] == [HOST]
+    assert [request.get("Host") for request in scene.requests()] == [HOST, HOST]
 
 
 def test_a_host_of_another_certificate_is_misdirected(scene, start, authority):
