@@ -151,6 +151,7 @@ class Connection:
         self.requests = 0
         self._counted = False  # the request under way is in `origin.attempts`
         self.received = bytearray()  # every byte since the last forget(), as it came
+        self._writing = threading.Lock()  # a test may write too, while our own thread is still leaving SSL_write
 
     def take(self, most):
         """At least one and at most `most` bytes."""
@@ -190,7 +191,8 @@ class Connection:
             data = data[: max(0, cut.at - self.response_bytes)]
         try:
             if data:
-                self.socket.sendall(data)
+                with self._writing:
+                    self.socket.sendall(data)
         except OSError as error:
             raise Gone from error
         self.response_bytes += len(data)
