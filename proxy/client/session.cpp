@@ -22,6 +22,7 @@ namespace {
 // once, so that thousands that come together do not hold 50 KiB each at the same time.
 constexpr unsigned busy_from = 4;
 constexpr loop::milliseconds idle_after{500};
+constexpr loop::milliseconds first_request{1000};  // how long a stopping edge waits for one
 
 /// A peer that must send a PROXY header: whose connection it is shows only then.
 bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer) {
@@ -237,7 +238,12 @@ loop::Task<Http1Codec::Read> Session::await_head() {
             co_return Http1Codec::Read::closed;
         }
         if (!begun) {
-            if (draining_) co_return Http1Codec::Read::closed;
+            // Who has just been accepted is about to ask for something; others would have to be told in an answer.
+            if (draining_) {
+                const auto patience = requests_ == 0 ? started + first_request : now;
+                if (now >= patience) co_return Http1Codec::Read::closed;
+                due = std::min(due, patience);
+            }
             if (!released && now >= release_at) {
                 codec_.release();
                 released = true;
