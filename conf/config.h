@@ -241,6 +241,15 @@ struct Failover {
     milliseconds backoff_max = 250ms;
 };
 
+/// How an origin that was out gets its clients back: at first none, then a growing share of them.
+struct Failback {
+    milliseconds hold = 120s;       ///< 0 s .. 1 h
+    milliseconds ramp = 60s;        ///< 0 s .. 1 h
+    milliseconds hold_max = 600s;   ///< of an origin that keeps falling
+    milliseconds half_life = 300s;  ///< of what each fall adds to its hold
+    unsigned error_percent = 5;     ///< failures among its answers at which the share stops growing
+};
+
 struct Limits {
     std::uint64_t sessions = 0;              ///< 0: from the descriptor limit
     std::uint64_t sessions_per_address = 0;  ///< 0: unlimited
@@ -329,6 +338,7 @@ struct Config {
     std::vector<Site> sites;      ///< at least one after parse()
     RateLimit rate_limit;         ///< of every site that has none of its own
     Failover failover;
+    Failback failback;
     Limits limits;
     Http2 http2;
     Dns dns;

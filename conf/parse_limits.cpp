@@ -38,6 +38,17 @@ void read_failover(Keys& top, Failover& failover) {
     });
 }
 
+void read_failback(Keys& top, Failback& failback) {
+    top.section("failback", [&](Keys& keys) {
+        keys.value("hold", failback.hold, duration(0ms, 1h));
+        keys.value("ramp", failback.ramp, duration(0ms, 1h));
+        keys.value("hold_max", failback.hold_max, duration(0ms, 24h));
+        keys.value("half_life", failback.half_life, duration(1s, 24h));
+        keys.value("error_percent", failback.error_percent, percent(1, 100));
+        in_order(keys, "hold", failback.hold <= failback.hold_max, "hold_max");
+    });
+}
+
 void read_limits(Keys& top, Limits& limits) {
     top.section("limits", [&](Keys& keys) {
         keys.value("sessions", limits.sessions, count64(0, 10'000'000));

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "health/failback.h"
 #include "health/verdict.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +13,8 @@ namespace nearhop::health {
 struct OriginHealth {
     State state;
     double rtt_ms = -1;  ///< mean connect round trip from this edge; negative: not known
+    /// Of an origin that comes back: clients whose place in the line is below it may be sent there (see Failback).
+    std::uint32_t share = Failback::everyone;
 };
 
 /// Health of all origins as published: built whole, never changed afterwards, indexed by the dense origin number that
@@ -18,6 +22,9 @@ struct OriginHealth {
 struct Table {
     std::uint64_t generation = 0;
     std::vector<OriginHealth> origins;
+    std::vector<std::int32_t> leaders;  ///< by site, for the policy `latency`: the origin it keeps to; -1: none
+
+    std::int32_t leader_of(std::size_t site) const noexcept { return site < leaders.size() ? leaders[site] : -1; }
 };
 
 }  // namespace nearhop::health

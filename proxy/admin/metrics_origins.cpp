@@ -12,6 +12,8 @@ void add_states(Families& out, const run::Control::Status& status) {
     Family verdict = gauge("nearhop_origin_verdict", "1 for the verdict that the origin has, 0 for the others.");
     Family ejected = gauge("nearhop_origin_ejected", "1 while live traffic's failures keep the origin out.");
     Family draining = gauge("nearhop_origin_draining", "1 while the operator keeps new requests away.");
+    Family share =
+        gauge("nearhop_origin_share", "Share of its clients that the origin may get: below 1 while it comes back.");
     Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
     Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
     for (const auto& origin : status.origins) {
@@ -24,9 +26,10 @@ void add_states(Families& out, const run::Control::Status& status) {
         }
         ejected.add({{"origin", origin.name}}, origin.state.ejected ? 1.0 : 0.0);
         draining.add({{"origin", origin.name}}, origin.state.draining ? 1.0 : 0.0);
+        share.add({{"origin", origin.name}}, origin.share);
         if (origin.rtt_ms >= 0) rtt.add({{"origin", origin.name}}, origin.rtt_ms / 1000);
     }
-    take_all(out, verdict, ejected, draining, rtt, addresses);
+    take_all(out, verdict, ejected, draining, share, rtt, addresses);
 }
 
 void add_figures(Families& out, const run::Control::Status& status) {

@@ -83,6 +83,8 @@ json::object origin_json(const run::Control::Status::Origin& origin) {
     out["ejections"] = origin.state.ejections;
     out["ejected_until"] = origin.state.ejected ? time_json(origin.state.ejected_until) : nullptr;
     out["rtt_ms"] = known(origin.rtt_ms);
+    out["share"] = origin.share;
+    out["held_s"] = origin.held_s;
     json::array addresses;
     for (const auto& address : origin.addresses) addresses.push_back(address_json(address));
     out["addresses"] = std::move(addresses);

@@ -180,8 +180,8 @@ Fault Exchange::decide() {
     if (misdirected(*site)) return Fault::client_misdirected;
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
-    steering::decide({*site, request_.method, path()}, located_.place, table, *current().health,
-                     context_.local_skips(*bound_->routing), decision_);
+    steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
+                     *current().health, context_.local_skips(*bound_->routing), decision_);
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
     if (!request_.upgrade.empty()) choose_upgrade();

@@ -22,8 +22,8 @@ bool gateway_status(unsigned status) noexcept { return status == 502 || status =
 const Considered* Exchange::next_candidate() {
     if (attempts_ != 0) {
         const auto& table = *bound_->routing->table;
-        steering::decide({decision_.site, request_.method, path()}, located_.place, table, *current().health,
-                         context_.local_skips(*bound_->routing), decision_);
+        steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
+                         table, *current().health, context_.local_skips(*bound_->routing), decision_);
     }
     for (const auto& candidate : decision_.chosen())
         if (!tried_.test(candidate.id)) return &candidate;

@@ -1,5 +1,6 @@
 #include "proxy/run/control.h"
 
+#include "health/leader.h"
 #include "proxy/run/build.h"
 #include "proxy/run/geo_watch.h"
 #include "proxy/run/logging.h"
@@ -7,6 +8,7 @@
 #include "proxy/run/status.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <random>
 #include <stdexcept>
@@ -27,7 +29,7 @@ bool same(const Endpoint& left, const Endpoint& right) { return left.text == rig
 bool same(const health::OriginHealth& left, const health::OriginHealth& right) {
     health::State state = left.state;
     state.changing = right.state.changing;
-    return state == right.state && left.rtt_ms == right.rtt_ms;
+    return state == right.state && left.rtt_ms == right.rtt_ms && left.share == right.share;
 }
 
 template <class T>
@@ -146,6 +148,8 @@ private:
         next_tick = now + tick;
         timer.expires_at(next_tick);
         read_traffic();
+        for (const auto& [identity, watch] : watches) watch->tick();
+        look_at_leaders();
         if (now >= next_geo) look_at_databases();
         republish();
     }
@@ -179,8 +183,8 @@ private:
         watches = std::move(next);
         holding = true;
         for (std::size_t i = 0; i < routing.origins.size(); ++i)
-            watches[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i], dns,
-                                                            *resolver);
+            watches[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i],
+                                                            routing.config.failback, dns, *resolver);
         holding = false;
     }
 
@@ -191,7 +195,34 @@ private:
             const auto watch = watches.find(origin.identity);
             table->origins.push_back(watch == watches.end() ? health::OriginHealth{} : watch->second->health());
         }
+        for (const auto& site : latest.routing->table->sites) {
+            const auto leader = leaders.find(site.name);
+            const bool kept = leader != leaders.end() && leader->second.origin();
+            table->leaders.push_back(kept ? *leader->second.origin() : -1);
+        }
         return table;
+    }
+
+    /// Which origin each site by latency keeps to. By name: a reload forgets nothing.
+    void look_at_leaders() {
+        std::map<std::string, health::Leader> next;
+        const auto& table = *latest.routing->table;
+        for (const auto& site : table.sites) {
+            if (site.policy != conf::Policy::latency) continue;
+            std::vector<health::Leader::Candidate> candidates;
+            for (const auto id : site.failover_order) {
+                const auto& health = latest.health->origins[id];
+                const bool measured = health.rtt_ms >= 0;
+                candidates.push_back(
+                    {static_cast<std::uint16_t>(id),
+                     measured ? static_cast<std::int32_t>(std::lround(std::min(health.rtt_ms, 1e6))) : -1,
+                     table.origins[id].weight, health.state.eligible() && health.share == health::Failback::everyone});
+            }
+            auto& leader = next[site.name] = leaders[site.name];
+            if (leader.look(candidates, loop.now()) && leader.origin())
+                log_info("leader", {{"site", site.name}, {"origin", table.origins[*leader.origin()].name}});
+        }
+        leaders = std::move(next);
     }
 
     std::shared_ptr<const Addresses> make_addresses() const {
@@ -209,7 +240,8 @@ private:
         if (holding) return;
         auto health = make_health();
         auto addresses = make_addresses();
-        const bool new_health = !same(health->origins, latest.health->origins);
+        const bool new_health =
+            !same(health->origins, latest.health->origins) || health->leaders != latest.health->leaders;
         const bool new_addresses =
             !std::equal(addresses->by_origin.begin(), addresses->by_origin.end(), latest.addresses->by_origin.begin(),
                         latest.addresses->by_origin.end(), [](const auto& a, const auto& b) { return same(a, b); });
@@ -271,7 +303,8 @@ private:
     Status status;
     GeoWatch geo;
     std::minstd_rand random{std::random_device{}()};
-    std::map<std::string, Traffic> traffic;  // by origin name
+    std::map<std::string, Traffic> traffic;         // by origin name
+    std::map<std::string, health::Leader> leaders;  // by site name
     bool started = false;
     bool holding = false;  // several changes are under way: one publication for all
     std::function<void()> on_first_round;

@@ -68,11 +68,12 @@ OriginWatch::OriginWatch(Surroundings& around, OriginFigures& figures, const con
     : around_{around},
       figures_{figures},
       monitor_{thresholds_of(probe, passive)},
+      failback_{health::FailbackSettings{}},
       resolve_wake_{around.loop},
       resolve_timer_{around.loop, resolve_wake_} {}
 
-void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, const conf::Dns& dns,
-                            origin::Resolver& resolver) {
+void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, const conf::Failback& failback,
+                            const conf::Dns& dns, origin::Resolver& resolver) {
     const bool first = !plan_;
     const auto& health = origin.health;
     name_ = info.name;
@@ -81,6 +82,7 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
+    failback_.set({failback.hold, failback.ramp, failback.hold_max, failback.half_life, failback.error_percent});
     min_ttl_ = dns.min_ttl;
     max_ttl_ = dns.max_ttl;
     const bool other_resolver = std::exchange(resolver_, &resolver) != &resolver;
@@ -106,8 +108,29 @@ void OriginWatch::on_report(const PassiveReport& report) {
 }
 
 void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures) {
+    answers_ += successes + failures;
+    failures_ += failures;
     if (successes == 0 && failures == 0) return;
     apply({}, [&] { return monitor_.on_traffic(successes, failures, around_.loop.now(), around_.dice()); });
+}
+
+void OriginWatch::tick() { look_at_return(std::exchange(answers_, 0), std::exchange(failures_, 0)); }
+
+/// One line when an origin begins to wait for its clients, one when it gets the first and one when it has all.
+void OriginWatch::look_at_return(std::uint64_t answers, std::uint64_t failures) {
+    const auto state = monitor_.state();
+    if (state.verdict == health::Verdict::unknown) return;
+    const auto now = around_.loop.now();
+    const bool held = failback_.holding();
+    const bool grew = failback_.ramping();
+    failback_.look(state.verdict != health::Verdict::down && !state.ejected, answers, failures, now);
+    if (failback_.holding() && !held) {
+        const auto held_ms = std::chrono::duration_cast<loop::milliseconds>(failback_.hold_until() - now).count();
+        log_info("failback", {{"origin", name_}, {"state", "held"}, {"for_ms", static_cast<std::uint64_t>(held_ms)}});
+    }
+    if (failback_.ramping() && !grew) log_info("failback", {{"origin", name_}, {"state", "returning"}});
+    if ((held || grew) && failback_.share() == health::Failback::everyone && state.eligible())
+        log_info("failback", {{"origin", name_}, {"state", "back"}});
 }
 
 health::OriginHealth OriginWatch::health() {
@@ -115,6 +138,7 @@ health::OriginHealth OriginWatch::health() {
     const bool moved = (health.rtt_ms < 0) != (shown_rtt_ < 0) || std::abs(health.rtt_ms - shown_rtt_) > rtt_step_ms;
     if (moved) shown_rtt_ = health.rtt_ms;
     health.rtt_ms = shown_rtt_;
+    health.share = failback_.share();
     return health;
 }
 
@@ -135,6 +159,7 @@ void OriginWatch::apply(std::string_view address, Call call) {
     // An ejection makes the probes faster even where nothing is published.
     hurry();
     if (!changed) return;
+    look_at_return(0, 0);
 
     const health::State after = monitor_.state();
     const health::State address_after = monitor_.address_state(address);
@@ -286,6 +311,8 @@ Control::Status::Origin OriginWatch::status() const {
     status.name = name_;
     status.state = monitor_.state();
     status.rtt_ms = monitor_.health(now).rtt_ms;
+    status.share = static_cast<double>(failback_.share()) / health::Failback::everyone;
+    if (failback_.holding()) status.held_s = std::chrono::duration<double>(failback_.hold_until() - now).count();
     for (const auto& address : addresses_)
         status.addresses.push_back(
             {address->endpoint.text, monitor_.address_state(address->endpoint.text), address->probed, address->last});

@@ -35,11 +35,12 @@ public:
 
     /// Takes on the settings of a new configuration (the first one too) and starts or goes on. `resolver` must stay
     /// until the next call.
-    void configure(const OriginInfo& info, const conf::Origin& origin, const conf::Dns& dns,
-                   origin::Resolver& resolver);
+    void configure(const OriginInfo& info, const conf::Origin& origin, const conf::Failback& failback,
+                   const conf::Dns& dns, origin::Resolver& resolver);
 
     void on_report(const PassiveReport& report);
     void on_traffic(std::uint64_t successes, std::uint64_t failures);
+    void tick();  ///< once a second, after on_traffic()
 
     bool decided() const noexcept { return monitor_.decided(); }
     /// As to be published: small moves of the round trip are left out.
@@ -68,6 +69,7 @@ private:
     void learn(const origin::Resolved& resolved);
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
     void set_addresses(const std::vector<geo::Address>& addresses);
+    void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
     loop::TimePoint next_probe(const AddressWatch& address) const;
     /// Runs one call of the monitor, then logs, counts and announces what it changed.
@@ -83,6 +85,8 @@ private:
     std::shared_ptr<const origin::ProbePlan> plan_;
     conf::seconds min_ttl_{}, max_ttl_{};
     double shown_rtt_ = -1;
+    health::Failback failback_;
+    std::uint64_t answers_ = 0, failures_ = 0;  ///< of live traffic since the last tick
 
     bool by_name_ = false;
     origin::Resolver* resolver_ = nullptr;

@@ -54,6 +54,8 @@ struct Control::Status {
         std::string name;
         health::State state;
         double rtt_ms = -1;  ///< negative: not known
+        double share = 1;    ///< of the clients that it may get, 0 to 1; below 1 while it comes back
+        double held_s = 0;   ///< until it gets the first of them
         std::vector<Address> addresses;
         bool by_name = false;       ///< DNS is asked; else the address is in the configuration
         double dns_age_s = -1;      ///< since the last good answer; negative: none yet

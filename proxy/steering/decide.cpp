@@ -1,7 +1,9 @@
+#include "health/leader.h"
 #include "proxy/steering/decision.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace nearhop::steering {
@@ -52,17 +54,28 @@ Reason forbidden(const Rules& rules, OriginId id) noexcept {
 
 /// Step 6: how far back health moves an origin. Up to local_skip it is a normal candidate. Worse ones are used only
 /// when no normal one but a skipped one is left, and those that are down only when all are.
-enum class Rank : std::uint8_t { up, degraded, unknown, local_skip, ejected, ejected_and_skipped, down, never };
+enum class Rank : std::uint8_t {
+    up,
+    degraded,
+    unknown,
+    returning,
+    local_skip,
+    ejected,
+    ejected_and_skipped,
+    down,
+    never
+};
 
 /// Draining is the operator's own word, not a guess of the machine that may be overruled: a draining origin gets no new
 /// exchange even when every other one is down. Who drains the last origin of a site wants it left alone.
-Rank rank_of(OriginId id, const health::Table& health, const OriginSet& local_skips) noexcept {
+Rank rank_of(OriginId id, std::uint16_t line, const health::Table& health, const OriginSet& local_skips) noexcept {
     if (id >= health.origins.size()) return local_skips[id] ? Rank::local_skip : Rank::unknown;
     const health::State& state = health.origins[id].state;
     if (state.draining) return Rank::never;
     if (state.verdict == health::Verdict::down) return Rank::down;
     if (state.ejected) return local_skips[id] ? Rank::ejected_and_skipped : Rank::ejected;
     if (local_skips[id]) return Rank::local_skip;
+    if (health.origins[id].share <= line) return Rank::returning;
     switch (state.verdict) {
         case health::Verdict::up: return Rank::up;
         case health::Verdict::degraded: return Rank::degraded;
@@ -126,6 +139,7 @@ private:
         std::int32_t ms;  ///< rounded, so that ties are real ties; unknown_ms: neither measured nor modelled
         bool in_band;     ///< as good as the best: weights decide
         unsigned weight;
+        bool leads;  ///< the site keeps to it
     };
     static constexpr std::int32_t unknown_ms = std::numeric_limits<std::int32_t>::max();
 
@@ -137,12 +151,12 @@ private:
         return km < 0 ? unknown_ms : static_cast<std::int32_t>(std::lround(geo::model_rtt_ms(km)));
     }
 
-    /// max(25 ms, 15 %) above the best.
     static std::int32_t band_above(std::int32_t best) noexcept {
-        return best == unknown_ms ? -1 : best + std::max(25, best * 15 / 100);
+        return best == unknown_ms ? -1 : health::latency_band(best);
     }
 
     static bool before(const Timed& a, const Timed& b) noexcept {
+        if (a.leads != b.leads) return a.leads;
         if (a.in_band != b.in_band) return a.in_band;
         return a.in_band ? a.weight > b.weight : a.ms < b.ms;
     }
@@ -157,10 +171,12 @@ private:
             if (!left_[id]) continue;  // the override's
             const std::int32_t km = km_of(id, distances);
             const std::int32_t ms = milliseconds_to(id, km, health);
-            timed[count++] = {id, km, ms, false, table_.origins[id].weight};
+            const bool may_serve = rules_.allowed[id] && ranks[id] <= Rank::unknown;
+            const bool leads = may_serve && health.leader_of(decision_.site) == static_cast<std::int32_t>(id);
+            timed[count++] = {id, km, ms, false, table_.origins[id].weight, leads};
             if (!rules_.allowed[id]) continue;
             best_of_any = std::min(best_of_any, ms);
-            if (ranks[id] <= Rank::unknown) best = std::min(best, ms);
+            if (may_serve) best = std::min(best, ms);
         }
         const std::int32_t band = band_above(best != unknown_ms ? best : best_of_any);
         for (std::size_t i = 0; i < count; ++i) {
@@ -201,7 +217,7 @@ void with_distances(const SiteTable& site, const geo::Place& place, Use use) noe
 
 /// The worst rank that still makes a candidate, given the best one that is there.
 Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
-    if (best <= Rank::unknown) return Rank::local_skip;
+    if (best <= Rank::returning) return Rank::local_skip;
     if (best <= Rank::ejected_and_skipped) return Rank::ejected_and_skipped;
     return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::ejected_and_skipped;
 }
@@ -213,6 +229,7 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
         case Rank::unknown:
             if (any_known) return Reason::unknown;
             break;  // the first seconds: no verdict has moved anything
+        case Rank::returning: return Reason::returning;
         case Rank::local_skip: return Reason::local_skip;
         case Rank::ejected:
         case Rank::ejected_and_skipped: return Reason::last_eligible;
@@ -236,6 +253,18 @@ Reason passed_over(Rank rank) noexcept {
 
 }  // namespace
 
+std::uint16_t line_of(const geo::Address& client) noexcept {
+    const geo::Address address = client.canonical();
+    std::uint64_t halves[2];
+    std::memcpy(halves, address.bytes().data(), sizeof halves);
+    std::uint64_t hash = address.is_v4() ? halves[1] : halves[0];
+    for (int round = 0; round < 2; ++round) {  // every bit of the result depends on every bit of the address
+        hash ^= hash >> 32;
+        hash *= 0x9e3779b97f4a7c15U;
+    }
+    return static_cast<std::uint16_t>(hash >> 48);
+}
+
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
             const OriginSet& local_skips, Decision& decision) noexcept {
     const SiteTable& site = table.sites[facts.site];
@@ -247,7 +276,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
     Rank best = Rank::never;
     bool any_known = false;
     for (const OriginId id : site.failover_order) {
-        ranks[id] = rank_of(id, health, local_skips);
+        ranks[id] = rank_of(id, facts.line, health, local_skips);
         if (!rules.allowed[id]) continue;
         best = std::min(best, ranks[id]);
         any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;

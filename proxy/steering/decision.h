@@ -27,6 +27,7 @@ enum class Reason : std::uint8_t {
     pinned,          ///< candidate: the route names it
     degraded,        ///< candidate behind every up origin
     unknown,         ///< candidate behind every up and degraded origin: no verdict yet
+    returning,       ///< candidate behind those: well again, but this client's turn to go back has not come
     local_skip,      ///< candidate behind everything eligible: it just refused a connection to this worker
     last_eligible,   ///< candidate although ejected: nothing else would be left
     all_down_open,   ///< candidate although down, by all_down: open
@@ -46,7 +47,8 @@ std::string_view describe(Reason reason) noexcept;  ///< a clause for people: "f
 struct Facts {
     SiteId site = 0;
     std::string_view method;
-    std::string_view path;  ///< target up to '?'
+    std::string_view path;   ///< target up to '?'
+    std::uint16_t line = 0;  ///< the client's place in the line for an origin that comes back: line_of()
 };
 
 /// One origin that was looked at, in the order of the policy.
@@ -55,6 +57,10 @@ struct Considered {
     Reason reason = Reason::down;
     std::int32_t km = -1;  ///< distance from the client, -1: unknown
 };
+
+/// The same for one client (an IPv4 address, or the /64 of an IPv6 one) on every edge and after every restart: each
+/// client goes back once. Spread evenly over all values.
+std::uint16_t line_of(const geo::Address& client) noexcept;
 
 inline constexpr std::size_t max_candidates = 3;
 

@@ -15,6 +15,7 @@ std::string_view name(Reason reason) noexcept {
         case Reason::pinned: return "pinned";
         case Reason::degraded: return "degraded";
         case Reason::unknown: return "unknown";
+        case Reason::returning: return "returning";
         case Reason::last_eligible: return "last_eligible";
         case Reason::all_down_open: return "all_down_open";
         case Reason::forbidden_route: return "forbidden_route";
@@ -42,6 +43,7 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::pinned: return "the route names it";
         case Reason::degraded: return "degraded: behind every origin that is up";
         case Reason::unknown: return "no verdict yet: behind every origin that is up or degraded";
+        case Reason::returning: return "well again, and gets its clients back by and by: not this one yet";
         case Reason::last_eligible: return "ejected, but nothing better would be left";
         case Reason::all_down_open: return "down, but all are, and the site tries all the same";
         case Reason::forbidden_route: return "the route allows other origins only";

@@ -134,6 +134,7 @@ INSTANTIATE_TEST_SUITE_P(
                         "listens twice on 127.0.0.1:443, first in line 1"},
                     Row{"ConnectAboveTls", "failover: {connect_timeout: 3s}", "4:29",
                         "want connect_timeout at most tls_timeout, found it above"},
+                    Row{"Hold", "failback: {hold: 11m}", "4:18", "want hold at most hold_max"},
                     Row{"Backoff", "failover: {backoff: 1s}", "4:21", "want backoff at most backoff_max"},
                     Row{"Ttl", "dns: {min_ttl: 2m}", "4:16", "want min_ttl at most max_ttl"},
                     Row{"Ejection", "passive: {ejection_max: 5s}", "4:25", "want ejection at most ejection_max"},
