@@ -77,9 +77,20 @@ struct OriginTls {
     At<std::string> private_key;  ///< PEM file
 };
 
+/// What a verified client certificate must be; every part that is given.
+struct TrustedCertificate {
+    std::string fingerprint;  ///< SHA-256 in lower-case hex; empty: any
+    std::string san;          ///< one of its names, such as "DNS:cdn.example"; empty: any
+    Mark mark{};              ///< line 0: no certificate is asked for
+    bool given() const { return mark.line > 0; }
+};
+
 /// One way for a peer to be trusted: every part that is given must match.
 struct TrustedPeer {
     std::optional<At<std::string>> cidr;
+    At<std::string> ip_ranges;  ///< instead: AWS's ip-ranges.json, and in it the networks of ...
+    At<std::string> service;
+    TrustedCertificate certificate;
     std::string secret_header;  ///< field name; empty: not required
     std::string secret;         ///< compared in constant time; never logged, never forwarded
     Mark mark{};
@@ -90,6 +101,7 @@ enum class Underscores { drop, keep, refuse };
 
 struct Clients {
     std::vector<TrustedPeer> trusted;
+    seconds watch = 60s;  ///< how often ip_ranges files are looked at, 1 s .. 1 day
     Underscores underscores = Underscores::drop;
     bool unsafe_trust_any_peer = false;  ///< needed for 0.0.0.0/0, ::/0 and an entry without cidr
 };
@@ -150,8 +162,9 @@ struct Origin {
     std::optional<std::pair<double, double>> coordinates;  ///< latitude, longitude; wins over region
     At<std::string> ca;                                    ///< PEM file that verifies this origin; empty: the system's
     OriginTls tls;
-    int bias = 0;         ///< percent by which distance shrinks (Route 53), -99 .. 99
-    unsigned weight = 1;  ///< among origins within the latency band, 0 .. 1000
+    bool proxy_protocol = false;  ///< new connections begin with a PROXY header, version 2
+    int bias = 0;                 ///< percent by which distance shrinks (Route 53), -99 .. 99
+    unsigned weight = 1;          ///< among origins within the latency band, 0 .. 1000
     Probe health;
     Passive passive;
     Mark mark{};

@@ -325,6 +325,45 @@ Form<std::string> peer_network(bool everyone_too) {
     return form;
 }
 
+Form<std::string> aws_service() {
+    return with(
+        schema::matching("^[A-Z0-9_]{1,64}$"),
+        text_that("the name of a service in that file, such as CLOUDFRONT_ORIGIN_FACING", [](const std::string& text) {
+            return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+                return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+            });
+        }));
+}
+
+Form<std::string> fingerprint() {
+    return {"a SHA-256 of 64 hex digits, with or without colons",
+            [](std::string text) -> std::optional<std::string> {
+                std::erase(text, ':');
+                for (char& c : text) {
+                    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+                    if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return std::nullopt;
+                }
+                return text.size() == 64 ? std::optional{text} : std::nullopt;
+            },
+            itself,
+            {},
+            false,
+            schema::matching("^[0-9A-Fa-f:]{64,95}$")};
+}
+
+Form<std::string> alternative_name() {
+    return with(schema::matching("^(DNS|URI|email):[^ ,]+$"),
+                text_that("an alternative name such as DNS:cdn.example or URI:spiffe://example/cdn",
+                          [](const std::string& text) {
+                              const auto colon = text.find(':');
+                              const std::string kind = text.substr(0, colon);
+                              return (kind == "DNS" || kind == "URI" || kind == "email") && colon + 1 < text.size() &&
+                                     text.size() <= 1024 && std::all_of(text.begin(), text.end(), [](char c) {
+                                         return c > ' ' && c < '\x7f' && c != ',';
+                                     });
+                          }));
+}
+
 Form<std::string> country() {
     return with(schema::matching("^[A-Za-z][A-Za-z]$"),
                 Form<std::string>{"a country's two-letter ISO 3166 code, such as DE", country_from, itself});

@@ -53,6 +53,9 @@ Form<std::string> host_field();
 Form<std::string> host_header();
 Form<std::string> network();
 Form<std::string> peer_network(bool everyone_too);  ///< without the unsafe key not one that holds every address
+Form<std::string> aws_service();
+Form<std::string> fingerprint();       ///< SHA-256, to lower case without colons
+Form<std::string> alternative_name();  ///< of a certificate, as the edge writes it
 Form<std::string> country();
 Form<std::string> country_key(const std::vector<std::string>& groups);
 Form<std::string> dns_server();

@@ -60,6 +60,7 @@ void read_origin_map(Keys& keys, Origin& origin) {
         const bool private_key = tls.file("private_key", origin.tls.private_key, "required with `certificate`");
         if (certificate != private_key) tls.field().error("want certificate and private_key, found one of them");
     });
+    keys.value("proxy_protocol", origin.proxy_protocol, choice<bool>({{"off", false}, {"v2", true}}));
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
 

@@ -6,8 +6,9 @@ nearhop_library(proxy
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/attempt.cpp
     exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/headers.cpp
     exchange/offer.cpp exchange/rate_table.cpp exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
-    origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
+    origin/announcement.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
     run/build.cpp run/control.cpp run/geo_watch.cpp run/memory_watch.cpp run/origin_watch.cpp
+    run/ranges_watch.cpp run/trusted.cpp
     run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/worker.cpp
     admin/counters.cpp
     run/log_text.cpp
@@ -37,8 +38,9 @@ nearhop_library(proxy
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
     exchange/least_rate.h exchange/rate_table.h exchange/retry.h exchange/tunnel.h exchange/viewer.h
-    origin/connection.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
-    run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h run/status.h
+    origin/announcement.h origin/connection.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
+    run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h
+    run/file_stamp.h run/ranges_watch.h run/status.h run/trusted.h
     run/demo_origin.h run/server.h run/worker.h
     snapshot.h
     admin/counters.h

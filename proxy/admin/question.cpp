@@ -70,7 +70,7 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     what.path = question.path.substr(0, question.path.find('?'));
     if (!what.path.starts_with('/')) what.path.insert(0, "/");
     what.method = question.method.empty() ? "GET" : question.method;
-    what.located = steering::locate(*peer, true, fields, routing.trust, *snapshot.locator);
+    what.located = steering::locate(*peer, true, fields, *snapshot.trust, *snapshot.locator);
     const auto site = routing.table->site_of(what.host);
     what.site_found = site.has_value();
     // As a request is read; a path that would be refused is matched as it stands.

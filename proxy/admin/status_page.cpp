@@ -132,7 +132,7 @@ json::object sessions_json(const Registry& registry) {
 }  // namespace
 
 std::string status_json(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status) {
-    json::array origins, databases, certificates;
+    json::array origins, databases, ranges, certificates;
     for (const auto& origin : status.origins) origins.push_back(origin_json(origin));
     for (const auto& database : status.databases)
         databases.push_back(json::object{{"name", database.name},
@@ -140,6 +140,11 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
                                          {"built", time_json(database.built)},
                                          {"lookup_errors", database.errors},
                                          {"problem", text_or_null(database.failure)}});
+    for (const auto& each : status.ranges)
+        ranges.push_back(json::object{{"file", each.file},
+                                      {"service", each.service},
+                                      {"networks", each.networks},
+                                      {"problem", text_or_null(each.failure)}});
     for (const auto& certificate : status.certificates)
         certificates.push_back(
             json::object{{"certificate", certificate.certificate}, {"not_after", time_json(certificate.not_after)}});
@@ -155,6 +160,7 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
         {"sites", sites_json(snapshot)},
         {"origins", std::move(origins)},
         {"geo_databases", std::move(databases)},
+        {"ip_ranges", std::move(ranges)},
         {"certificates", std::move(certificates)},
         {"sessions", sessions_json(registry)},
     };

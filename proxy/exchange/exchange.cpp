@@ -80,7 +80,7 @@ void Exchange::locate() {
     snapshot_ = context_.snapshot();
     bound_ = context_.bound();
     config_ = &bound_->routing->config;
-    const auto& trust = bound_->routing->trust;
+    const auto& trust = *snapshot_->trust;
 
     steering::ViewerFields viewer;
     std::array<std::string_view, 8> secrets{};
@@ -90,7 +90,9 @@ void Exchange::locate() {
         for (const auto& field : request_.fields)
             for (std::size_t i = 0; i < secret_headers.size() && i < secrets.size(); ++i)
                 if (wire::equal_ignoring_case(field.name, secret_headers[i])) secrets[i] = field.value;
-        trusted = trust.trusts(peer_.address, {secrets.data(), std::min(secrets.size(), secret_headers.size())});
+        steering::PeerCertificate shown;
+        if (peer_.certificate) shown = {peer_.certificate->fingerprint, peer_.certificate->san};
+        trusted = trust.trusts(peer_.address, {secrets.data(), std::min(secrets.size(), secret_headers.size())}, shown);
     }
     if (trusted) viewer = viewer_fields(request_.fields);
     located_ = steering::locate(peer_.address, trusted, viewer, trust, *snapshot_->locator);
@@ -148,7 +150,7 @@ bool Exchange::misdirected(steering::SiteId site) const {
 Fault Exchange::admit() {
     auto& capacity = context_.capacity;
     if (capacity.counts_requests()) {
-        const bool speaks_for_many = bound_->routing->trust.trusts_hop(located_.client);
+        const bool speaks_for_many = snapshot_->trust->trusts_hop(located_.client);
         if (capacity.judge_request(located_.client, speaks_for_many) == Capacity::Verdict::shed)
             return Fault::edge_overloaded;
         held_ = capacity.hold(located_.client, AddressCounts::What::request);

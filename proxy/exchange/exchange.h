@@ -19,9 +19,12 @@ namespace nearhop::exchange {
 struct Peer {
     geo::Address address;                ///< the TCP peer, or what its PROXY header said
     std::size_t listener = 0;            ///< index in the configuration
-    std::string server_name;             ///< SNI; empty: none, or no TLS
+    std::string server_name{};           ///< SNI; empty: none, or no TLS
     wire::ClientRule::Id client_rule{};  ///< under which the handshake was made; zero: no certificate was asked for
-    std::string identity;                ///< field lines of the verified client certificate
+    std::string identity{};              ///< field lines of the verified client certificate
+    std::unique_ptr<const wire::CertificateNames> certificate{};  ///< of the same; null: none
+    std::uint16_t port = 0;                                       ///< beside `address`
+    origin::Announcement::Party edge;                             ///< where the connection came to: our end of it
 };
 
 inline double milliseconds_of(loop::Clock::duration time) noexcept {
@@ -55,6 +58,7 @@ private:
     const steering::Considered* next_candidate();
     loop::Task<Fault> offer();
     loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
+    origin::Announcement announcement() const noexcept;
     loop::Task<Fault> await_head();
     loop::Task<Fault> relay();
     loop::Task<Fault> tunnel();

@@ -132,16 +132,17 @@ loop::Task<Fault> Exchange::back_off() {
 loop::Task<Fault> Exchange::connect(const Considered& candidate, bool fresh) {
     const auto& limits = config_->limits;
     origin::Pool& pool = *bound_->pools[candidate.id];
+    const OriginInfo& origin = bound_->routing->origins[candidate.id];
+    const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
     if (!fresh) {
-        if (auto idle = pool.take()) {
+        if (auto idle = pool.take(announcement)) {
             idle->stream.socket().notify_to(wake_);
             attempt_->begin(std::move(idle), request_.method, limits, forwarding_.upgrade);
             co_return Fault::none;
         }
     }
     const auto began = context_.loop.now();
-    const OriginInfo& origin = bound_->routing->origins[candidate.id];
-    origin::Dial dial{pool, origin, current().addresses, candidate.id, config_->failover, wake_};
+    origin::Dial dial{pool, origin, current().addresses, candidate.id, config_->failover, wake_, announcement};
     auto step = dial.step();
     Fault fault = Fault::none;
     while (step == origin::Dial::Step::pending) {
@@ -172,6 +173,12 @@ loop::Task<Fault> Exchange::connect(const Considered& candidate, bool fresh) {
     attempt_->begin(dial.take(), request_.method, limits, forwarding_.upgrade);
     context_.report_dialled(*bound_, candidate.id, attempt_->connection->address);
     co_return Fault::none;
+}
+
+/// The client as it was located; its port is known only where it is who the connection came from.
+origin::Announcement Exchange::announcement() const noexcept {
+    const std::uint16_t port = located_.client == peer_.address ? peer_.port : std::uint16_t{0};
+    return origin::Announcement::of({located_.client, port}, peer_.edge);
 }
 
 /// Sends the request and waits for the response head.

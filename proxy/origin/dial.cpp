@@ -34,8 +34,13 @@ Fault fault_of_connect(int error) noexcept {
 }  // namespace
 
 Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-           const conf::Failover& limits, loop::Notify& notify)
-    : pool_{pool}, origin_{origin}, addresses_{std::move(addresses)}, limits_{limits}, notify_{notify} {
+           const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement)
+    : pool_{pool},
+      origin_{origin},
+      addresses_{std::move(addresses)},
+      limits_{limits},
+      notify_{notify},
+      announcement_{announcement} {
     const auto& all = addresses_->by_origin[id];
     const std::size_t turn = all.empty() ? 0 : pool_.next_turn() % all.size();
     // Good addresses in turn, then the ones that probes say are down.
@@ -99,6 +104,11 @@ bool Dial::advance(Try& attempt) {
         if (connected.error != 0) {
             fail(attempt, fault_of_connect(connected.error));
             return false;
+        }
+        if (!announcement_.empty()) {
+            // Before TLS, and queued only: it leaves in one send with what follows it.
+            attempt.connection->announced = announcement_;
+            stream.write(announcement_.bytes());
         }
         if (!origin_.tls) return true;
         auto& sessions = attempt.connection->sessions = pool_.sessions_for(origin_.tls_digest);

@@ -1,5 +1,6 @@
 #include "proxy/origin/probe.h"
 
+#include "proxy/origin/announcement.h"
 #include "proxy/wire/chunked.h"
 #include "proxy/wire/head.h"
 
@@ -89,6 +90,7 @@ health::CertificateProblem certificate_problem(long verify_result) noexcept {
 ProbePlan::ProbePlan(const OriginInfo& info, const conf::Probe& settings)
     : how{settings},
       tls{info.tls},
+      proxy_protocol{info.proxy_protocol},
       host{info.host},
       host_is_address{info.host_is_address},
       context{info.context},
@@ -165,6 +167,7 @@ Task<Prober::Result> Prober::connect(const ProbePlan& plan, ProbePhases& phases)
             if (connected.error != 0)
                 co_return Failure{reason_of_connect(connected.error), std::strerror(connected.error)};
             phases.connect = seconds_between(began, wake_.loop().now());
+            if (plan.proxy_protocol) stream_->write(Announcement::local().bytes());
             co_return std::nullopt;
         }
         if (timer_.expired()) co_return Failure{Reason::connect_timeout};

@@ -21,7 +21,8 @@ struct ProbePlan {
 
     conf::Probe how;
     bool tls = true;
-    std::string host;  ///< SNI and verified name
+    bool proxy_protocol = false;  ///< a connection begins with a PROXY header: LOCAL, the edge itself asks
+    std::string host;             ///< SNI and verified name
     bool host_is_address = false;
     std::shared_ptr<ssl_ctx_st> context;
     std::string request;  ///< the whole head

@@ -5,7 +5,9 @@
 #include "proxy/run/geo_watch.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/origin_watch.h"
+#include "proxy/run/ranges_watch.h"
 #include "proxy/run/status.h"
+#include "proxy/run/trusted.h"
 
 #include <algorithm>
 #include <cmath>
@@ -20,7 +22,7 @@ namespace {
 using loop::milliseconds;
 using loop::TimePoint;
 
-constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, geo databases
+constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, watched files
 constexpr milliseconds first_round_limit{5'000};  ///< then clients are served, whatever is still unknown
 
 bool same(const Endpoint& left, const Endpoint& right) { return left.text == right.text && left.down == right.down; }
@@ -46,6 +48,7 @@ struct Control::Impl final : private loop::Notify {
         status.config_loaded = std::chrono::system_clock::now();
         status.config_generation = latest.routing->config_generation;
         geo.follow(latest.routing->config.geo, latest.locator->databases());
+        follow_ranges();
         publish();
         if (latest.routing->config.geo.databases.empty() && is_old(*geo.databases().front().database))
             log_info("geo_database", {{"embedded", true}, {"old", true}});
@@ -57,6 +60,7 @@ struct Control::Impl final : private loop::Notify {
         follow_origins(std::make_unique<origin::Resolver>(loop, latest.routing->config.dns));
         next_tick = loop.now() + tick;
         next_geo = loop.now() + latest.routing->config.geo.watch;
+        next_ranges = loop.now() + latest.routing->config.clients.watch;
         first_round_ends = loop.now() + first_round_limit;
         timer.expires_at(next_tick);
         republish();
@@ -65,6 +69,10 @@ struct Control::Impl final : private loop::Notify {
     ReloadResult reload() {
         auto loaded = load(latest.routing->config.file, keys);
         std::unique_ptr<origin::Resolver> other;
+        if (loaded.snapshot) {
+            refuse_short_ranges(latest, *loaded.snapshot, loaded.snapshot->routing->config.clients, loaded.problems);
+            if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+        }
         if (loaded.snapshot) {
             const auto& dns = loaded.snapshot->routing->config.dns;
             try {
@@ -91,10 +99,14 @@ struct Control::Impl final : private loop::Notify {
         routing->config_generation = status.config_generation;
         latest.routing = std::move(routing);
         latest.locator = loaded.snapshot->locator;
+        latest.trust = loaded.snapshot->trust;
+        latest.trusted_ranges = loaded.snapshot->trusted_ranges;
         latest.server_tls = loaded.snapshot->server_tls;
         set_log_level(latest.routing->config.log.level);
         geo.follow(latest.routing->config.geo, latest.locator->databases());
         next_geo = loop.now() + latest.routing->config.geo.watch;
+        follow_ranges();
+        next_ranges = loop.now() + latest.routing->config.clients.watch;
         if (started) follow_origins(std::move(other));
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
@@ -130,6 +142,9 @@ struct Control::Impl final : private loop::Notify {
         for (const auto& each : geo.databases())
             status.databases.push_back({each.database->name(), each.database->type(), each.database->built(),
                                         each.database->errors(), each.failure});
+        status.ranges.clear();
+        for (const auto& each : ranges.lists())
+            status.ranges.push_back({each.ranges.file, each.ranges.service, each.ranges.networks.size(), each.failure});
         status.certificates.clear();
         if (latest.server_tls) status.certificates = latest.server_tls->expiries();
         return status;
@@ -151,6 +166,7 @@ private:
         for (const auto& [identity, watch] : watches) watch->tick();
         look_at_leaders();
         if (now >= next_geo) look_at_databases();
+        if (now >= next_ranges) look_at_ranges();
         republish();
     }
 
@@ -275,6 +291,22 @@ private:
         publish();
     }
 
+    void follow_ranges() {
+        ranges.follow(latest.trusted_ranges ? *latest.trusted_ranges : std::vector<TrustedRanges>{});
+    }
+
+    void look_at_ranges() {
+        const auto& clients = latest.routing->config.clients;
+        next_ranges = loop.now() + clients.watch;
+        const auto found = ranges.look();
+        status.ranges_replaced += found.replaced;
+        status.ranges_refused += found.refused;
+        if (found.replaced == 0) return;
+        latest.trusted_ranges = std::make_shared<const std::vector<TrustedRanges>>(ranges.in_use());
+        latest.trust = make_trust(clients, *latest.trusted_ranges);
+        publish();
+    }
+
     /// What workers counted since the last look, for the rule on shares of failures.
     void read_traffic() {
         std::map<std::string, OriginWatch*> by_name;
@@ -302,13 +334,14 @@ private:
     Snapshot latest;
     Status status;
     GeoWatch geo;
+    RangesWatch ranges;
     std::minstd_rand random{std::random_device{}()};
     std::map<std::string, Traffic> traffic;         // by origin name
     std::map<std::string, health::Leader> leaders;  // by site name
     bool started = false;
     bool holding = false;  // several changes are under way: one publication for all
     std::function<void()> on_first_round;
-    TimePoint first_round_ends{}, next_tick{}, next_geo{};
+    TimePoint first_round_ends{}, next_tick{}, next_geo{}, next_ranges{};
     loop::Timer timer{loop, *this};
     OriginWatch::Surroundings around{loop, [this] { return std::uniform_real_distribution<double>{0, 1}(random); },
                                      [this] { republish(); }};

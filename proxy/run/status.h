@@ -69,6 +69,13 @@ struct Control::Status {
         std::string failure;  ///< why its file's newer content is not in use; empty: it is
     };
 
+    /// What an entry of clients.trusted takes from a file.
+    struct Ranges {
+        std::string file, service;
+        std::size_t networks = 0;
+        std::string failure;  ///< as of a database
+    };
+
     std::vector<Origin> origins;                   ///< by OriginId
     std::map<std::string, OriginFigures> figures;  ///< by origin name
 
@@ -80,6 +87,8 @@ struct Control::Status {
 
     std::vector<Database> databases;
     std::uint64_t databases_replaced = 0, databases_refused = 0;  ///< by the watch, not by reloads
+    std::vector<Ranges> ranges;
+    std::uint64_t ranges_replaced = 0, ranges_refused = 0;  ///< by the watch, not by reloads
     std::vector<wire::ServerTls::Expiry> certificates;
 };
 
