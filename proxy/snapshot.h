@@ -53,6 +53,8 @@ struct OriginInfo {
     std::uint16_t port = 443;
     std::string host_field;               ///< Host value under host_header: origin (with a port unless the default one)
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
+    std::string region;                   ///< as configured, or the name if it is a known one; empty: none
+    std::string agent_header;             ///< field in which the origin speaks of itself; empty: not believed
     std::string tls_digest;               ///< wire::origin_tls_digest: what `context` was made of
 };
 

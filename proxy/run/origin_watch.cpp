@@ -23,6 +23,17 @@ std::string list_of(const std::vector<geo::Address>& addresses) {
     return text.empty() ? "-" : text;
 }
 
+std::string_view name(conf::Need need) noexcept {
+    switch (need) {
+        case conf::Need::note: return "note";
+        case conf::Need::degraded: return "degraded";
+        case conf::Need::writes: return "writes";
+        case conf::Need::paths: return "paths";
+        case conf::Need::down: return "down";
+    }
+    return "?";
+}
+
 }  // namespace
 
 health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive) {
@@ -81,6 +92,13 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
+    checks_ = health.checks;
+    agent_expiry_ = health.agent_expiry;
+    apply({}, [&] {
+        monitor_.set_checks(checks_, around_.loop.now());
+        logged_ = monitor_.failing();  // the same ones by other numbers
+        return !first;
+    });
     min_ttl_ = dns.min_ttl;
     max_ttl_ = dns.max_ttl;
     const bool other_resolver = std::exchange(resolver_, &resolver) != &resolver;
@@ -98,6 +116,8 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
 
 void OriginWatch::on_report(const PassiveReport& report) {
     const auto now = around_.loop.now();
+    if (report.agent != health::Agent::none)
+        return apply({}, [&] { return monitor_.on_agent(report.agent, agent_expiry_, now); });
     apply(report.address, [&] {
         return report.address.empty()
                    ? monitor_.on_passive({}, report.result, report.reason, now, around_.dice())
@@ -108,6 +128,20 @@ void OriginWatch::on_report(const PassiveReport& report) {
 void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures) {
     if (successes == 0 && failures == 0) return;
     apply({}, [&] { return monitor_.on_traffic(successes, failures, around_.loop.now(), around_.dice()); });
+}
+
+void OriginWatch::on_tick() {
+    apply({}, [&] { return monitor_.on_time(around_.loop.now()); });
+}
+
+bool OriginWatch::set_override(health::Override order) {
+    const auto before = monitor_.state().verdict;
+    if (!monitor_.set_override(order, around_.loop.now())) return false;
+    const auto after = monitor_.state().verdict;
+    if (before != after) ++figures_.changes[static_cast<std::size_t>(after)];
+    hurry();
+    around_.changed();
+    return true;
 }
 
 health::OriginHealth OriginWatch::health() {
@@ -136,11 +170,13 @@ void OriginWatch::apply(std::string_view address, Call call) {
     hurry();
     if (!changed) return;
 
+    log_checks(address);
     const health::State after = monitor_.state();
     const health::State address_after = monitor_.address_state(address);
     const auto level = [](const health::State& state) { return state.eligible() ? LogLevel::info : LogLevel::warning; };
     const auto moved = [](const health::State& left, const health::State& right) {
-        return left.verdict != right.verdict || left.ejected != right.ejected || left.draining != right.draining;
+        return left.verdict != right.verdict || left.ejected != right.ejected || left.draining != right.draining ||
+               left.agent != right.agent;
     };
     if (moved(before, after)) {
         const bool alone = addresses_.size() == 1;
@@ -153,6 +189,20 @@ void OriginWatch::apply(std::string_view address, Call call) {
         log_event(level(address_after), "address_verdict",
                   health::describe(name_, address_before, address_after, address));
     around_.changed();
+}
+
+void OriginWatch::log_checks(std::string_view address) {
+    const auto before = std::exchange(logged_, monitor_.failing());
+    for (std::size_t i = 0; i < checks_.size(); ++i) {
+        const auto state = monitor_.check(i);
+        if (state.failing == ((before >> i & 1u) != 0)) continue;
+        log_event(state.failing ? LogLevel::warning : LogLevel::info, "check",
+                  {{"origin", name_},
+                   {"check", checks_[i].name},
+                   {"failing", state.failing},
+                   {"needs", name(checks_[i].need)},
+                   {"address", address.empty() ? "-" : address}});
+    }
 }
 
 loop::Task<> OriginWatch::keep_resolving() {
@@ -227,11 +277,13 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
         address.began = around_.loop.now();
         address.due = TimePoint::max();
         origin::ProbeOutcome outcome;
+        const auto plan = plan_;
         try {
-            outcome = co_await address.prober.probe(plan_);
+            outcome = co_await address.prober.probe(plan);
         } catch (const std::bad_alloc&) {
             outcome = {};  // says nothing of the origin
         }
+        if (plan != plan_) outcome.result.checks = {};  // numbered by another configuration
         learn(address, outcome);
         address.dice = around_.dice();
         address.due = next_probe(address);
@@ -266,6 +318,8 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
     if (phases.tls >= 0) figures_.tls.observe(phases.tls);
     if (phases.first_byte >= 0) figures_.first_byte.observe(phases.first_byte);
     if (outcome.result.reason == health::Reason::none) return;
+    if (outcome.agent != health::Agent::none)
+        apply({}, [&] { return monitor_.on_agent(outcome.agent, agent_expiry_, around_.loop.now()); });
 
     const std::string& text = address.endpoint.text;
     const auto now = around_.loop.now();
@@ -289,6 +343,8 @@ Control::Status::Origin OriginWatch::status() const {
     for (const auto& address : addresses_)
         status.addresses.push_back(
             {address->endpoint.text, monitor_.address_state(address->endpoint.text), address->probed, address->last});
+    for (std::size_t i = 0; i < checks_.size(); ++i)
+        status.checks.push_back({checks_[i].name, name(checks_[i].need), monitor_.check(i)});
     status.by_name = by_name_;
     if (resolved_at_ != TimePoint{}) status.dns_age_s = std::chrono::duration<double>(now - resolved_at_).count();
     status.dns_ttl_s = static_cast<double>(ttl_.count());
