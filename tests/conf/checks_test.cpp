@@ -64,7 +64,7 @@ TEST(Checks, ProblemsNameThePlaceAndTheLikelyWord) {
         {"{db: files/*}", "found \"files/*\""},
         {"{db: [/a*]}", "want a path such as /files/* (everything there) or /files (that one alone), found \"/a*\""},
         {"{db: [/a/*/b]}", "found \"/a/*/b\""},
-        {"{db: [/a?b]}", "found \"/a?b\""},
+        {"{db: ['/a?b']}", "found \"/a?b\""},
         {"{db: [writes]}", "found \"writes\""},
         {"{db: []}", "found an empty list"},
         {"{db: {max: {lag: 5}}}",
