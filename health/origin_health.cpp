@@ -126,7 +126,6 @@ bool OriginMonitor::set_override(Override order, TimePoint now) {
     if (order == order_) return false;
     order_ = order;
     order_since_ = now;
-    origin_.set_draining(order == Override::drain, now);
     return true;
 }
 
@@ -164,7 +163,8 @@ State OriginMonitor::state() const noexcept {
         state.agent = Agent::none;
     }
     if (order_ == Override::force_down) overlay(Verdict::down, Reason::operator_force_down);
-    if (order_ == Override::drain) overlay(state.verdict, Reason::operator_drain);
+    state.draining = order_ == Override::drain;
+    if (state.draining) overlay(state.verdict, Reason::operator_drain);
     return state;
 }
 

@@ -71,13 +71,6 @@ bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePo
     return bad && eject(Reason::ratio, now, dice);
 }
 
-bool Machine::set_draining(bool draining, TimePoint now) {
-    if (state_.draining == draining) return false;
-    state_.draining = draining;
-    change(state_.verdict, Reason::operator_drain, 0, CertificateProblem::none, now);
-    return true;
-}
-
 bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
     decay(now);
     if (state_.verdict == verdict) return false;

@@ -116,11 +116,11 @@ enum class Passive : std::uint8_t {
 struct State {
     Verdict verdict = Verdict::unknown;
     bool ejected = false;
-    bool draining = false;                                      ///< by the operator
-    Agent agent = Agent::none;                                  ///< the origin's own word; never `up`
-    Override order = Override::none;                            ///< the operator's; of an origin only
-    Reason reason = Reason::none;                               ///< of the last change
-    unsigned status = 0;                                        ///< HTTP status where reason is `status`
+    bool draining = false;            ///< by the operator
+    Agent agent = Agent::none;        ///< the origin's own word; never `up`; of an origin only
+    Override order = Override::none;  ///< the operator's; of an origin only
+    Reason reason = Reason::none;     ///< of the last change
+    unsigned status = 0;              ///< HTTP status where reason is `status`
     CertificateProblem certificate = CertificateProblem::none;  ///< where reason is `tls_certificate`
     Reason ejected_for = Reason::none;  ///< of the standing ejection; `reason` moves on when the verdict does
     TimePoint since{};                  ///< of the last change
@@ -149,7 +149,7 @@ struct State {
 /// that come in while it stands count nothing. The number of ejections is halved for each whole `ejection_max` spent
 /// neither ejected nor down.
 ///
-/// Every call answers true when verdict, ejection or drain changed, which is worth a log line and a publication; the
+/// Every call answers true when verdict or ejection changed, which is worth a log line and a publication; the
 /// counters, `changing` and the decay of `ejections` move silently. `now` must not go backwards.
 class Machine {
 public:
@@ -161,7 +161,6 @@ public:
     /// Counts of successes and failures seen by live traffic since the last call, for the ratio rule alone: they have
     /// no order, so they end no row of failures. Attempts that the client left are in neither.
     bool on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice);
-    bool set_draining(bool draining, TimePoint now);
     /// State and counters survive; the new thresholds apply from the next result.
     void set_thresholds(const Thresholds& thresholds) { thresholds_ = thresholds; }
 

@@ -240,7 +240,7 @@ loop::Task<void> AdminServer::serve(Session& session) {
             co_return;
         }
         if (framing->kind == wire::Framing::Kind::chunked || framing->length > body_bytes) {
-            co_await refuse(session, 413, "no request here needs a body\n");
+            co_await refuse(session, 413, "the body is chunked or above 16 KiB\n");
             co_return;
         }
         keep = wire::keeps_alive(head.minor, head.fields);

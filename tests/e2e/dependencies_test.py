@@ -60,8 +60,8 @@ def test_a_cache_outage_moves_no_traffic_and_is_shown(scene, edge):
     wait_check(edge, "cache", True)
     assert regions(edge) == [NEAR] * 4
     assert edge.verdict(NEAR) == "up"
-    assert len(edge.log.find(event="check")) == 1
-    assert edge.log.find(event="check", origin=NEAR, check="cache", failing="true", needs="note")
+    assert len(edge.log.wait(event="check")) == 1
+    edge.log.wait(event="check", origin=NEAR, check="cache", failing="true", needs="note")
     metrics = edge.metrics()
     assert metrics.value("nearhop_origin_check", origin=NEAR, check="cache") == 0
     assert metrics.value("nearhop_origin_check", origin=NEAR, check="database") == 1
@@ -70,7 +70,7 @@ def test_a_cache_outage_moves_no_traffic_and_is_shown(scene, edge):
     assert explained["candidates"][0]["failing_checks"] == ["cache"]
     say(scene[NEAR], body(NEAR))
     wait_check(edge, "cache", False)
-    assert edge.log.find(event="check", check="cache", failing="false")
+    edge.log.wait(event="check", check="cache", failing="false")
 
 
 @pytest.mark.parametrize("broken", [{"database": "fail"}, {"lag": 5.5}, {"lag": None}], ids=["status", "lag", "no_lag"])
@@ -99,7 +99,7 @@ def test_a_check_that_degrades_ranks_the_origin_behind_those_that_are_up(scene, 
     assert status["reason"] == "check failed"
     assert regions(edge) == [NEXT] * 4
     assert reason(edge)[NEAR] == "degraded"
-    assert edge.log.find(event="verdict", origin=NEAR, verdict="degraded")
+    edge.log.wait(event="verdict", origin=NEAR, verdict="degraded")
 
 
 def test_a_check_that_fails_now_and_then_adds_up_but_one_failure_moves_nothing(scene, edge):
@@ -181,11 +181,11 @@ def test_an_origin_that_drains_itself_is_left_by_all_and_comes_back(scene, start
     assert edge.metrics().value("nearhop_origin_agent", origin=NEAR, word="drain") == 1
     assert edge.metrics().value("nearhop_origin_draining", origin=NEAR) == 0
     assert reason(edge)[NEAR] == "agent_draining"
-    assert len(edge.log.find(event="verdict", origin=NEAR, agent="drain")) == 1
+    assert len(edge.log.wait(event="verdict", origin=NEAR, agent="drain")) == 1
     # Nothing says it again: it expires.
     scene[NEAR].answer = faults.normally
     wait_until(lambda: edge.origin_status(NEAR)["agent"] == "none", what="the word to expire")
-    assert edge.log.find(event="verdict", origin=NEAR, agent="none")
+    edge.log.wait(event="verdict", origin=NEAR, agent="none")
     assert regions(edge) == [NEAR] * 4
 
 

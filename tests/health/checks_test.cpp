@@ -171,6 +171,8 @@ TEST(Override, StandsAboveTheMachineWhichGoesOnBelow) {
     EXPECT_TRUE(origin.set_override(Override::none, t0 + 6s));
     EXPECT_FALSE(origin.state().draining);
     EXPECT_EQ(origin.state().order, Override::none);
+    EXPECT_EQ(origin.state().reason, Reason::refused) << "the machine's own, again";
+    EXPECT_EQ(origin.state().since, t0 + 6s);
     EXPECT_EQ(origin.state().agent, Agent::drain);
 }
 
