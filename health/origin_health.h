@@ -19,7 +19,7 @@ struct CheckState {
     TimePoint since{};                ///< of the last change of `failing`
 };
 
-/// Health of one origin, composed of one machine for the origin (ejection, drain) and one per address (probes, dials,
+/// Health of one origin, composed of one machine for the origin (ejection) and one per address (probes, dials,
 /// named checks). Above them stand the origin's own word (the agent) and, above all, the operator's order. Lives on the
 /// control thread and outlives reloads and DNS changes; addresses are known by their text.
 ///
