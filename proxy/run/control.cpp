@@ -269,12 +269,12 @@ private:
             log_error("overrides_not_saved", {{"what", problem}, {"held_in_memory", true}});
     }
 
-    /// Another file gets what holds now; what it may have held is not read, since the orders here are newer.
+    /// Another file gets what holds now, also if that is nothing: what it held before must not come back later.
     void follow_state_file() {
         const auto file = state_file_of(latest.routing->config.admin);
         if (file == overrides.file()) return;
         overrides.set_file(file);
-        if (!overrides.all().empty()) save_overrides();
+        save_overrides();
     }
 
     std::shared_ptr<const health::Table> make_health() {
