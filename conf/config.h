@@ -120,6 +120,17 @@ struct Geo {
     seconds watch = 60s;  ///< how often the files are looked at, 1 s .. 1 day
 };
 
+/// What needs a part that an origin depends on, and so what moves away when its check fails.
+enum class Need { note, degraded, writes, paths, down };
+
+/// A named check in the JSON of an origin's health body.
+struct Check {
+    std::string name;
+    Need need = Need::note;
+    std::vector<std::string> paths;                   ///< Need::paths only: "/files/*" or "/one"
+    std::vector<std::pair<std::string, double>> max;  ///< numbers that the check must tell, and their bounds
+};
+
 /// How one origin is probed.
 struct Probe {
     std::string path = "/health";                                     ///< origin-form target, starts with '/'
@@ -135,6 +146,10 @@ struct Probe {
     unsigned fall = 3;                     ///< failures that take an up origin down, 1 .. 100
     unsigned rise = 3;                     ///< successes in a row that bring it back, 1 .. 100
     std::uint64_t body_limit = 64 * 1024;  ///< bytes of the answer's body that are read
+    std::vector<Check> checks;             ///< at most 16
+    std::string expect_region;             ///< `region` of a JSON body; empty: the origin's; "off": not compared
+    std::string agent_header = "off";      ///< field in which the origin speaks of itself; "off": none is believed
+    milliseconds agent_expiry = 15s;       ///< how long its word holds when it is not repeated, 1 s .. 1 h
 };
 
 /// Passive health: what live traffic says.
@@ -325,6 +340,7 @@ struct Admin {
     std::optional<At<ListenAddress>> listen;  ///< default 127.0.0.1:9180; `admin: off` disables
     std::string token;                        ///< for calls that change state; empty: they are refused
     std::vector<At<std::string>> allow;       ///< CIDRs; empty: loopback only
+    At<std::string> state_file;               ///< operator overrides; empty: in $STATE_DIRECTORY, if there is one
 };
 
 enum class LogFormat { json, logfmt };

@@ -194,7 +194,7 @@ Form<unsigned> percent(unsigned min, unsigned max) {
 }
 
 Form<double> degrees(double limit) {
-    const std::string text_limit = std::to_string(static_cast<int>(limit));
+    const std::string text_limit = std::to_string(static_cast<std::int64_t>(limit));
     return {"degrees from -" + text_limit + " to " + text_limit,
             [limit](const std::string& text) -> std::optional<double> {
                 double value = 0;
@@ -242,6 +242,44 @@ Form<std::string> prefix() {
                 text_that("a path that starts with / and holds no query, # or spaces", [](const std::string& text) {
                     return is_path(text) && text.find('?') == std::string::npos;
                 }));
+}
+
+Form<std::string> path_pattern() {
+    return with(
+        schema::matching("^/[^?# ]*$"),
+        text_that("a path such as /files/* (everything there) or /files (that one alone)", [](const std::string& text) {
+            const auto star = text.find('*');
+            return is_path(text) && text.find('?') == std::string::npos &&
+                   (star == std::string::npos || (star + 1 == text.size() && text[star - 1] == '/'));
+        }));
+}
+
+Form<std::string> need_or_path() {
+    const std::vector<std::string> words{"note", "degraded", "writes", "down"};
+    Form<std::string> form =
+        text_that("note or degraded or writes or down, or paths such as /files/*", [words](const std::string& text) {
+            return path_pattern().read(text) || std::find(words.begin(), words.end(), text) != words.end();
+        });
+    form.known = words;
+    form.schema = schema::matching("^(note|degraded|writes|down|/[^?# ]*)$");
+    return form;
+}
+
+Form<double> bound() {
+    Form<double> form = degrees(1e15);
+    form.wanted = "a number";
+    form.print = [](const double& value) {
+        std::array<char, 64> text{};
+        return std::string(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
+    };
+    form.schema = R"("type": "number")";
+    return form;
+}
+
+Form<std::string> agent_header() {
+    Form<std::string> form = field_name();
+    form.wanted += ", or off";
+    return form;
 }
 
 Form<std::string> method() {

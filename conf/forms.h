@@ -40,8 +40,12 @@ Form<bool> flag();
 Form<std::string> any_text();
 Form<std::string> file_name();  ///< the caller makes it absolute
 Form<std::string> secret_text();
-Form<std::string> path();    ///< with a query, if wanted: what a probe asks for
-Form<std::string> prefix();  ///< of paths: no query
+Form<std::string> path();          ///< with a query, if wanted: what a probe asks for
+Form<std::string> prefix();        ///< of paths: no query
+Form<std::string> path_pattern();  ///< a path, or everything at and below one: "/files/*"
+Form<std::string> need_or_path();  ///< a word of conf::Need, or a path_pattern()
+Form<double> bound();              ///< any number of everyday size
+Form<std::string> agent_header();  ///< a field's name, or off
 Form<std::string> method();
 Form<std::string> upgrade_protocol();  ///< lower case; not one that is HTTP or TLS itself
 Form<std::string> field_name();        ///< not one that carries framing or routing

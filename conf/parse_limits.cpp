@@ -129,6 +129,7 @@ void read_admin(Keys& top, Config& config) {
         keys.value("listen", admin.listen, listen_address());
         keys.value("token", admin.token, secret_text());
         keys.list("allow", admin.allow, network(), 0, "loopback only");
+        keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
         const auto same = std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& other) {
             return admin.listen->value.port != 0 && to_string(*other.address) == to_string(**admin.listen);
         });

@@ -26,6 +26,10 @@ void read_probe(Keys& keys, Probe& probe) {
     keys.value("fall", probe.fall, count(1, 100));
     keys.value("rise", probe.rise, count(1, 100));
     keys.value("body_limit", probe.body_limit, size(1, 16 * 1024 * 1024));
+    read_checks(keys, probe.checks);
+    keys.value("expect_region", probe.expect_region, any_text(), "the origin's region");
+    keys.value("agent_header", probe.agent_header, agent_header());
+    keys.value("agent_expiry", probe.agent_expiry, duration(1s, 1h));
 
     // Only where one of the two is written: an origin that inherits both would repeat the same sentence.
     const Field& trap = timeout.written() ? timeout : interval;

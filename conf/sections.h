@@ -28,6 +28,9 @@ void read_admin(Keys& top, Config& config);
 void read_log(Keys& top, Log& log);
 void read_shutdown(Keys& top, Shutdown& shutdown);
 
+/// `checks` of a probe; what is written replaces what `checks` held.
+void read_checks(Keys& probe, std::vector<Check>& checks);
+
 /// `[latitude, longitude]`.
 bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point);
 

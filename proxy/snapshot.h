@@ -54,6 +54,8 @@ struct OriginInfo {
     std::string host_field;               ///< Host value under host_header: origin (with a port unless the default one)
     bool proxy_protocol = false;          ///< connections begin with a PROXY header
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
+    std::string region;                   ///< as configured, or the name if it is a known one; empty: none
+    std::string agent_header;             ///< field in which the origin speaks of itself; empty: not believed
     std::string tls_digest;               ///< wire::origin_tls_digest: what `context` was made of
 };
 

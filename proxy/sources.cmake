@@ -7,7 +7,7 @@ nearhop_library(proxy
     exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/headers.cpp
     exchange/offer.cpp exchange/rate_table.cpp exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
     origin/announcement.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
-    run/build.cpp run/control.cpp run/geo_watch.cpp run/memory_watch.cpp run/origin_watch.cpp
+    run/build.cpp run/control.cpp run/geo_watch.cpp run/memory_watch.cpp run/origin_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/trusted.cpp
     run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/worker.cpp
     admin/counters.cpp
@@ -23,12 +23,14 @@ nearhop_library(proxy
     run/check_command.cpp
     run/commands.cpp
     run/explain_command.cpp
+    run/order_command.cpp
     admin/metrics.cpp
     admin/metrics_edge.cpp
     admin/metrics_origins.cpp
     admin/metrics_process.cpp
     admin/metrics_sessions.cpp
     admin/metrics_traffic.cpp
+    admin/override_page.cpp
     admin/page.cpp
     admin/server.cpp
     admin/status_page.cpp
@@ -39,7 +41,7 @@ nearhop_library(proxy
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
     exchange/least_rate.h exchange/rate_table.h exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
-    run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h
+    run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h run/overrides.h
     run/file_stamp.h run/ranges_watch.h run/status.h run/trusted.h
     run/demo_origin.h run/server.h run/worker.h
     snapshot.h
@@ -57,6 +59,7 @@ nearhop_library(proxy
     admin/question.h
     admin/family.h
     admin/metrics.h
+    admin/override_page.h
     admin/page.h
     admin/server.h
     admin/status_page.h

@@ -14,6 +14,10 @@ void add_states(Families& out, const run::Control::Status& status) {
     Family draining = gauge("nearhop_origin_draining", "1 while the operator keeps new requests away.");
     Family share =
         gauge("nearhop_origin_share", "Share of its clients that the origin may get: below 1 while it comes back.");
+    Family agent = gauge("nearhop_origin_agent", "1 for what the origin says of itself; no row: nothing.");
+    Family ordered = gauge("nearhop_origin_override", "1 for the operator's standing order, 0 for the others.");
+    Family checks =
+        gauge("nearhop_origin_check", "1 while the check of the origin's health body is good, 0 while it fails.");
     Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
     Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
     for (const auto& origin : status.origins) {
@@ -27,9 +31,17 @@ void add_states(Families& out, const run::Control::Status& status) {
         ejected.add({{"origin", origin.name}}, origin.state.ejected ? 1.0 : 0.0);
         draining.add({{"origin", origin.name}}, origin.state.draining ? 1.0 : 0.0);
         share.add({{"origin", origin.name}}, origin.share);
+        if (origin.state.agent != health::Agent::none)
+            agent.add({{"origin", origin.name}, {"word", health::name(origin.state.agent)}}, 1.0);
+        for (const auto order : {health::Override::drain, health::Override::force_up, health::Override::force_down})
+            ordered.add({{"origin", origin.name}, {"override", health::name(order)}},
+                        origin.by_operator && origin.by_operator->order == order ? 1.0 : 0.0);
+        for (const auto& check : origin.checks)
+            if (check.state.failing || check.state.last != health::Finding::missing)
+                checks.add({{"origin", origin.name}, {"check", check.name}}, check.state.failing ? 0.0 : 1.0);
         if (origin.rtt_ms >= 0) rtt.add({{"origin", origin.name}}, origin.rtt_ms / 1000);
     }
-    take_all(out, verdict, ejected, draining, share, rtt, addresses);
+    take_all(out, verdict, ejected, draining, share, agent, ordered, checks, rtt, addresses);
 }
 
 void add_figures(Families& out, const run::Control::Status& status) {

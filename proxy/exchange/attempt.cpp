@@ -131,6 +131,11 @@ void Attempt::note(Deviation found) noexcept {
     context_.counters.origin_deviations[static_cast<std::size_t>(found)].add();
 }
 
+void Attempt::drop_field(std::string_view name) {
+    std::erase_if(head_.fields,
+                  [name](const wire::Field& field) { return wire::equal_ignoring_case(field.name, name); });
+}
+
 Attempt::Progress Attempt::receive_head() {
     auto& stream = connection->stream;
     const auto limit =

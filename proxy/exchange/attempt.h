@@ -66,6 +66,8 @@ public:
     /// Reads towards the response head. `interim`: head() is a 1xx; call again. `failed`: fault() says why.
     Progress receive_head();
     const wire::ResponseHead& head() const noexcept { return head_; }
+    /// Takes fields of this name out of the head: they were for us.
+    void drop_field(std::string_view name);
     const wire::Framing& framing() const noexcept { return framing_; }
     Fault fault() const noexcept { return fault_; }
     /// Where the answer so far differed from HTTP; counted already.

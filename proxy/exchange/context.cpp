@@ -148,6 +148,18 @@ void Context::report_dialled(const Bound& bound, geo::OriginId origin, const std
     reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, address});
 }
 
+void Context::report_agent(const Bound& bound, geo::OriginId origin, health::Agent word) {
+    const auto& health = *seen_->health;
+    const auto published = origin < health.origins.size() ? health.origins[origin].state.agent : health::Agent::none;
+    const bool is_up = word == health::Agent::up;
+    const bool news = is_up ? published != health::Agent::none : published != word;
+    if (is_up && !news) return;
+    // News too may come with every answer until the control thread has published it.
+    if (loop.now() - agent_told_[origin] < (news ? loop::milliseconds{10} : loop::milliseconds{1000})) return;
+    agent_told_[origin] = loop.now();
+    reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::none, {}, word});
+}
+
 void Context::send_reports() {
     if (reports_.empty()) return;
     control_.report(std::exchange(reports_, {}));

@@ -82,6 +82,8 @@ public:
     /// A dial succeeded: tells it when earlier ones to the same address had failed, so that scattered failures do not
     /// add up to an ejection.
     void report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address);
+    /// What an origin says of itself: told when it is news, and again once a second so that it does not expire.
+    void report_agent(const Bound& bound, geo::OriginId origin, health::Agent word);
     void send_reports();
 
     /// Attempts are recycled: their vectors and buffers keep their capacity.
@@ -126,6 +128,8 @@ private:
     std::array<loop::TimePoint, geo::max_origins> skip_until_{};
     steering::OriginSet skipped_;
     std::shared_ptr<const health::Table> skips_health_;
+    std::array<loop::TimePoint, geo::max_origins>
+        agent_told_{};              ///< by OriginId; after a reload some is told once more
     steering::OriginSet troubled_;  ///< origins whose last report was a failure: the next success is reported too
     std::set<std::string> troubled_addresses_;  ///< the same for dials; usually empty
     std::vector<run::PassiveReport> reports_;

@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/least_rate.h"
+#include "proxy/origin/probe.h"
 
 #include <algorithm>
 #include <utility>
@@ -193,11 +194,18 @@ loop::Task<Fault> Exchange::await_head() {
         config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
         may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin &&
         another_candidate() && state_->budget->tokens() >= 1;
+    const auto hear_agent = [&] {
+        if (origin.agent_header.empty()) return;
+        if (const auto word = origin::agent_of(attempt.head().fields, origin.agent_header); word != health::Agent::none)
+            context_.report_agent(*bound_, attempt.candidate.id, word);
+        attempt.drop_field(origin.agent_header);
+    };
     for (;;) {
         const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
         if (fault != Fault::none) co_return fault;
         switch (attempt.receive_head()) {
             case Attempt::Progress::interim: {
+                hear_agent();
                 const auto& head = attempt.head();
                 const bool wanted = head.status != 100 || (request_.expects_continue && !continue_sent_);
                 if (head.status == 100) continue_sent_ = true;
@@ -206,6 +214,7 @@ loop::Task<Fault> Exchange::await_head() {
                 continue;
             }
             case Attempt::Progress::head:
+                hear_agent();
                 head_time_ = context_.loop.now() - std::max(since, attempt.sent_at);
                 waited_ += context_.loop.now() - since;
                 co_return misleading_success() ? Fault::origin_bad_response : Fault::none;

@@ -1,5 +1,6 @@
 #include "proxy/run/build.h"
 
+#include "geo/catalogue.h"
 #include "proxy/origin/pool.h"
 #include "proxy/run/trusted.h"
 
@@ -52,6 +53,8 @@ std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems
         info.host_is_address = geo::Address::parse(url.host).has_value();
         info.port = url.port;
         info.proxy_protocol = origin.proxy_protocol;
+        info.region = !origin.region->empty() ? *origin.region : geo::find_region(origin.name) ? origin.name : "";
+        if (origin.health.agent_header != "off") info.agent_header = origin.health.agent_header;
         info.host_field = bracketed(url.host);
         if (url.port != (url.tls ? 443 : 80)) info.host_field += ':' + std::to_string(url.port);
         if (url.tls) {

@@ -40,7 +40,10 @@ public:
 
     void on_report(const PassiveReport& report);
     void on_traffic(std::uint64_t successes, std::uint64_t failures);
-    void tick();  ///< once a second, after on_traffic()
+    /// Once a second: what holds for a time only may be over.
+    void on_tick();
+    /// The operator's order; whoever gives it logs it. True when it is a new one.
+    bool set_override(health::Override order);
 
     bool decided() const noexcept { return monitor_.decided(); }
     /// As to be published: small moves of the round trip are left out.
@@ -68,6 +71,7 @@ private:
     loop::Task<> keep_probing(AddressWatch& address);
     void learn(const origin::Resolved& resolved);
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
+    void log_checks(std::string_view address);
     void set_addresses(const std::vector<geo::Address>& addresses);
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
@@ -83,6 +87,9 @@ private:
     std::uint16_t port_ = 0;
     health::Intervals intervals_;
     std::shared_ptr<const origin::ProbePlan> plan_;
+    std::vector<conf::Check> checks_;
+    health::CheckSet logged_ = 0;  ///< checks that fail, as the log knows it
+    conf::milliseconds agent_expiry_{};
     conf::seconds min_ttl_{}, max_ttl_{};
     double shown_rtt_ = -1;
     health::Failback failback_;

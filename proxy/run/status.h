@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/problem.h"
+#include "health/origin_health.h"
 #include "proxy/admin/counters.h"
 #include "proxy/origin/probe.h"
 #include "proxy/run/control.h"
@@ -9,7 +10,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nearhop::run {
@@ -50,12 +53,19 @@ struct Control::Status {
         bool probed = false;        ///< the rest means something
         origin::ProbeOutcome last;  ///< its phases, reason and what went wrong in words
     };
+    struct Check {
+        std::string name;
+        std::string_view needs;  ///< what it moves: "note", "writes", "paths" ...
+        health::CheckState state;
+    };
     struct Origin {
         std::string name;
         health::State state;
-        double rtt_ms = -1;  ///< negative: not known
-        double share = 1;    ///< of the clients that it may get, 0 to 1; below 1 while it comes back
-        double held_s = 0;   ///< until it gets the first of them
+        std::vector<Check> checks{};                  ///< as configured
+        std::optional<OverrideRecord> by_operator{};  ///< the standing order
+        double rtt_ms = -1;                           ///< negative: not known
+        double share = 1;                             ///< of its clients, 0 to 1; below 1 while it comes back
+        double held_s = 0;                            ///< until it gets the first of them
         std::vector<Address> addresses;
         bool by_name = false;       ///< DNS is asked; else the address is in the configuration
         double dns_age_s = -1;      ///< since the last good answer; negative: none yet

@@ -57,6 +57,7 @@ private:
         entry.name = origin.name;
         entry.host = origin.url->host;
         entry.weight = origin.weight;
+        entry.checks = origin.health.checks;
 
         const bool named = !origin.region->empty();
         const geo::CloudRegion* region = geo::find_region(named ? *origin.region : origin.name);

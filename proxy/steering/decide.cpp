@@ -60,22 +60,39 @@ enum class Rank : std::uint8_t {
     unknown,
     returning,
     local_skip,
+    leaving,
+    check_failed,
     ejected,
-    ejected_and_skipped,
+    aside_and_skipped,
     down,
     never
 };
 
 /// Draining is the operator's own word, not a guess of the machine that may be overruled: a draining origin gets no new
-/// exchange even when every other one is down. Who drains the last origin of a site wants it left alone.
-Rank rank_of(OriginId id, std::uint16_t line, const health::Table& health, const OriginSet& local_skips) noexcept {
+/// exchange even when every other one is down. Who drains the last origin of a site wants it left alone; likewise who
+/// forces it down. An origin's own word is that of software, and all of them may say the same: it can be overruled.
+///
+/// A request that needs a failing check stays away like from an ejected origin, not only behind the others as from a
+/// degraded one: a write on a read-only database fails, or worse, half succeeds, so that it is no second choice while
+/// an origin is there that can do it. It is the last one all the same: checks may be wrong, and an answer of the
+/// application says more than a 503 of ours.
+Rank rank_of(OriginId id, const Facts& facts, const Table& table, const health::Table& health,
+             const OriginSet& local_skips) noexcept {
     if (id >= health.origins.size()) return local_skips[id] ? Rank::local_skip : Rank::unknown;
-    const health::State& state = health.origins[id].state;
-    if (state.draining) return Rank::never;
+    const health::OriginHealth& seen = health.origins[id];
+    const health::State& state = seen.state;
+    if (state.draining || state.order == health::Override::force_down) return Rank::never;
     if (state.verdict == health::Verdict::down) return Rank::down;
-    if (state.ejected) return local_skips[id] ? Rank::ejected_and_skipped : Rank::ejected;
+    Rank aside = Rank::up;
+    if (state.ejected)
+        aside = Rank::ejected;
+    else if (seen.failing != 0 && needs_failing(table.origins[id], seen.failing, facts.method, facts.path))
+        aside = Rank::check_failed;
+    else if (state.agent == health::Agent::drain)
+        aside = Rank::leaving;
+    if (aside != Rank::up) return local_skips[id] ? Rank::aside_and_skipped : aside;
     if (local_skips[id]) return Rank::local_skip;
-    if (health.origins[id].share <= line) return Rank::returning;
+    if (seen.share <= facts.line) return Rank::returning;
     switch (state.verdict) {
         case health::Verdict::up: return Rank::up;
         case health::Verdict::degraded: return Rank::degraded;
@@ -218,8 +235,14 @@ void with_distances(const SiteTable& site, const geo::Place& place, Use use) noe
 /// The worst rank that still makes a candidate, given the best one that is there.
 Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
     if (best <= Rank::returning) return Rank::local_skip;
-    if (best <= Rank::ejected_and_skipped) return Rank::ejected_and_skipped;
-    return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::ejected_and_skipped;
+    if (best <= Rank::aside_and_skipped) return Rank::aside_and_skipped;
+    return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::aside_and_skipped;
+}
+
+/// What keeps an origin aside that just refused a connection as well: the worst of it, as rank_of() judges.
+Rank without_skip(Rank rank, OriginId id, const Facts& facts, const Table& table,
+                  const health::Table& health) noexcept {
+    return rank == Rank::aside_and_skipped ? rank_of(id, facts, table, health, OriginSet{}) : rank;
 }
 
 /// The reason of a candidate: health's where health moved it, else a rule's, else the policy's.
@@ -231,22 +254,25 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
             break;  // the first seconds: no verdict has moved anything
         case Rank::returning: return Reason::returning;
         case Rank::local_skip: return Reason::local_skip;
-        case Rank::ejected:
-        case Rank::ejected_and_skipped: return Reason::last_eligible;
+        case Rank::leaving: return Reason::leaving;
+        case Rank::check_failed: return Reason::check_overruled;
+        case Rank::ejected: return Reason::last_eligible;
         case Rank::down: return Reason::all_down_open;
         case Rank::up:
+        case Rank::aside_and_skipped:
         case Rank::never: break;
     }
     return narrowed == Reason::surplus || policy == Reason::override_order ? policy : narrowed;
 }
 
 /// Of an allowed origin that is no candidate although there was room for one.
-Reason passed_over(Rank rank) noexcept {
+Reason passed_over(Rank rank, const health::State& state) noexcept {
     switch (rank) {
-        case Rank::ejected:
-        case Rank::ejected_and_skipped: return Reason::ejected;
+        case Rank::leaving: return Reason::agent_draining;
+        case Rank::check_failed: return Reason::check_failed;
+        case Rank::ejected: return Reason::ejected;
         case Rank::down: return Reason::down;
-        case Rank::never: return Reason::draining;
+        case Rank::never: return state.draining ? Reason::draining : Reason::forced_down;
         default: return Reason::surplus;
     }
 }
@@ -276,7 +302,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
     Rank best = Rank::never;
     bool any_known = false;
     for (const OriginId id : site.failover_order) {
-        ranks[id] = rank_of(id, facts.line, health, local_skips);
+        ranks[id] = rank_of(id, facts, table, health, local_skips);
         if (!rules.allowed[id]) continue;
         best = std::min(best, ranks[id]);
         any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;
@@ -297,7 +323,8 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
                 origin.reason = Reason::surplus;
                 continue;
             }
-            origin.reason = chosen_reason(rank, any_known, rules.narrowed, origin.reason);
+            origin.reason = chosen_reason(without_skip(rank, origin.id, facts, table, health), any_known,
+                                          rules.narrowed, origin.reason);
             decision.candidates[decision.candidate_count++] = origin;
         }
     }
@@ -305,7 +332,8 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
         if (!rules.allowed[origin.id])
             origin.reason = forbidden(rules, origin.id);
         else if (ranks[origin.id] > worst)
-            origin.reason = passed_over(ranks[origin.id]);
+            origin.reason = passed_over(without_skip(ranks[origin.id], origin.id, facts, table, health),
+                                        health.origins[origin.id].state);
     }
 }
 

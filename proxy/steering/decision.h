@@ -20,17 +20,19 @@ enum class Reason : std::uint8_t {
     next_nearest,    ///< candidate: a nearer one was passed over, or it is the second choice
     lowest_latency,  ///< candidate under policy latency
     next_latency,
-    country_map,     ///< candidate: listed for the client's country, group or continent, or by default row
-    failover_order,  ///< candidate: configuration order (policy failover, or place unknown)
-    override_order,  ///< candidate: the operator's override of this address lists it
-    writer,          ///< candidate: the request is a write and this origin takes writes
-    pinned,          ///< candidate: the route names it
-    degraded,        ///< candidate behind every up origin
-    unknown,         ///< candidate behind every up and degraded origin: no verdict yet
-    returning,       ///< candidate behind those: well again, but this client's turn to go back has not come
-    local_skip,      ///< candidate behind everything eligible: it just refused a connection to this worker
-    last_eligible,   ///< candidate although ejected: nothing else would be left
-    all_down_open,   ///< candidate although down, by all_down: open
+    country_map,      ///< candidate: listed for the client's country, group or continent, or by default row
+    failover_order,   ///< candidate: configuration order (policy failover, or place unknown)
+    override_order,   ///< candidate: the operator's override of this address lists it
+    writer,           ///< candidate: the request is a write and this origin takes writes
+    pinned,           ///< candidate: the route names it
+    degraded,         ///< candidate behind every up origin
+    unknown,          ///< candidate behind every up and degraded origin: no verdict yet
+    returning,        ///< candidate behind those: well again, but this client's turn to go back has not come
+    local_skip,       ///< candidate behind everything eligible: it just refused a connection to this worker
+    leaving,          ///< candidate although it drains by its own word: nothing better would be left
+    check_overruled,  ///< candidate although a check that the request needs fails: nothing better would be left
+    last_eligible,    ///< candidate although ejected: nothing else would be left
+    all_down_open,    ///< candidate although down, by all_down: open
     // Not candidates:
     forbidden_route,    ///< the route allows other origins only
     forbidden_write,    ///< takes no writes
@@ -38,7 +40,10 @@ enum class Reason : std::uint8_t {
     down,
     ejected,
     draining,
-    surplus,  ///< would do, but three candidates are enough
+    agent_draining,  ///< drains by its own word
+    check_failed,    ///< a check that the request needs fails there
+    forced_down,     ///< by the operator
+    surplus,         ///< would do, but three candidates are enough
 };
 std::string_view name(Reason reason) noexcept;
 std::string_view describe(Reason reason) noexcept;  ///< a clause for people: "first by distance"

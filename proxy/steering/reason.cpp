@@ -25,6 +25,11 @@ std::string_view name(Reason reason) noexcept {
         case Reason::ejected: return "ejected";
         case Reason::draining: return "draining";
         case Reason::local_skip: return "local_skip";
+        case Reason::leaving: return "leaving";
+        case Reason::check_overruled: return "check_overruled";
+        case Reason::agent_draining: return "agent_draining";
+        case Reason::check_failed: return "check_failed";
+        case Reason::forced_down: return "forced_down";
         case Reason::surplus: return "surplus";
     }
     return "?";
@@ -53,6 +58,12 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::ejected: return "ejected by live traffic";
         case Reason::draining: return "draining: takes no new exchange";
         case Reason::local_skip: return "just refused a connection: behind every other origin";
+        case Reason::leaving: return "drains by its own word, but nothing better would be left";
+        case Reason::check_overruled:
+            return "a check that this request needs fails there, but nothing better would be left";
+        case Reason::agent_draining: return "drains by its own word";
+        case Reason::check_failed: return "a check that this request needs fails there";
+        case Reason::forced_down: return "forced down by the operator: takes no new exchange";
         case Reason::surplus: return "would do, but three candidates are enough";
     }
     return "?";

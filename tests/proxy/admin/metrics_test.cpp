@@ -44,6 +44,8 @@ std::set<std::string> sample_names(const std::string& text) {
 
 /// Something of everything.
 void fill(World& world) {
+    world.status.origins[0].state.agent = health::Agent::drain;
+    world.status.origins[0].checks.push_back({"database", "writes", {true, health::Finding::fail, {}}});
     for (unsigned worker = 0; worker < 2; ++worker) {
         auto& origin = *world.registry.origin(worker, "main", "eu-west-1");
         origin.requests[static_cast<std::size_t>(steering::Reason::nearest)][2].add(3);
