@@ -57,6 +57,7 @@ std::string reason_text(Reason reason, unsigned status, CertificateProblem certi
         case Reason::body_mismatch: return "body text not found";
         case Reason::body_timeout: return "timeout in body";
         case Reason::ratio: return "share of failures";
+        case Reason::stalled: return "requests wait in vain";
         case Reason::operator_drain: return "operator drain";
     }
     return "?";

@@ -30,6 +30,7 @@ std::string_view name(Reason reason) noexcept {
         case Reason::body_mismatch: return "body_mismatch";
         case Reason::body_timeout: return "body_timeout";
         case Reason::ratio: return "ratio";
+        case Reason::stalled: return "stalled";
         case Reason::operator_drain: return "operator_drain";
     }
     return "?";

@@ -31,7 +31,8 @@ enum class Reason : std::uint8_t {
     status,         ///< a status that does not pass; `status` has the number
     body_mismatch,  ///< body text not found
     body_timeout,
-    ratio,  ///< share of failures in the window
+    ratio,    ///< share of failures in the window
+    stalled,  ///< several requests waited and nothing came back
     operator_drain,
 };
 std::string_view name(Reason reason) noexcept;

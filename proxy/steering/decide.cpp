@@ -52,19 +52,33 @@ Reason forbidden(const Rules& rules, OriginId id) noexcept {
 
 /// Step 6: how far back health moves an origin. Up to local_skip it is a normal candidate. Worse ones are used only
 /// when no normal one but a skipped one is left, and those that are down only when all are.
-enum class Rank : std::uint8_t { up, degraded, unknown, local_skip, ejected, ejected_and_skipped, down, never };
+enum class Rank : std::uint8_t {
+    up,
+    busy,  ///< up, but near its capacity
+    degraded,
+    unknown,
+    full,
+    local_skip,
+    ejected,
+    ejected_and_skipped,
+    down,
+    never
+};
 
 /// Draining is the operator's own word, not a guess of the machine that may be overruled: a draining origin gets no new
 /// exchange even when every other one is down. Who drains the last origin of a site wants it left alone.
-Rank rank_of(OriginId id, const health::Table& health, const OriginSet& local_skips) noexcept {
-    if (id >= health.origins.size()) return local_skips[id] ? Rank::local_skip : Rank::unknown;
+Rank rank_of(OriginId id, const health::Table& health, const Local& local) noexcept {
+    const OriginSet& local_skips = local.skips;
+    if (id >= health.origins.size())
+        return local_skips[id] ? Rank::local_skip : local.full[id] ? Rank::full : Rank::unknown;
     const health::State& state = health.origins[id].state;
     if (state.draining) return Rank::never;
     if (state.verdict == health::Verdict::down) return Rank::down;
     if (state.ejected) return local_skips[id] ? Rank::ejected_and_skipped : Rank::ejected;
     if (local_skips[id]) return Rank::local_skip;
+    if (local.full[id]) return Rank::full;
     switch (state.verdict) {
-        case health::Verdict::up: return Rank::up;
+        case health::Verdict::up: return local.busy[id] ? Rank::busy : Rank::up;
         case health::Verdict::degraded: return Rank::degraded;
         default: return Rank::unknown;
     }
@@ -201,7 +215,7 @@ void with_distances(const SiteTable& site, const geo::Place& place, Use use) noe
 
 /// The worst rank that still makes a candidate, given the best one that is there.
 Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
-    if (best <= Rank::unknown) return Rank::local_skip;
+    if (best <= Rank::full) return Rank::local_skip;
     if (best <= Rank::ejected_and_skipped) return Rank::ejected_and_skipped;
     return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::ejected_and_skipped;
 }
@@ -217,6 +231,8 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
         case Rank::ejected:
         case Rank::ejected_and_skipped: return Reason::last_eligible;
         case Rank::down: return Reason::all_down_open;
+        case Rank::busy: return Reason::busy;
+        case Rank::full: return Reason::full;
         case Rank::up:
         case Rank::never: break;
     }
@@ -224,6 +240,16 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
 }
 
 /// Of an allowed origin that is no candidate although there was room for one.
+/// Whether the first candidate stands there because an origin before it, in the order of the policy, has no room.
+bool is_spilled(std::span<const Considered> considered, const Rules& rules, const Ranks& ranks,
+                OriginId first) noexcept {
+    for (const Considered& origin : considered) {
+        if (origin.id == first) return false;
+        if (rules.allowed[origin.id] && (ranks[origin.id] == Rank::busy || ranks[origin.id] == Rank::full)) return true;
+    }
+    return false;
+}
+
 Reason passed_over(Rank rank) noexcept {
     switch (rank) {
         case Rank::ejected:
@@ -237,7 +263,7 @@ Reason passed_over(Rank rank) noexcept {
 }  // namespace
 
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const OriginSet& local_skips, Decision& decision) noexcept {
+            const Local& local, Decision& decision) noexcept {
     const SiteTable& site = table.sites[facts.site];
     decision.site = facts.site;
     decision.route = route_of(site, facts.method, facts.path, false);
@@ -247,7 +273,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
     Rank best = Rank::never;
     bool any_known = false;
     for (const OriginId id : site.failover_order) {
-        ranks[id] = rank_of(id, health, local_skips);
+        ranks[id] = rank_of(id, health, local);
         if (!rules.allowed[id]) continue;
         best = std::min(best, ranks[id]);
         any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;
@@ -268,9 +294,19 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
                 origin.reason = Reason::surplus;
                 continue;
             }
-            origin.reason = chosen_reason(rank, any_known, rules.narrowed, origin.reason);
+            const Reason policy = origin.reason;
+            origin.reason = chosen_reason(rank, any_known, rules.narrowed, policy);
+            if (rank == Rank::busy && rank == best)
+                origin.reason = chosen_reason(Rank::up, true, rules.narrowed, policy);
+            if (rank == Rank::local_skip && local.stalled[origin.id]) origin.reason = Reason::stalled;
             decision.candidates[decision.candidate_count++] = origin;
         }
+    }
+    if (decision.candidate_count != 0 && ranks[decision.candidates[0].id] < Rank::full &&
+        is_spilled(considered, rules, ranks, decision.candidates[0].id)) {
+        decision.candidates[0].reason = Reason::spilled;
+        for (Considered& origin : considered)
+            if (origin.id == decision.candidates[0].id) origin.reason = Reason::spilled;
     }
     for (Considered& origin : considered) {
         if (!rules.allowed[origin.id])

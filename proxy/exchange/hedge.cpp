@@ -1,0 +1,103 @@
+#include "proxy/exchange/exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+/// The second attempt beside the first: asked when the first is late, and the first answer wins. Both are steps of the
+/// one loop in ask.cpp; nothing is awaited here.
+namespace nearhop::exchange {
+
+using steering::Reason;
+
+namespace {
+
+/// A p95 of less is noise of the network: a hedge costs the origins a request.
+constexpr loop::milliseconds least_wait{10};
+
+bool is_retried(unsigned status) noexcept { return status == 421 || status == 502 || status == 503 || status == 504; }
+
+/// Worth a request that may turn out to be for nothing.
+bool is_sound(Reason reason) noexcept {
+    return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::full &&
+           reason != Reason::last_eligible && reason != Reason::all_down_open;
+}
+
+}  // namespace
+
+/// When to ask a second origin; max: never.
+loop::TimePoint Exchange::hedge_due() const {
+    const auto& hedge = site_->hedge;
+    if (hedge.kind == conf::Hedge::Kind::off || hedged_ || !config_->failover.enabled) return loop::TimePoint::max();
+    const bool fit = (request_.method == "GET" || request_.method == "HEAD") && !request_.framing.has_body() &&
+                     forwarding_.upgrade.empty();
+    if (!fit) return loop::TimePoint::max();
+    if (hedge.kind == conf::Hedge::Kind::after) return attempt_->sent_at + hedge.after;
+    const auto& heads = times_of(*attempt_).heads;
+    if (!heads.known()) return loop::TimePoint::max();
+    return attempt_->sent_at + std::max<loop::Clock::duration>(heads.p95(), least_wait);
+}
+
+/// Asks the next candidate, if there is one worth asking, with room, and a token to pay for it.
+void Exchange::begin_hedge() {
+    hedged_ = true;
+    const auto id = attempt_->candidate.id;
+    if (sent_to_.count() >= config_->failover.sent_candidates) return;
+    tried_.set(id);
+    const auto* const next = next_candidate();
+    tried_.reset(id);
+    if (!next || !is_sound(next->reason) || state_->budget->tokens() < 1 || !take_slot(next->id)) return;
+    take_token();
+    ++attempts_;
+    state_->origins[next->id]->hedges.add();
+    hedge_ = context_.fresh_attempt();
+    hedge_->candidate = *next;
+    hedge_->slot = std::move(slot_);
+    begin_connect(*hedge_, false);
+    if (hedge_->connection) begin_sending(*hedge_);
+    wake_.notify();  // its first turn
+}
+
+/// Lets the hedge go on. True: its answer came first, and it is attempt_ now.
+bool Exchange::hedge_wins() {
+    Fault fault = Fault::none;
+    const Turn turn = take_turn(*hedge_, fault);
+    if (turn == Turn::pending) return false;
+    const unsigned status = turn == Turn::head ? hedge_->head().status : 0;
+    if (turn == Turn::head && !is_retried(status)) {
+        state_->origins[hedge_->candidate.id]->hedges_won.add();
+        // It took at least so long: without the late ones the quantiles would shrink with each hedge.
+        if (attempt_->request_complete()) times_of(*attempt_).heads.add(context_.loop.now() - attempt_->sent_at);
+        std::swap(attempt_, hedge_);
+        drop_hedge();
+        return true;
+    }
+    // It failed by itself; the first goes on alone.
+    tried_.set(hedge_->candidate.id);
+    settle(*hedge_, fault, status);
+    if (fault == Fault::none)
+        park(std::move(hedge_));
+    else
+        context_.recycle(std::move(hedge_));
+    return false;
+}
+
+/// The first attempt is out: it counts as any that failed, and the hedge is the one that is waited for.
+void Exchange::promote_hedge(Fault fault, unsigned status) {
+    const auto from = attempt_->candidate.id;
+    settle(*attempt_, fault, status);
+    tried_.set(from);
+    moved_ = true;
+    state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
+    if (fault == Fault::none)
+        park(std::move(attempt_));
+    else
+        context_.recycle(std::move(attempt_));
+    attempt_ = std::move(hedge_);
+}
+
+/// Its connection is closed, and nobody is blamed.
+void Exchange::drop_hedge() noexcept {
+    if (hedge_) context_.recycle(std::move(hedge_));
+}
+
+}  // namespace nearhop::exchange
