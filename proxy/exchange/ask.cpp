@@ -42,53 +42,33 @@ void Exchange::end_dial(Attempt& attempt, Fault fault) {
     context_.report_dialled(*bound_, id, attempt.connection->address);
 }
 
-/// Gives attempt_ a connection, kept-alive or new.
-loop::Task<Fault> Exchange::connect(bool fresh) {
-    begin_connect(*attempt_, fresh);
-    if (attempt_->connection) co_return Fault::none;
-    const auto began = context_.loop.now();
-    origin::Dial& dial = *attempt_->dial;
-    auto step = dial.step();
-    Fault fault = Fault::none;
-    while (step == origin::Dial::Step::pending) {
-        if (client_.gone()) {
-            fault = Fault::client_gone;
-            break;
-        }
-        if (context_.loop.now() - began >= time_left()) {
-            cut_short_ = true;
-            fault = Fault::origin_connect_timeout;
-            break;
-        }
-        timer_.expires_at(std::min(dial.due(), began + time_left()));
-        co_await wake_.wait();
-        step = dial.step();
-    }
-    const auto took = context_.loop.now() - began;
-    waited_ += took;
-    connect_time_ += took;
-    if (step == origin::Dial::Step::failed) fault = dial.fault();
-    end_dial(*attempt_, fault);
-    co_return fault;
-}
-
-void Exchange::begin_sending(Attempt& attempt) {
+/// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
+bool Exchange::begin_sending(Attempt& attempt) {
     const auto id = attempt.candidate.id;
+    if (pin_key_ != 0 && !claim_pin(id)) return false;
     sent_to_.set(id);
     write_request_head(request_, forwarding_, *site_, bound_->routing->origins[id], attempt.staging());
+    return true;
 }
 
 /// Does what can be done for the attempt now; `failed` leaves the reason in `fault`.
 Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
-    if (!attempt.connection) {  // a hedge may still dial
+    const auto now = context_.loop.now();
+    if (attempt.dial) {
         const auto step = attempt.dial->step();
         if (step == origin::Dial::Step::pending) return Turn::pending;
         fault = step == origin::Dial::Step::failed ? attempt.dial->fault() : Fault::none;
         end_dial(attempt, fault);
         if (fault != Fault::none) return Turn::failed;
-        begin_sending(attempt);
+        times_of(attempt).silence.heard(now);
     }
-    const auto now = context_.loop.now();
+    if (!attempt.begun) {
+        if (!begin_sending(attempt)) {
+            fault = Fault::key_pinned;
+            return Turn::failed;
+        }
+        attempt.begun = true;
+    }
     for (;;) {
         fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
         if (fault != Fault::none) return Turn::failed;
@@ -119,45 +99,68 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
 
 /// Whether the retry table allows to go on elsewhere although the origin may still answer.
 bool Exchange::may_leave() const {
-    return config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
-           may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) ==
-               Move::next_origin &&
-           another_candidate() && state_->budget->tokens() >= 1;
+    const auto& failover = config_->failover;
+    if (!failover.enabled || !another_candidate()) return false;
+    if (!attempt_->connection) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
+    return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
+           may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }
 
-/// Notes that attempt_ waits for a head. The time at which to look whether all who wait there do so in vain; one of
-/// the first few need not look, a later one does.
-TimePoint Exchange::stall_due(Silence::Waiter& waiting) {
-    const auto& passive = config_->origins[attempt_->candidate.id].passive;
-    if (!passive.enabled || passive.stall == passive.stall.zero()) return TimePoint::max();
-    auto& times = times_of(*attempt_);
-    waiting.join(times.silence, wake_, attempt_->sent_at);
-    const bool looks = times.silence.waiting() >= Silence::few && times.heads.known();
-    return looks ? attempt_->sent_at + times.silence.patience(passive.stall, times.heads) : TimePoint::max();
+/// Notes that attempt_ waits for its origin since then, and when to look whether all who wait there do so in vain. One
+/// of the first few need not look, a later one does.
+void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
+    const auto& passive = exchange.config_->origins[exchange.attempt_->candidate.id].passive;
+    look_at = TimePoint::max();
+    if (!passive.enabled || passive.stall == passive.stall.zero()) return;
+    auto& times = exchange.times_of(*exchange.attempt_);
+    waiting.join(times.silence, exchange.wake_, since);
+    if (times.silence.waiting() >= Silence::few && times.heads.known())
+        look_at = since + times.silence.patience(passive.stall, times.heads);
 }
 
-/// Sends the request and waits for the response head.
-loop::Task<Fault> Exchange::await_head() {
-    begin_sending(*attempt_);
-    auto since = context_.loop.now();
+bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
+    if (now >= look_at) {
+        look_at = TimePoint::max();
+        const auto id = exchange.attempt_->candidate.id;
+        auto& times = exchange.times_of(*exchange.attempt_);
+        if (times.silence.found(now, exchange.config_->origins[id].passive.stall, times.heads))
+            exchange.context_.stalled(*exchange.bound_, id);
+    }
+    return waiting.in_vain();
+}
+
+/// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
+loop::Task<Fault> Exchange::ask(bool fresh) {
+    enum class Phase : std::uint8_t { begins, dials, sends, waits };  // of attempt_
+    auto phase = Phase::begins;
+    const auto asked_at = context_.loop.now();
+    auto since = asked_at;
     LeastRate upload;
     bool awaits_client = false;
-    bool complete = false;  // the request of attempt_ is sent, and what follows from that is known
-    Silence::Waiter waiting;
-    auto look_at = TimePoint::max();
+    Watch watch;
     auto hedge_at = TimePoint::max();
+    begin_connect(*attempt_, fresh);
     for (;;) {
         const auto now = context_.loop.now();
         Fault fault = Fault::none;
         const Turn turn = take_turn(*attempt_, fault);
         if (info(fault).side == Side::client) co_return fault;
+        if (phase <= Phase::dials && attempt_->begun) {
+            if (phase == Phase::dials) connect_time_ += now - since;
+            waited_ += now - since;
+            since = now;
+            phase = Phase::sends;
+            watch.waiting.leave();
+        }
         const unsigned status = turn == Turn::head ? attempt_->head().status : 0;
-        const bool good = turn == Turn::head && status != 421 && status != 502 && status != 503 && status != 504;
+        const bool good = turn == Turn::head && !is_retried(status);
         if (turn != Turn::pending && (good || !hedge_)) {
             if (turn == Turn::head && !attempt_->request_complete()) head_time_ = now - since;
+            if (phase == Phase::dials) connect_time_ += now - since;
             waited_ += now - since;
             drop_hedge();
-            co_return turn == Turn::head&& misleading_success() ? Fault::origin_bad_response : fault;
+            if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
+            co_return fault;
         }
         if (turn == Turn::pending && hedge_ && hedge_wins()) {
             waited_ += now - since;
@@ -182,44 +185,39 @@ loop::Task<Fault> Exchange::await_head() {
             if (now >= due) {
                 waited_ += now - since;
                 drop_hedge();
-                co_return Fault::origin_head_timeout;
+                cut_short_ = attempt_->dial != nullptr;
+                co_return cut_short_ ? Fault::origin_connect_timeout : Fault::origin_head_timeout;
             }
-            if (attempt_->dial) due = std::min(due, attempt_->dial->due());
-            if (attempt_->request_complete() && !std::exchange(complete, true)) {
-                look_at = stall_due(waiting);
-                hedge_at = hedge_due();
-            }
-            if (complete) {
-                if (now >= look_at) {
-                    look_at = TimePoint::max();
-                    auto& times = times_of(*attempt_);
-                    const auto id = attempt_->candidate.id;
-                    if (times.silence.found(now, config_->origins[id].passive.stall, times.heads))
-                        context_.stalled(*bound_, id);
+            if (attempt_->dial) {
+                if (std::exchange(phase, Phase::dials) != Phase::dials) {
+                    watch.begin(*this, now);
+                    hedge_at = hedge_due(asked_at);
+                }
+                due = std::min(due, attempt_->dial->due());
+            } else if (attempt_->request_complete()) {
+                if (std::exchange(phase, Phase::waits) != Phase::waits) {
+                    watch.begin(*this, attempt_->sent_at);
+                    hedge_at = hedge_due(asked_at);
                 }
                 const auto head_due = attempt_->sent_at + limits_->head_timeout;
                 if (now >= head_due)
                     fault = Fault::origin_head_timeout;
-                else if (waiting.in_vain())
-                    fault = Fault::origin_stalled;
                 else
                     due = std::min(due, head_due);
-                if (fault != Fault::none && !hedge_ && !may_leave()) fault = Fault::none;
-                out = fault != Fault::none;
-                if (!out && !hedged_ && now >= hedge_at) begin_hedge();
-                due = std::min({due, look_at, hedged_ ? TimePoint::max() : hedge_at});
             }
+            if (fault == Fault::none && watch.in_vain(*this, now)) fault = Fault::origin_stalled;
+            if (fault != Fault::none && !hedge_ && !may_leave()) fault = Fault::none;
+            out = fault != Fault::none;
+            if (!out && !hedged_ && now >= hedge_at) begin_hedge();
+            due = std::min({due, watch.look_at, hedged_ ? TimePoint::max() : hedge_at});
         }
-        if (out && !hedge_) {
-            waited_ += now - since;
-            co_return fault;
-        }
+        if (out) waited_ += now - since;
+        if (out && !hedge_) co_return fault;
         if (out) {
             promote_hedge(fault, status);
-            waited_ += now - since;
             since = now;
-            waiting.leave();
-            complete = false;
+            phase = Phase::begins;
+            watch.waiting.leave();
             continue;
         }
         if (hedge_ && hedge_->dial) due = std::min(due, hedge_->dial->due());

@@ -72,7 +72,7 @@ void Attempt::forget() noexcept {
     chunk_ = {};
     chunk_used_ = 0;
     interims_ = 0;
-    request_complete_ = starved_ = write_broken_ = received_any_ = body_complete_ = keep_alive_ = false;
+    begun = request_complete_ = starved_ = write_broken_ = received_any_ = body_complete_ = keep_alive_ = false;
     sent_at = {};
     fault_ = Fault::none;
     deviations_ = {};

@@ -57,22 +57,27 @@ private:
     loop::Task<Fault> offer();
     const steering::Considered* next_candidate();
     const steering::Considered* pinned_candidate(std::uint64_t origin);
-    bool is_pinned();
+    bool is_pinned() const;
     bool claim_pin(geo::OriginId id);
     bool take_slot(geo::OriginId id);
     loop::Task<Fault> queue_for(geo::OriginId id);
     void count_spill(geo::OriginId chosen);
     bool take_token();
-    loop::Task<Fault> connect(bool fresh);
+    loop::Task<Fault> ask(bool fresh);
     void begin_connect(Attempt& attempt, bool fresh);
     void end_dial(Attempt& attempt, Fault fault);
-    loop::Task<Fault> await_head();
-    void begin_sending(Attempt& attempt);
+    bool begin_sending(Attempt& attempt);
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
     bool may_leave() const;
-    loop::TimePoint stall_due(Silence::Waiter& waiting);
-    loop::TimePoint hedge_due() const;
+    /// One exchange's part in noticing that an origin is silent.
+    struct Watch {
+        Silence::Waiter waiting;
+        loop::TimePoint look_at = loop::TimePoint::max();
+        void begin(Exchange& exchange, loop::TimePoint since);
+        bool in_vain(Exchange& exchange, loop::TimePoint now);
+    };
+    loop::TimePoint hedge_due(loop::TimePoint asked_at) const;
     void begin_hedge();
     bool hedge_wins();
     void promote_hedge(Fault fault, unsigned status);

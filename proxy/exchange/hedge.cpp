@@ -14,8 +14,6 @@ namespace {
 /// A p95 of less is noise of the network: a hedge costs the origins a request.
 constexpr loop::milliseconds least_wait{10};
 
-bool is_retried(unsigned status) noexcept { return status == 421 || status == 502 || status == 503 || status == 504; }
-
 /// Worth a request that may turn out to be for nothing.
 bool is_sound(Reason reason) noexcept {
     return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::full &&
@@ -24,17 +22,19 @@ bool is_sound(Reason reason) noexcept {
 
 }  // namespace
 
-/// When to ask a second origin; max: never.
-loop::TimePoint Exchange::hedge_due() const {
+/// When to ask a second origin; max: never. A fixed time counts from the beginning. The p95 is that of answers on a
+/// connection: while there is none yet, three times as much, since that takes up to three round trips.
+loop::TimePoint Exchange::hedge_due(loop::TimePoint asked_at) const {
     const auto& hedge = site_->hedge;
     if (hedge.kind == conf::Hedge::Kind::off || hedged_ || !config_->failover.enabled) return loop::TimePoint::max();
     const bool fit = (request_.method == "GET" || request_.method == "HEAD") && !request_.framing.has_body() &&
                      forwarding_.upgrade.empty();
     if (!fit) return loop::TimePoint::max();
-    if (hedge.kind == conf::Hedge::Kind::after) return attempt_->sent_at + hedge.after;
+    if (hedge.kind == conf::Hedge::Kind::after) return asked_at + hedge.after;
     const auto& heads = times_of(*attempt_).heads;
     if (!heads.known()) return loop::TimePoint::max();
-    return attempt_->sent_at + std::max<loop::Clock::duration>(heads.p95(), least_wait);
+    const auto wait = std::max<loop::Clock::duration>(heads.p95(), least_wait);
+    return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at + wait;
 }
 
 /// Asks the next candidate, if there is one worth asking, with room, and a token to pay for it.
@@ -53,7 +53,6 @@ void Exchange::begin_hedge() {
     hedge_->candidate = *next;
     hedge_->slot = std::move(slot_);
     begin_connect(*hedge_, false);
-    if (hedge_->connection) begin_sending(*hedge_);
     wake_.notify();  // its first turn
 }
 
@@ -66,7 +65,8 @@ bool Exchange::hedge_wins() {
     if (turn == Turn::head && !is_retried(status)) {
         state_->origins[hedge_->candidate.id]->hedges_won.add();
         // It took at least so long: without the late ones the quantiles would shrink with each hedge.
-        if (attempt_->request_complete()) times_of(*attempt_).heads.add(context_.loop.now() - attempt_->sent_at);
+        if (attempt_->begun && attempt_->request_complete())
+            times_of(*attempt_).heads.add(context_.loop.now() - attempt_->sent_at);
         std::swap(attempt_, hedge_);
         drop_hedge();
         return true;

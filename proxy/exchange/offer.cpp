@@ -58,7 +58,7 @@ const Considered* Exchange::pinned_candidate(std::uint64_t origin) {
     return nullptr;
 }
 
-bool Exchange::is_pinned() {
+bool Exchange::is_pinned() const {
     return pin_key_ != 0 && context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()) != 0;
 }
 
@@ -148,18 +148,16 @@ loop::Task<Fault> Exchange::offer() {
         attempt_->candidate = chosen;
         attempt_->slot = std::move(slot_);
         ++attempts_;
-        Fault fault = co_await connect(fresh);
-        if (fault == Fault::none && pin_key_ != 0 && !claim_pin(chosen.id)) {
-            bound_->pools[chosen.id]->keep(std::move(attempt_->connection));
+        Fault fault = co_await ask(fresh);
+        if (fault == Fault::key_pinned) {  // to another origin, a moment ago
             candidate = next_candidate();
             continue;
         }
-        if (fault == Fault::none) fault = co_await await_head();
         if (info(fault).side == Side::client || fault == Fault::edge_overloaded) co_return fault;
         const bool sent = attempt_->connection != nullptr;
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
         settle(*attempt_, fault, status);
-        if (fault == Fault::none && !gateway_status(status) && status != 421) co_return fault;
+        if (fault == Fault::none && !is_retried(status)) co_return fault;
         const geo::OriginId from = attempt_->candidate.id;
 
         // Whether it may go on elsewhere. The answer at hand is forwarded as it is when nothing better can be had.

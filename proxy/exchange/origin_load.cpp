@@ -1,6 +1,7 @@
 #include "proxy/exchange/origin_load.h"
 
 #include <algorithm>
+#include <new>
 
 namespace nearhop::exchange {
 
@@ -26,12 +27,17 @@ void OriginLoad::pass_on(const loop::Loop* here) noexcept {
         queue_.pop_front();
         queued_.fetch_sub(1);
         ticket->granted.store(true, std::memory_order_release);
-        if (&ticket->loop == here)
+        if (&ticket->loop == here) {
             ticket->wake->notify();
-        else
+            continue;
+        }
+        try {
             ticket->loop.post([ticket] {
                 if (ticket->wake) ticket->wake->notify();
             });
+        } catch (const std::bad_alloc&) {
+            // It finds its turn when its time is over.
+        }
     }
 }
 

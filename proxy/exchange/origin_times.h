@@ -118,12 +118,13 @@ public:
     loop::Clock::duration patience(loop::Clock::duration floor, const HeadTimes& times) const noexcept {
         return std::max({floor, 3 * times.p99(), 5 * gap_});
     }
-    /// Whether it is silent now; then all who wait are notified, once. False while too little is known of it.
+    /// Whether it is silent now; then all who wait are notified, and are no sign any more: the next finding needs
+    /// others. False while too little is known of the origin.
     bool found(loop::TimePoint now, loop::Clock::duration floor, const HeadTimes& times) noexcept {
         if (!times.known() || answer_ == loop::TimePoint{}) return false;
         const auto before = now - patience(floor, times);
         const auto in_vain = std::count_if(waiters_.begin(), waiters_.end(), [&](const Waiter* waiter) {
-            return waiter->since_ > last_ && waiter->since_ <= before;
+            return waiter->since_ > last_ && waiter->since_ > found_ && waiter->since_ <= before;
         });
         if (static_cast<std::size_t>(in_vain) < few) return false;
         found_ = now;

@@ -54,8 +54,8 @@ TEST_F(PinsTest, EveryPartOfARequestCounts) {
 TEST_F(PinsTest, AFullTableForgetsWhatExpiresFirstAndSaysSo) {
     unsigned forgotten = 0, kept = 0;
     for (int i = 0; i < 1000; ++i)
-        forgotten += pins.claim(pins.request("main", "POST", "/", std::to_string(i)), us, std::chrono::seconds{i}, 1h)
-                         .forgot;
+        forgotten +=
+            pins.claim(pins.request("main", "POST", "/", std::to_string(i)), us, std::chrono::seconds{i}, 1h).forgot;
     for (int i = 0; i < 1000; ++i) kept += pins.find(pins.request("main", "POST", "/", std::to_string(i)), 1000s) != 0;
     EXPECT_EQ(kept, 64U);
     EXPECT_EQ(forgotten, 1000U - 64U);
@@ -66,9 +66,8 @@ TEST_F(PinsTest, AFullTableForgetsWhatExpiresFirstAndSaysSo) {
 TEST_F(PinsTest, WhatHasExpiredIsNotForgotten) {
     for (int i = 0; i < 64; ++i) pins.claim(pins.request("main", "POST", "/", std::to_string(i)), us, 0s, 1s);
     for (int i = 64; i < 1000; ++i)
-        EXPECT_FALSE(pins.claim(pins.request("main", "POST", "/", std::to_string(i)), us,
-                                std::chrono::seconds{i}, 1s)
-                         .forgot)
+        EXPECT_FALSE(
+            pins.claim(pins.request("main", "POST", "/", std::to_string(i)), us, std::chrono::seconds{i}, 1s).forgot)
             << i;
 }
 
