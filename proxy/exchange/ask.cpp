@@ -60,7 +60,8 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         fault = step == origin::Dial::Step::failed ? attempt.dial->fault() : Fault::none;
         end_dial(attempt, fault);
         if (fault != Fault::none) return Turn::failed;
-        times_of(attempt).silence.heard(now);
+        // A TCP connection is made by the origin's kernel, a handshake by its process.
+        if (attempt.connection->stream.is_tls()) times_of(attempt).silence.heard(now);
     }
     if (!attempt.begun) {
         if (!begin_sending(attempt)) {

@@ -95,7 +95,7 @@ public:
             silence_ = nullptr;
         }
         /// The origin was found silent while this one waited, and has been since.
-        bool in_vain() const noexcept { return silence_ && silence_->found_ >= since_ && silence_->last_ < since_; }
+        bool in_vain() const noexcept { return silence_ && silence_->found_ >= since_ && silence_->last_ <= since_; }
 
     private:
         friend class Silence;
@@ -124,7 +124,7 @@ public:
         if (!times.known() || answer_ == loop::TimePoint{}) return false;
         const auto before = now - patience(floor, times);
         const auto in_vain = std::count_if(waiters_.begin(), waiters_.end(), [&](const Waiter* waiter) {
-            return waiter->since_ > last_ && waiter->since_ > found_ && waiter->since_ <= before;
+            return waiter->since_ >= last_ && waiter->since_ > found_ && waiter->since_ <= before;
         });
         if (static_cast<std::size_t>(in_vain) < few) return false;
         found_ = now;

@@ -161,7 +161,8 @@ def test_with_a_hedge_a_stopped_origin_delays_no_request_above_half_a_second(aut
     with ExitStack() as stack:
         processes = {name: stack.enter_context(OriginProcess(name, identity, tmp_path)) for name in REGIONS}
         with Scene(authority) as scene:
-            config = scene.config(health=quick(interval="1s"), site={"hedge": "300ms"}, passive={"stall": "0s"})
+            config = scene.config(health=quick(interval="1s"), site={"hedge": "300ms"}, passive={"stall": "0s"},
+                                      failover={"budget_minimum": 1000})
         for name, process in processes.items():
             config["origins"][name]["url"] = process.url
         edge = start(config)
