@@ -232,7 +232,9 @@ nghttp2_session* Http2Session::make(const conf::Http2& limits) {
     nghttp2_option_set_stream_reset_rate_limit(options, std::uint64_t{limits.resets} + 1, limits.reset_rate);
     nghttp2_option_set_max_outbound_ack(options, std::size_t{limits.control_frames} + 1);
     nghttp2_session* made = nullptr;
-    const int error = nghttp2_session_server_new2(&made, Callbacks::all(), this, options);
+    auto allocator = memory_.allocator();  // nghttp2 copies it
+    const int error = nghttp2_session_server_new3(&made, Callbacks::all(), this, options, &allocator);
+    memory_.created();
     nghttp2_option_del(options);
     if (error != 0) throw std::bad_alloc{};
     return made;

@@ -55,6 +55,7 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
       timer_{timer},
       counters_{counters},
       meter_{limits, wake.loop().now()},
+      memory_{pool.blocks()},
       session_{make(limits)},
       idle_since_{wake.loop().now()},
       send_progress_{idle_since_} {
@@ -261,8 +262,10 @@ void Http2Session::check_times() {
     if (streams_.empty()) {
         if (now >= idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout))
             return end(Http2End::idle, NGHTTP2_NO_ERROR);
-        if (!released_ && now >= release_at() && stream_.unsent() == 0) {
+        if (!released_ && now >= release_at() && stream_.unsent() == 0 &&
+            nghttp2_session_want_write(session_.get()) == 0) {
             stream_.release_all();
+            memory_.rest();
             released_ = true;
         }
         return;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/admin/counters.h"
+#include "proxy/client/http2_memory.h"
 #include "proxy/client/http2_meter.h"
 #include "proxy/client/http2_stream.h"
 #include "proxy/wire/stream.h"
@@ -30,16 +31,18 @@ protected:
     ~Http2Host() = default;
 };
 
-/// Streams that are not in use, of one worker.
+/// What the sessions of one worker share: streams that are not in use, and pages for nghttp2.
 class Http2Streams {
 public:
     explicit Http2Streams(loop::Loop& loop) noexcept : loop_{loop} {}
     std::unique_ptr<Http2Stream> take();
     void give(std::unique_ptr<Http2Stream> stream) noexcept;
+    Http2Blocks& blocks() noexcept { return blocks_; }
 
 private:
     loop::Loop& loop_;
     std::vector<std::unique_ptr<Http2Stream>> free_;
+    Http2Blocks blocks_;
 };
 
 /// HTTP/2 on one client connection: nghttp2 between our stream and the Http2Streams. It never waits: turn() does what
@@ -111,6 +114,7 @@ private:
     loop::Timer& timer_;
     admin::WorkerCounters& counters_;
     Http2Meter meter_;
+    Http2Memory memory_;
     std::unique_ptr<nghttp2_session, Delete> session_;
     wire::Buffer frames_;  ///< serialised, not yet in a TLS record
     std::vector<std::unique_ptr<Http2Stream>> streams_;

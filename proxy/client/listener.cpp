@@ -4,6 +4,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -29,6 +31,21 @@ socklen_t fill(const conf::ListenAddress& from, sockaddr_storage& into) {
     six->sin6_family = AF_INET6;
     six->sin6_port = htons(from.port);
     return sizeof *six;
+}
+
+/// From here on nobody new gets into the accept queue: a connection made between its last look and close() would be
+/// reset. A SYN that is dropped is sent again, and then refused or taken by whoever listens next.
+void take_no_more(int descriptor) noexcept {
+    // The packet begins at its TCP header (RFC 9293 section 3.1): byte 13 holds the flags.
+    sock_filter only_without_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffff'ffff),
+    };
+    const sock_fprog program{std::size(only_without_syn), only_without_syn};
+    setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
 }  // namespace
@@ -83,20 +100,23 @@ Listener::Listener(exchange::Context& context, Sessions& sessions, int descripto
 }
 
 Listener::~Listener() {
-    accept_all();  // who is in the queue already has been promised a session
     context_.loop.unwatch(descriptor_, *this);
+    take_no_more(descriptor_);
+    while (accept_some()) {  // who is in the queue already has been promised a session
+    }
     ::close(descriptor_);
 }
 
-void Listener::on_events(std::uint32_t) noexcept { accept_all(); }
+void Listener::on_events(std::uint32_t) noexcept { notify(); }
 
 void Listener::notify() noexcept {
     pause_.clear();
-    accept_all();
+    // Fair to the sessions that wait in the same batch: the rest is taken on the next turn.
+    if (accept_some()) pause_.expires_after(loop::milliseconds{0});
 }
 
-void Listener::accept_all() noexcept {
-    // Fair to the sessions that wait in the same batch: the rest is taken on the next turn.
+/// True when there may be more in the queue.
+bool Listener::accept_some() noexcept {
     for (int i = 0; i < 256; ++i) {
         sockaddr_storage peer{};
         socklen_t size = sizeof peer;
@@ -111,13 +131,13 @@ void Listener::accept_all() noexcept {
             }
             continue;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
         if (errno == EINTR || errno == ECONNABORTED) continue;
         context_.counters.accept_errors.add();  // EMFILE and friends: slow down, do not spin, do not die
         pause_.expires_after(retry_after);
-        return;
+        return false;
     }
-    pause_.expires_after(loop::milliseconds{0});
+    return true;
 }
 
 }  // namespace nearhop::client

@@ -30,7 +30,7 @@ public:
 private:
     void on_events(std::uint32_t events) noexcept override;
     void notify() noexcept override;  ///< timer: try again
-    void accept_all() noexcept;
+    bool accept_some() noexcept;
 
     exchange::Context& context_;
     Sessions& sessions_;

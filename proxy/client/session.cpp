@@ -22,6 +22,7 @@ namespace {
 // once, so that thousands that come together do not hold 50 KiB each at the same time.
 constexpr unsigned busy_from = 4;
 constexpr loop::milliseconds idle_after{500};
+constexpr loop::milliseconds first_request{1000};  // how long a stopping edge waits for one
 
 /// A peer that must send a PROXY header: whose connection it is shows only then.
 bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer) {
@@ -41,7 +42,6 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
       snapshot_{context.snapshot()},
       wake_{context.loop},
       timer_{context.loop, wake_},
-      codec_{stream_, listener_->kind == conf::ListenerKind::https},
       peer_{peer, listener_->index, {}, {}, {}},
       in_handshake_{listener_->kind == conf::ListenerKind::https} {
     stream_.socket().open(context.loop, descriptor, wake_, false);
@@ -55,7 +55,7 @@ Session::~Session() {
 
 void Session::drain() noexcept {
     draining_ = true;
-    codec_.close_after_response();
+    if (codec_) codec_->close_after_response();
     if (http2_) http2_->drain();
     wake_.notify();
 }
@@ -97,6 +97,7 @@ loop::Task<void> Session::serve() {
         if (!secure) co_return;
         if (stream_.speaks_http2()) co_return co_await serve_http2();
     }
+    codec_ = std::make_unique<Http1Codec>(stream_, listener_->kind == conf::ListenerKind::https);
     bool again = true;
     while (again) again = co_await one_request();
     co_await close();
@@ -177,23 +178,23 @@ loop::Task<bool> Session::one_request() {
     const bool pipelined = requests_ != 0 && !stream_.in().empty();
     pipelined_ = pipelined ? pipelined_ + 1 : 0;
     if (pipelined) co_await wake_.yield();  // who sends many at once takes turns with the others
-    codec_.begin_request(limits());
+    codec_->begin_request(limits());
     const auto read = co_await await_head();
     if (read == Http1Codec::Read::closed) co_return false;
     ++requests_;
     if (read == Http1Codec::Read::refused) {
-        refuse(codec_, codec_.request(), codec_.fault());
+        refuse(*codec_, codec_->request(), codec_->fault());
         co_await flushed();
         co_return false;
     }
-    if (owner_.draining()) codec_.close_after_response();
+    if (owner_.draining()) codec_->close_after_response();
     if ((limits().session_requests != 0 && requests_ >= limits().session_requests) ||
         (limits().pipelined_requests != 0 && pipelined_ >= limits().pipelined_requests)) {
-        codec_.close_after_response();
+        codec_->close_after_response();
         context_.counters.sessions_used_up.add();
     }
-    if (!answer_itself(codec_, codec_.request())) co_await exchange();
-    count_deviations(codec_);
+    if (!answer_itself(*codec_, codec_->request())) co_await exchange();
+    count_deviations(*codec_);
     const bool again = co_await after_response();
     co_return again;
 }
@@ -207,7 +208,7 @@ void Session::count_deviations(const exchange::Codec& codec) noexcept {
 
 /// A coroutine of its own, so that an idle session's frames have no room for an exchange in them.
 loop::Task<void> Session::exchange() {
-    exchange::Exchange exchange{context_, wake_, codec_, codec_.request(), peer_};
+    exchange::Exchange exchange{context_, wake_, *codec_, codec_->request(), peer_};
     co_await exchange.run();
 }
 
@@ -218,10 +219,10 @@ loop::Task<Http1Codec::Read> Session::await_head() {
     bool begun = false;
     bool released = false;
     for (;;) {
-        const auto read = codec_.read_head();
+        const auto read = codec_->read_head();
         if (read != Http1Codec::Read::pending) co_return read;
         const auto now = context_.loop.now();
-        if (codec_.head_started() && !begun) {
+        if (codec_->head_started() && !begun) {
             begun = true;
             started = now;
         }
@@ -230,16 +231,21 @@ loop::Task<Http1Codec::Read> Session::await_head() {
             // An idle connection ends silently; a head that was begun is told (RFC 9110 section 15.5.9).
             if (begun) {
                 context_.counters.faults[static_cast<std::size_t>(Fault::client_head_timeout)].add();
-                exchange::send(codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"), false,
+                exchange::send(*codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"), false,
                                context_.date());
                 co_await flushed();
             }
             co_return Http1Codec::Read::closed;
         }
         if (!begun) {
-            if (draining_) co_return Http1Codec::Read::closed;
+            // Who has just been accepted is about to ask for something; others would have to be told in an answer.
+            if (draining_) {
+                const auto patience = requests_ == 0 ? started + first_request : now;
+                if (now >= patience) co_return Http1Codec::Read::closed;
+                due = std::min(due, patience);
+            }
             if (!released && now >= release_at) {
-                codec_.release();
+                codec_->release();
                 released = true;
             }
             if (!released) due = std::min(due, release_at);
@@ -293,8 +299,8 @@ loop::Task<bool> Session::after_response() {
     const bool sent = co_await flushed();
     count_bytes();
     if (!sent) co_return false;
-    if (!codec_.keeps_alive()) co_return false;
-    if (codec_.body_complete()) co_return true;
+    if (!codec_->keeps_alive()) co_return false;
+    if (codec_->body_complete()) co_return true;
     co_return co_await drain_body();
 }
 
@@ -302,7 +308,7 @@ loop::Task<bool> Session::flushed() {
     exchange::LeastRate download;
     download.begin(context_.loop.now(), stream_.sent);
     for (;;) {
-        const Io done = codec_.flush();
+        const Io done = codec_->flush();
         if (done == Io::ok) co_return true;
         if (done != Io::blocked) co_return false;
         if (download.is_too_slow(context_.loop.now(), stream_.sent, limits().write_timeout, limits().write_rate)) {
@@ -320,7 +326,7 @@ loop::Task<bool> Session::drain_body() {
     timer_.expires_after(limits().drain_time);
     std::uint64_t dropped = 0;
     for (;;) {
-        const auto body = codec_.body();
+        const auto body = codec_->body();
         if (body.fault != Fault::none) co_return false;
         if (body.complete) co_return true;
         dropped += body.bytes.size();
@@ -328,7 +334,7 @@ loop::Task<bool> Session::drain_body() {
         if (body.bytes.empty())
             co_await wake_.wait();
         else
-            codec_.consume_body(body.bytes.size());
+            codec_->consume_body(body.bytes.size());
     }
 }
 
@@ -336,10 +342,10 @@ loop::Task<bool> Session::drain_body() {
 loop::Task<void> Session::close() {
     auto& socket = stream_.socket();
     if (!socket.is_open() || socket.broken()) co_return;
-    if (codec_.aborted()) {
+    if (codec_ && codec_->aborted()) {
         // The client must see that the response was cut: no close_notify, and a reset where the end of the connection
         // would read as the end of the body.
-        if (codec_.close_delimited()) socket.reset();
+        if (codec_->close_delimited()) socket.reset();
         co_return;
     }
     stream_.close_notify();

@@ -82,7 +82,7 @@ private:
     loop::Wake wake_;
     loop::Timer timer_;
     wire::Stream stream_;
-    Http1Codec codec_;
+    std::unique_ptr<Http1Codec> codec_;  ///< where HTTP/2 was not agreed on
     exchange::Peer peer_;
     exchange::AddressCounts::Held held_;  ///< among the address's sessions
     bool in_handshake_;                   ///< counted as one

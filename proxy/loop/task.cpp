@@ -6,8 +6,8 @@
 namespace nearhop::loop {
 namespace {
 
-constexpr std::size_t step = 128;
-constexpr std::size_t classes = 32;     // frames up to 4 KiB
+constexpr std::size_t step = 32;        // an idle session has four frames: rounding up is paid four times
+constexpr std::size_t classes = 128;    // frames up to 4 KiB
 constexpr std::size_t most_kept = 256;  // per class: what a burst leaves behind is bounded
 
 struct FreeList {
