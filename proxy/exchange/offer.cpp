@@ -168,9 +168,9 @@ loop::Task<Fault> Exchange::offer() {
         const Move move = move_after(fault, status);
         if (pin_key_ != 0 && status == 421) context_.pins.release(pin_key_, bound_->pin_ids[from]);
         if (move == Move::no)
-            co_return stay(!replay_.whole() ? admin::Stay::body_not_replayable
-                           : pin_key_ != 0  ? admin::Stay::key_pinned
-                                            : admin::Stay::not_idempotent);
+            co_return stay(status == 421 || method_ != steering::MethodClass::unsafe ? admin::Stay::body_not_replayable
+                           : pin_key_ != 0                                           ? admin::Stay::key_pinned
+                                                                                     : admin::Stay::not_idempotent);
         if (!failover.enabled) co_return stay(admin::Stay::failover_disabled);
         if (time_left() <= loop::Clock::duration::zero()) co_return stay(admin::Stay::deadline);
         if (move == Move::next_origin) {
