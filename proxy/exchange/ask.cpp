@@ -115,7 +115,7 @@ void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
     if (!passive.enabled || passive.stall == passive.stall.zero()) return;
     auto& times = exchange.times_of(*exchange.attempt_);
     waiting.join(times.silence, exchange.wake_, since);
-    if (times.silence.waiting() >= Silence::few && times.heads.known())
+    if (times.silence.may_be_found() && times.heads.known())
         look_at = since + times.silence.patience(passive.stall, times.heads);
 }
 

@@ -114,6 +114,8 @@ public:
     /// Anything else came: an interim response, bytes of a body.
     void heard(loop::TimePoint now) noexcept { last_ = std::max(last_, now); }
 
+    /// Whether those who wait may be a sign: then each looks when its patience is over.
+    bool may_be_found() const noexcept { return waiters_.size() >= needed(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
     loop::Clock::duration patience(loop::Clock::duration floor, const HeadTimes& times) const noexcept {
         return std::max({floor, 3 * times.p99(), 5 * gap_});
@@ -126,13 +128,17 @@ public:
         const auto in_vain = std::count_if(waiters_.begin(), waiters_.end(), [&](const Waiter* waiter) {
             return waiter->since_ >= last_ && waiter->since_ > found_ && waiter->since_ <= before;
         });
-        if (static_cast<std::size_t>(in_vain) < few) return false;
+        if (static_cast<std::size_t>(in_vain) < needed()) return false;
         found_ = now;
         for (const Waiter* waiter : waiters_) waiter->notify_->notify();
         return true;
     }
 
 private:
+    /// A silence that was found and has not been broken needs no second proof: the first request that is sent there
+    /// again, after the moment for which it was passed over, tells.
+    std::size_t needed() const noexcept { return last_ < found_ ? 1 : few; }
+
     std::vector<Waiter*> waiters_;
     loop::TimePoint last_{};    ///< something came back
     loop::TimePoint answer_{};  ///< a head came back
