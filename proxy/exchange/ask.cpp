@@ -122,12 +122,16 @@ void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
 bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
     if (now >= look_at) {
         look_at = TimePoint::max();
-        const auto id = exchange.attempt_->candidate.id;
-        auto& times = exchange.times_of(*exchange.attempt_);
-        if (times.silence.found(now, exchange.config_->origins[id].passive.stall, times.heads))
-            exchange.context_.stalled(*exchange.bound_, id);
+        look(exchange, now);
     }
     return waiting.in_vain();
+}
+
+void Exchange::Watch::look(Exchange& exchange, TimePoint now) {
+    const auto id = exchange.attempt_->candidate.id;
+    auto& times = exchange.times_of(*exchange.attempt_);
+    if (times.silence.found(now, exchange.config_->origins[id].passive.stall, times.heads))
+        exchange.context_.stalled(*exchange.bound_, id);
 }
 
 /// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
@@ -163,7 +167,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
             if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
             co_return fault;
         }
-        if (turn == Turn::pending && hedge_ && hedge_wins()) {
+        if (turn == Turn::pending && hedge_ && hedge_wins(watch)) {
             waited_ += now - since;
             co_return Fault::none;
         }

@@ -75,11 +75,12 @@ private:
         Silence::Waiter waiting;
         loop::TimePoint look_at = loop::TimePoint::max();
         void begin(Exchange& exchange, loop::TimePoint since);
+        static void look(Exchange& exchange, loop::TimePoint now);
         bool in_vain(Exchange& exchange, loop::TimePoint now);
     };
     loop::TimePoint hedge_due(loop::TimePoint asked_at) const;
     void begin_hedge();
-    bool hedge_wins();
+    bool hedge_wins(Watch& watch);
     void promote_hedge(Fault fault, unsigned status);
     void drop_hedge() noexcept;
     void park(std::unique_ptr<Attempt> attempt);

@@ -57,16 +57,23 @@ void Exchange::begin_hedge() {
 }
 
 /// Lets the hedge go on. True: its answer came first, and it is attempt_ now.
-bool Exchange::hedge_wins() {
+bool Exchange::hedge_wins(Watch& watch) {
     Fault fault = Fault::none;
     const Turn turn = take_turn(*hedge_, fault);
     if (turn == Turn::pending) return false;
     const unsigned status = turn == Turn::head ? hedge_->head().status : 0;
     if (turn == Turn::head && !is_retried(status)) {
         state_->origins[hedge_->candidate.id]->hedges_won.add();
-        // It took at least so long: without the late ones the quantiles would shrink with each hedge.
-        if (attempt_->begun && attempt_->request_complete())
-            times_of(*attempt_).heads.add(context_.loop.now() - attempt_->sent_at);
+        const auto now = context_.loop.now();
+        if (watch.waiting.waits()) {
+            auto& times = times_of(*attempt_);
+            // It took at least so long: without the late ones the p95 would shrink with each hedge.
+            if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun)
+                times.heads.add(now - attempt_->sent_at);
+            times.silence.gave_up(watch.waiting.since());
+            watch.waiting.leave();
+            Watch::look(*this, now);
+        }
         std::swap(attempt_, hedge_);
         drop_hedge();
         return true;

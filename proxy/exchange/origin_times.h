@@ -78,6 +78,7 @@ public:
         Waiter(const Waiter&) = delete;
         Waiter& operator=(const Waiter&) = delete;
         bool waits() const noexcept { return silence_ != nullptr; }
+        loop::TimePoint since() const noexcept { return since_; }
         void join(Silence& silence, loop::Notify& notify, loop::TimePoint since) {
             leave();
             silence_ = &silence;
@@ -114,6 +115,12 @@ public:
     /// Anything else came: an interim response, bytes of a body.
     void heard(loop::TimePoint now) noexcept { last_ = std::max(last_, now); }
 
+    /// A hedge answered first: who waited here waits no more, and yet nothing had come back to it.
+    void gave_up(loop::TimePoint since) noexcept {
+        if (!is_sign(since)) return;
+        const auto spent = std::find_if(given_up_.begin(), given_up_.end(), [&](auto time) { return !is_sign(time); });
+        if (spent != given_up_.end()) *spent = since;
+    }
     /// Whether those who wait may be a sign: then each looks when its patience is over.
     bool may_be_found() const noexcept { return waiters_.size() >= needed(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
@@ -125,9 +132,10 @@ public:
     bool found(loop::TimePoint now, loop::Clock::duration floor, const HeadTimes& times) noexcept {
         if (!times.known() || answer_ == loop::TimePoint{}) return false;
         const auto before = now - patience(floor, times);
-        const auto in_vain = std::count_if(waiters_.begin(), waiters_.end(), [&](const Waiter* waiter) {
-            return waiter->since_ >= last_ && waiter->since_ > found_ && waiter->since_ <= before;
-        });
+        const auto counts = [&](loop::TimePoint since) { return is_sign(since) && since <= before; };
+        const auto in_vain = std::count_if(waiters_.begin(), waiters_.end(),
+                                           [&](const Waiter* waiter) { return counts(waiter->since_); }) +
+                             std::count_if(given_up_.begin(), given_up_.end(), counts);
         if (static_cast<std::size_t>(in_vain) < needed()) return false;
         found_ = now;
         for (const Waiter* waiter : waiters_) waiter->notify_->notify();
@@ -139,7 +147,10 @@ private:
     /// again, after the moment for which it was passed over, tells.
     std::size_t needed() const noexcept { return last_ < found_ ? 1 : few; }
 
+    bool is_sign(loop::TimePoint since) const noexcept { return since >= last_ && since > found_; }
+
     std::vector<Waiter*> waiters_;
+    std::array<loop::TimePoint, few> given_up_{};
     loop::TimePoint last_{};    ///< something came back
     loop::TimePoint answer_{};  ///< a head came back
     loop::TimePoint found_{};

@@ -99,6 +99,18 @@ TEST_F(SilenceTest, ThatGoesOnIsFoundAgainByTheFirstNewRequest) {
     EXPECT_FALSE(found(3s)) << "that one was broken: a new one needs three again";
 }
 
+TEST_F(SilenceTest, WhatWasGivenUpToAHedgeIsASignToo) {
+    warm(5ms);
+    for (const auto when : {1ms, 2ms, 3ms, 4ms}) times.silence.gave_up(at(when));
+    EXPECT_FALSE(found(202ms));
+    EXPECT_TRUE(found(203ms));
+    EXPECT_FALSE(found(204ms));
+    times.silence.gave_up(at(210ms));
+    times.silence.answered(at(220ms));
+    for (const auto when : {215ms, 230ms, 231ms}) times.silence.gave_up(at(when));
+    EXPECT_FALSE(found(3s)) << "the first of them began before the answer";
+}
+
 TEST_F(SilenceTest, TwoAreNone) {
     warm(5ms);
     for (const auto when : {1ms, 2ms}) send(when);
