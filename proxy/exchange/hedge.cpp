@@ -65,11 +65,10 @@ bool Exchange::hedge_wins(Watch& watch) {
     if (turn == Turn::head && !is_retried(status)) {
         state_->origins[hedge_->candidate.id]->hedges_won.add();
         const auto now = context_.loop.now();
+        auto& times = times_of(*attempt_);
+        // It took at least so long: without the late ones the p95 would shrink with each hedge.
+        if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun) times.heads.add(now - attempt_->sent_at);
         if (watch.waiting.waits()) {
-            auto& times = times_of(*attempt_);
-            // It took at least so long: without the late ones the p95 would shrink with each hedge.
-            if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun)
-                times.heads.add(now - attempt_->sent_at);
             times.silence.gave_up(watch.waiting.since());
             watch.waiting.leave();
             Watch::look(*this, now);
