@@ -162,6 +162,7 @@ struct Passive {
     seconds ratio_window = 10s;     ///< ... in this window
     milliseconds ejection = 10s;    ///< times the number of ejections
     milliseconds ejection_max = 300s;
+    milliseconds stall = 200ms;  ///< least age of requests that all wait in vain before it is a sign; 0: none
 };
 
 struct OriginUrl {
@@ -180,6 +181,7 @@ struct Origin {
     bool proxy_protocol = false;  ///< new connections begin with a PROXY header, version 2
     int bias = 0;                 ///< percent by which distance shrinks (Route 53), -99 .. 99
     unsigned weight = 1;          ///< among origins within the latency band, 0 .. 1000
+    unsigned capacity = 0;        ///< requests in flight from this edge, 0: unlimited
     Probe health;
     Passive passive;
     Mark mark{};
@@ -197,6 +199,14 @@ struct ExchangeLimits {
     std::uint64_t replay_buffer = 64 * 1024;  ///< request body kept for a second attempt, <= 1 MiB
     std::uint64_t body_limit = 0;             ///< request body bytes, 0: unlimited
     milliseconds tunnel_idle = 300s;          ///< after an upgrade: nothing moved either way
+};
+
+/// When a second origin is asked although the first may still answer.
+struct Hedge {
+    enum class Kind { off, after, p95 };
+    Kind kind = Kind::off;
+    milliseconds after{0};  ///< kind after
+    bool operator==(const Hedge&) const = default;
 };
 
 /// So many in so much time; a count of 0 stands for no limit.
@@ -242,6 +252,7 @@ struct Site {
     std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
     std::string host_header = "client";                      ///< "client", "origin" or a literal name
     AllDown all_down = AllDown::open;
+    Hedge hedge;                                     ///< GET and HEAD only
     std::vector<std::string> upgrades{"websocket"};  ///< protocols that a connection may switch to (RFC 9110 7.8)
     std::vector<Route> routes;
     ExchangeLimits limits;
@@ -267,6 +278,10 @@ struct Failover {
     unsigned budget_minimum = 20;  ///< the bucket never holds less than this capacity
     milliseconds backoff = 25ms;
     milliseconds backoff_max = 250ms;
+    unsigned queue = 100;                ///< requests that wait for one origin at its capacity
+    milliseconds queue_time = 1s;        ///< how long each
+    unsigned idempotency_keys = 65'536;  ///< that are remembered with the origin that they went to; read at start
+    seconds idempotency_expiry = 1h;     ///< since the last request with the key
 };
 
 /// How an origin that was out gets its clients back: at first none, then a growing share of them.

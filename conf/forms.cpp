@@ -107,6 +107,25 @@ Form<milliseconds> duration(milliseconds min, milliseconds max) {
             duration_schema()};
 }
 
+Form<Hedge> hedge() {
+    const Form<milliseconds> after = duration(10ms, 1min);
+    return {"off, p95, or " + after.wanted,
+            [read = after.read](const std::string& text) -> std::optional<Hedge> {
+                if (text == "off") return Hedge{};
+                if (text == "p95") return Hedge{Hedge::Kind::p95, 0ms};
+                const auto time = read(text);
+                return time ? std::optional{Hedge{Hedge::Kind::after, *time}} : std::nullopt;
+            },
+            [](const Hedge& value) {
+                return value.kind == Hedge::Kind::off   ? std::string{"off"}
+                       : value.kind == Hedge::Kind::p95 ? std::string{"p95"}
+                                                        : to_string(value.after);
+            },
+            {"off", "p95"},
+            false,
+            schema::matching("^([0-9]+(ms|s|m|h)|off|p95)$")};
+}
+
 Form<seconds> whole_seconds(seconds min, seconds max) {
     return {"a duration in whole seconds with its unit (s, m, h) from " + to_string(milliseconds{min}) + " to " +
                 to_string(milliseconds{max}),

@@ -25,6 +25,7 @@ struct Form {
 };
 
 Form<milliseconds> duration(milliseconds min, milliseconds max);
+Form<Hedge> hedge();
 Form<seconds> whole_seconds(seconds min, seconds max);
 Form<Rate> rate();  ///< "20/s", "600/m" or off
 Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max);

@@ -33,6 +33,10 @@ void read_failover(Keys& top, Failover& failover) {
         keys.value("budget_minimum", failover.budget_minimum, count(0, 100'000));
         keys.value("backoff", failover.backoff, duration(0ms, 10s));
         keys.value("backoff_max", failover.backoff_max, duration(0ms, 10s));
+        keys.value("queue", failover.queue, count(0, 10'000));
+        keys.value("queue_time", failover.queue_time, duration(10ms, 1min));
+        keys.value("idempotency_keys", failover.idempotency_keys, count(64, 16'777'216));
+        keys.value("idempotency_expiry", failover.idempotency_expiry, whole_seconds(1s, 86'400s));
         in_order(keys, "connect_timeout", failover.connect_timeout <= failover.tls_timeout, "tls_timeout");
         in_order(keys, "backoff", failover.backoff <= failover.backoff_max, "backoff_max");
     });

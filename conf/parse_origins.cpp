@@ -46,6 +46,7 @@ void read_passive(Keys& keys, Passive& passive) {
     keys.value("ratio_minimum", passive.ratio_minimum, count(1, 1'000'000));
     keys.value("ratio_window", passive.ratio_window, whole_seconds(1s, 600s));
     keys.value("ejection", passive.ejection, duration(100ms, 1h));
+    keys.value("stall", passive.stall, duration(0ms, 1min));
     const Field max = keys.at("ejection_max");
     keys.value("ejection_max", passive.ejection_max, duration(100ms, 24h));
     if (passive.ejection_max < passive.ejection)
@@ -67,6 +68,7 @@ void read_origin_map(Keys& keys, Origin& origin) {
     keys.value("proxy_protocol", origin.proxy_protocol, choice<bool>({{"off", false}, {"v2", true}}));
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
+    keys.value("capacity", origin.capacity, count(0, 1'000'000));
 
     // One row each in the reference: their keys are those of the top-level section, read by the same function.
     const Field health = keys.at("health");

@@ -60,6 +60,7 @@ std::string reason_text(Reason reason, unsigned status, CertificateProblem certi
         case Reason::wrong_region: return "answer of another region";
         case Reason::check_failed: return "check failed";
         case Reason::ratio: return "share of failures";
+        case Reason::stalled: return "requests wait in vain";
         case Reason::agent_degraded: return "degraded by its own word";
         case Reason::agent_drain: return "draining by its own word";
         case Reason::operator_force_up: return "forced up by the operator";

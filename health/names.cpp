@@ -33,6 +33,7 @@ std::string_view name(Reason reason) noexcept {
         case Reason::wrong_region: return "wrong_region";
         case Reason::check_failed: return "check_failed";
         case Reason::ratio: return "ratio";
+        case Reason::stalled: return "stalled";
         case Reason::agent_degraded: return "agent_degraded";
         case Reason::agent_drain: return "agent_drain";
         case Reason::operator_force_up: return "operator_force_up";

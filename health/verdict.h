@@ -38,6 +38,7 @@ enum class Reason : std::uint8_t {
     wrong_region,    ///< the body names another region than the configuration
     check_failed,    ///< a named check of the body
     ratio,           ///< share of failures in the window
+    stalled,         ///< several requests waited and nothing came back
     agent_degraded,  ///< the origin's own word
     agent_drain,
     operator_force_up,

@@ -77,8 +77,9 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     if (site && routing.table->sites[*site].normalize_path)
         steering::normalize_path(what.path, routing.table->sites[*site].encoded_slashes, what.path);
     if (site)
-        steering::decide({.site = *site, .method = what.method, .path = what.path, .line = steering::line_of(what.located.client)}, what.located.place, *routing.table,
-                         health, steering::OriginSet{}, what.decision);
+        steering::decide(
+            {.site = *site, .method = what.method, .path = what.path, .line = steering::line_of(what.located.client)},
+            what.located.place, *routing.table, health, steering::OriginSet{}, what.decision);
     return answer;
 }
 

@@ -43,6 +43,7 @@ Exchange::~Exchange() {
     }
     context_.end_request();
     if (attempt_) context_.recycle(std::move(attempt_));
+    if (hedge_) context_.recycle(std::move(hedge_));
     if (parked_) context_.recycle(std::move(parked_));
 }
 
@@ -58,6 +59,7 @@ loop::Task<Outcome> Exchange::run() {
         outcome_.status = 200;
     } else if (fault == Fault::none) {
         state_->budget->on_request(began_);
+        state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
         fault = co_await offer();
         if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
@@ -68,6 +70,8 @@ loop::Task<Outcome> Exchange::run() {
             fault = co_await tunnel();
         else if (fault == Fault::none)
             fault = co_await relay();
+        if (relayed_ && info(fault).side == Side::origin)
+            state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
     }
     if (fault != Fault::none && !response_started_) answer(fault);
     outcome_.fault = fault;
@@ -183,9 +187,11 @@ Fault Exchange::decide() {
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
     steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
-                     *current().health, context_.local_skips(*bound_->routing), decision_);
+                     *current().health, context_.local(*bound_), decision_);
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
+    if (idempotency_key_.data() && method_ == steering::MethodClass::unsafe)
+        pin_key_ = context_.pins.request(site_->name, request_.method, request_.target, idempotency_key_);
     if (!request_.upgrade.empty()) choose_upgrade();
     return Fault::none;
 }
@@ -194,7 +200,7 @@ Fault Exchange::decide() {
 Fault Exchange::check_request() {
     bool underscores = false;
     for (const auto& field : request_.fields) {
-        if (field.id == Name::idempotency_key) idempotency_key_ = true;
+        if (field.id == Name::idempotency_key) idempotency_key_ = field.value;
         if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
     }
     if (underscores) {
@@ -281,6 +287,13 @@ void Exchange::record() {
         auto& origin = *state_->origins[candidate->id];
         origin.requests[static_cast<std::size_t>(candidate->reason)][outcome_.status / 100].add();
         if (outcome_.status != 101) origin.duration.observe_microseconds(microseconds_of(took));
+    }
+    if (moved_) {
+        const bool answered = relayed_ && outcome_.status < 500;
+        const auto what = info(outcome_.fault).side == Side::client ? admin::Moved::client_gone
+                          : answered                                ? admin::Moved::answered
+                                                                    : admin::Moved::failed;
+        state_->counters->moved[static_cast<std::size_t>(what)].add();
     }
     counters.exchanges_finished.add();
     if (!context_.log) return;

@@ -98,7 +98,7 @@ bool Dial::advance(Try& attempt) {
     if (attempt.phase == Phase::connecting) {
         const auto connected = stream.socket().connected();
         if (connected.pending) {
-            if (now >= attempt.began + limits_.connect_timeout) fail(attempt, Fault::origin_connect_timeout);
+            if (now >= tries_[0].began + limits_.connect_timeout) fail(attempt, Fault::origin_connect_timeout);
             return false;
         }
         if (connected.error != 0) {
@@ -121,7 +121,7 @@ bool Dial::advance(Try& attempt) {
     switch (stream.handshake()) {
         case Io::ok: return true;
         case Io::blocked:
-            if (now >= attempt.began + limits_.tls_timeout) fail(attempt, Fault::origin_tls_timeout);
+            if (now >= tries_[0].began + limits_.tls_timeout) fail(attempt, Fault::origin_tls_timeout);
             return false;
         case Io::closed:
         case Io::failed: break;
@@ -156,8 +156,9 @@ Dial::Step Dial::step() {
 loop::TimePoint Dial::due() const noexcept {
     auto due = loop::TimePoint::max();
     for (const auto& attempt : tries_) {
-        if (attempt.phase == Phase::connecting) due = std::min(due, attempt.began + limits_.connect_timeout);
-        if (attempt.phase == Phase::handshaking) due = std::min(due, attempt.began + limits_.tls_timeout);
+        // Both addresses share the limits of the attempt.
+        if (attempt.phase == Phase::connecting) due = std::min(due, tries_[0].began + limits_.connect_timeout);
+        if (attempt.phase == Phase::handshaking) due = std::min(due, tries_[0].began + limits_.tls_timeout);
     }
     if (started_ == 1 && started_ < endpoint_count_)
         due = std::min(due, tries_[0].began + limits_.second_address_after);

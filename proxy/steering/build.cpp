@@ -111,6 +111,7 @@ private:
         site.all_down = given.all_down;
         site.host_header = given.host_header;
         site.decision_header = given.decision_header;
+        site.hedge = given.hedge;
         site.server_timing = given.server_timing;
         site.via_header = given.via_header;
         site.normalize_path = given.normalize_path;

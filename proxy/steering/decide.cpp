@@ -56,9 +56,11 @@ Reason forbidden(const Rules& rules, OriginId id) noexcept {
 /// when no normal one but a skipped one is left, and those that are down only when all are.
 enum class Rank : std::uint8_t {
     up,
+    busy,  ///< up, but near its capacity
     degraded,
     unknown,
     returning,
+    full,
     local_skip,
     leaving,
     check_failed,
@@ -77,8 +79,10 @@ enum class Rank : std::uint8_t {
 /// an origin is there that can do it. It is the last one all the same: checks may be wrong, and an answer of the
 /// application says more than a 503 of ours.
 Rank rank_of(OriginId id, const Facts& facts, const Table& table, const health::Table& health,
-             const OriginSet& local_skips) noexcept {
-    if (id >= health.origins.size()) return local_skips[id] ? Rank::local_skip : Rank::unknown;
+             const Local& local) noexcept {
+    const OriginSet& local_skips = local.skips;
+    if (id >= health.origins.size())
+        return local_skips[id] ? Rank::local_skip : local.full[id] ? Rank::full : Rank::unknown;
     const health::OriginHealth& seen = health.origins[id];
     const health::State& state = seen.state;
     if (state.draining || state.order == health::Override::force_down) return Rank::never;
@@ -92,9 +96,10 @@ Rank rank_of(OriginId id, const Facts& facts, const Table& table, const health::
         aside = Rank::leaving;
     if (aside != Rank::up) return local_skips[id] ? Rank::aside_and_skipped : aside;
     if (local_skips[id]) return Rank::local_skip;
+    if (local.full[id]) return Rank::full;
     if (seen.share <= facts.line) return Rank::returning;
     switch (state.verdict) {
-        case health::Verdict::up: return Rank::up;
+        case health::Verdict::up: return local.busy[id] ? Rank::busy : Rank::up;
         case health::Verdict::degraded: return Rank::degraded;
         default: return Rank::unknown;
     }
@@ -234,7 +239,7 @@ void with_distances(const SiteTable& site, const geo::Place& place, Use use) noe
 
 /// The worst rank that still makes a candidate, given the best one that is there.
 Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
-    if (best <= Rank::returning) return Rank::local_skip;
+    if (best <= Rank::full) return Rank::local_skip;
     if (best <= Rank::aside_and_skipped) return Rank::aside_and_skipped;
     return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::aside_and_skipped;
 }
@@ -242,7 +247,7 @@ Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
 /// What keeps an origin aside that just refused a connection as well: the worst of it, as rank_of() judges.
 Rank without_skip(Rank rank, OriginId id, const Facts& facts, const Table& table,
                   const health::Table& health) noexcept {
-    return rank == Rank::aside_and_skipped ? rank_of(id, facts, table, health, OriginSet{}) : rank;
+    return rank == Rank::aside_and_skipped ? rank_of(id, facts, table, health, Local{}) : rank;
 }
 
 /// The reason of a candidate: health's where health moved it, else a rule's, else the policy's.
@@ -258,6 +263,8 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
         case Rank::check_failed: return Reason::check_overruled;
         case Rank::ejected: return Reason::last_eligible;
         case Rank::down: return Reason::all_down_open;
+        case Rank::busy: return Reason::busy;
+        case Rank::full: return Reason::full;
         case Rank::up:
         case Rank::aside_and_skipped:
         case Rank::never: break;
@@ -266,6 +273,16 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
 }
 
 /// Of an allowed origin that is no candidate although there was room for one.
+/// Whether the first candidate stands there because an origin before it, in the order of the policy, has no room.
+bool is_spilled(std::span<const Considered> considered, const Rules& rules, const Ranks& ranks,
+                OriginId first) noexcept {
+    for (const Considered& origin : considered) {
+        if (origin.id == first) return false;
+        if (rules.allowed[origin.id] && (ranks[origin.id] == Rank::busy || ranks[origin.id] == Rank::full)) return true;
+    }
+    return false;
+}
+
 Reason passed_over(Rank rank, const health::State& state) noexcept {
     switch (rank) {
         case Rank::leaving: return Reason::agent_draining;
@@ -292,7 +309,7 @@ std::uint16_t line_of(const geo::Address& client) noexcept {
 }
 
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const OriginSet& local_skips, Decision& decision) noexcept {
+            const Local& local, Decision& decision) noexcept {
     const SiteTable& site = table.sites[facts.site];
     decision.site = facts.site;
     decision.route = route_of(site, facts.method, facts.path, false);
@@ -302,7 +319,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
     Rank best = Rank::never;
     bool any_known = false;
     for (const OriginId id : site.failover_order) {
-        ranks[id] = rank_of(id, facts, table, health, local_skips);
+        ranks[id] = rank_of(id, facts, table, health, local);
         if (!rules.allowed[id]) continue;
         best = std::min(best, ranks[id]);
         any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;
@@ -323,10 +340,20 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
                 origin.reason = Reason::surplus;
                 continue;
             }
-            origin.reason = chosen_reason(without_skip(rank, origin.id, facts, table, health), any_known,
-                                          rules.narrowed, origin.reason);
+            const Reason policy = origin.reason;
+            origin.reason =
+                chosen_reason(without_skip(rank, origin.id, facts, table, health), any_known, rules.narrowed, policy);
+            if (rank == Rank::busy && rank == best)
+                origin.reason = chosen_reason(Rank::up, true, rules.narrowed, policy);
+            if (rank == Rank::local_skip && local.stalled[origin.id]) origin.reason = Reason::stalled;
             decision.candidates[decision.candidate_count++] = origin;
         }
+    }
+    if (decision.candidate_count != 0 && ranks[decision.candidates[0].id] < Rank::full &&
+        is_spilled(considered, rules, ranks, decision.candidates[0].id)) {
+        decision.candidates[0].reason = Reason::spilled;
+        for (Considered& origin : considered)
+            if (origin.id == decision.candidates[0].id) origin.reason = Reason::spilled;
     }
     for (Considered& origin : considered) {
         if (!rules.allowed[origin.id])

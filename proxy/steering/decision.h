@@ -29,6 +29,11 @@ enum class Reason : std::uint8_t {
     unknown,          ///< candidate behind every up and degraded origin: no verdict yet
     returning,        ///< candidate behind those: well again, but this client's turn to go back has not come
     local_skip,       ///< candidate behind everything eligible: it just refused a connection to this worker
+    stalled,          ///< the same: requests of this worker waited for it in vain
+    spilled,          ///< first candidate because a better one is busy or full
+    busy,             ///< candidate behind those with room: above 80 % of its capacity
+    full,             ///< candidate behind everything healthy: at its capacity, requests must wait
+    key_pinned,       ///< the only candidate: the request's Idempotency-Key went there before
     leaving,          ///< candidate although it drains by its own word: nothing better would be left
     check_overruled,  ///< candidate although a check that the request needs fails: nothing better would be left
     last_eligible,    ///< candidate although ejected: nothing else would be left
@@ -81,10 +86,20 @@ struct Decision {
     std::span<const Considered> all() const noexcept { return {considered.data(), considered_count}; }
 };
 
-/// Steps 3-7 of design.md section 5. `local_skips`: origins that this worker just failed to connect to.
+/// What this edge itself knows of origins at this moment, beside their published health.
+struct Local {
+    OriginSet skips;    ///< this worker just failed there
+    OriginSet stalled;  ///< of those: requests waited in vain
+    OriginSet busy;     ///< at the soft bound of their capacity
+    OriginSet full;     ///< at the hard one; in `busy` too or not, that makes no difference
+    Local() = default;
+    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers know of skips only
+};
+
+/// Steps 3-7 of design.md section 5.
 /// Writes into `decision` (reused by the caller, so that 64 slots are not cleared per request).
 /// `facts.site` must be a site of `table`; an origin that `health` does not know counts as unknown.
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const OriginSet& local_skips, Decision& decision) noexcept;
+            const Local& local, Decision& decision) noexcept;
 
 }  // namespace nearhop::steering

@@ -25,6 +25,11 @@ std::string_view name(Reason reason) noexcept {
         case Reason::ejected: return "ejected";
         case Reason::draining: return "draining";
         case Reason::local_skip: return "local_skip";
+        case Reason::stalled: return "stalled";
+        case Reason::spilled: return "spilled";
+        case Reason::busy: return "busy";
+        case Reason::full: return "full";
+        case Reason::key_pinned: return "key_pinned";
         case Reason::leaving: return "leaving";
         case Reason::check_overruled: return "check_overruled";
         case Reason::agent_draining: return "agent_draining";
@@ -58,6 +63,11 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::ejected: return "ejected by live traffic";
         case Reason::draining: return "draining: takes no new exchange";
         case Reason::local_skip: return "just refused a connection: behind every other origin";
+        case Reason::stalled: return "just left several requests without an answer: behind every other origin";
+        case Reason::spilled: return "first of those with room: a better one is near its capacity";
+        case Reason::busy: return "above 80 % of its capacity: behind those with room";
+        case Reason::full: return "at its capacity: requests must wait";
+        case Reason::key_pinned: return "an earlier request with the same Idempotency-Key went there";
         case Reason::leaving: return "drains by its own word, but nothing better would be left";
         case Reason::check_overruled:
             return "a check that this request needs fails there, but nothing better would be left";

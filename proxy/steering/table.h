@@ -46,6 +46,7 @@ struct SiteTable {
     std::string name;
     conf::Policy policy = conf::Policy::nearest;
     conf::AllDown all_down = conf::AllDown::open;
+    conf::Hedge hedge;
     OriginSet members;
     OriginSet writers;                         ///< origins that take unsafe methods; equals members when not configured
     std::vector<OriginId> failover_order;      ///< as configured

@@ -59,6 +59,19 @@ TEST(RateLimits, AreInheritedAndABurstIsTheRatesNumberUnlessWritten) {
     EXPECT_EQ(read(base()).sites[0].rate_limit.address.count, 0U);
 }
 
+TEST(Hedge, IsOffATimeOrP95) {
+    const Config config = read(base() +
+                               "sites:\n"
+                               "  a: {hosts: [a.test], hedge: 300ms}\n"
+                               "  b: {hosts: [b.test], hedge: p95}\n"
+                               "  c: {hosts: [c.test], hedge: off}\n"
+                               "  d: {hosts: [d.test]}\n");
+    EXPECT_EQ(config.sites[0].hedge, (Hedge{Hedge::Kind::after, 300ms}));
+    EXPECT_EQ(config.sites[1].hedge.kind, Hedge::Kind::p95);
+    EXPECT_EQ(config.sites[2].hedge, Hedge{});
+    EXPECT_EQ(config.sites[3].hedge, Hedge{});
+}
+
 TEST(FullForm, ReadsListenersTrustAndAdmin) {
     const Config config = read(
         "listeners:\n"

@@ -55,7 +55,10 @@ protected:
     unsigned roll(unsigned sides) { return static_cast<unsigned>(dice() % sides); }
 
     void shuffle_health() {
-        world.skips = OriginSet{dice() & dice() & 31U};
+        world.local.skips = OriginSet{dice() & dice() & 31U};
+        world.local.stalled = world.local.skips & OriginSet{dice() & 31U};
+        world.local.busy = OriginSet{dice() & dice() & 31U};
+        world.local.full = OriginSet{dice() & dice() & 31U};
         for (auto& origin : world.health.origins) {
             origin.state.verdict = static_cast<health::Verdict>(roll(4));
             origin.state.ejected = roll(3) == 0;
@@ -169,7 +172,7 @@ TEST_P(Invariants, NothingIsAllocated) {
                            : locate(round % 3 == 0 ? peer : stranger, round % 3 == 0, fields, trust, locator).place;
         if (const auto site = world.table->site_of("WWW.some.Example.com.:443"))
             decide({.site = *site, .method = "POST", .path = "/pinned/and/longer"}, place, *world.table, world.health,
-                   world.skips, world.decision);
+                   world.local, world.decision);
     };
     once(0);
     once(3);  // tables that are read on first use
