@@ -55,9 +55,7 @@ class Nearhop:
             "shutdown": {"grace": "0s", "drain": "2s"},
         }  # fmt: skip
         for region, origin in stage.origins.items():
-            name = "127.0.0.1"
-            if stage.resolver or origin.addresses > 1:
-                name = f"{region}.origins.test"
+            name = f"{region}.origins.test" if stage.resolver else "127.0.0.1"
             config["origins"][region] = {"url": f"https://{name}:{origin.port}", "region": region,
                                          "ca": str(stage.authority.file)}  # fmt: skip
         if stage.resolver:
@@ -98,23 +96,30 @@ class Other:
     """A proxy that writes no event log of ours."""
 
     def __init__(self, stage):
-        self.port = free_port()
         self.folder = stage.folder / self.name
         self.folder.mkdir()
         identity = stage.authority.leaf(HOST)
         self.pem = self.folder / "edge.pem"
         self.pem.write_bytes(identity.certificate.read_bytes() + identity.private_key.read_bytes())
         self.file = self.folder / "configuration"
-        self.file.write_text(self.config(stage))
-        self.output = open(self.folder / "output", "wb")
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=self.output, start_new_session=True)  # fmt: skip
+        for last in (False, False, True):  # it cannot bind port 0, so a port may be taken before it is ours
+            self.port = free_port()
+            self.file.write_text(self.config(stage))
+            self.output = open(self.folder / "output", "wb")
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=self.output,
+                                            stderr=self.output, start_new_session=True)  # fmt: skip
+            if self._started():
+                return
+            self.stop()
+            assert not last, f"{self.name}: {(self.folder / 'output').read_text()}"
+
+    def _started(self):
         deadline = time.monotonic() + 15 * SLOW
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise AssertionError(f"{self.name}: {(self.folder / 'output').read_text()}")
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self._answers():
+                return True
             time.sleep(0.05)
+        return False
 
     def _answers(self):
         context = ssl.create_default_context()
@@ -146,7 +151,7 @@ class Haproxy(Other):
 
     def config(self, stage):
         lines, resolvers = [], ""
-        if stage.resolver:
+        if stage.fault.dns:
             resolvers = f"""
 resolvers dns
   nameserver test {stage.resolver.server}
@@ -164,7 +169,9 @@ resolvers dns
             tls = f"ssl verify required ca-file {stage.authority.file} sni str({name}) check-sni {name} verifyhost {name}"
             for number in range(origin.addresses):
                 address = f"127.0.0.{number + 1}"
-                if stage.resolver:
+                if stage.fault.dns and number > 0:
+                    continue
+                if stage.fault.dns:
                     address, tls = name, tls + " resolvers dns init-addr libc,none resolve-prefer ipv4"
                 lines.append(f"  server {region}-{number} {address}:{origin.port} {tls}")
         return f"""

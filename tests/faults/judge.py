@@ -20,17 +20,20 @@ def figures(fault, moments, outcomes, records, attempts=None, changes=None):
     normal = {kind: statistics.median(times) for kind, times in kinds.items()}
     usual = statistics.median(o for times in kinds.values() for o in times)
 
+    share = sum(o.region == FAULTY for o in outcomes if moments["warm"] <= o.began < moments["fault"])
+    assert share > 0.2 * sum(moments["warm"] <= o.began < moments["fault"] for o in outcomes), "the region had no traffic"
+
     def slowed(o):
         return o.seconds > normal.get((o.method, o.kind, o.protocol), usual) + SLOWED
 
     after = [o for o in outcomes if o.began >= moments["warm"]]
-    during = [o for o in outcomes if moments["fault"] - 2.5 <= o.began < moments["end"]]
-    hit = [o for o in during if o.began >= moments["fault"]]
+    hit = [o for o in after if moments["fault"] <= o.began < moments["end"]]
     bad = [o for o in after if o.outcome not in ("ok", "truncated")]
     if fault.total:  # nobody can hide that every origin is gone: what counts is before and after
         bad = [o for o in bad if o.began + o.seconds < moments["fault"] or o.began > moments["end"] + fault.total]
         hit = [o for o in after if o.began > moments["end"] + fault.total]
-    slow = [o for o in after if slowed(o)] if not fault.total else [o for o in hit if slowed(o)]
+    counted = hit if fault.total else after
+    slow = [o for o in counted if slowed(o)]
     late = [o.began for o in slow if o.began >= moments["fault"]]
     return {
         "fault": fault.title,
@@ -40,12 +43,13 @@ def figures(fault, moments, outcomes, records, attempts=None, changes=None):
         "post_errors": sum(o.method == "POST" for o in bad),
         "truncated": sum(o.outcome == "truncated" for o in after),
         "doubles": doubles(records),
-        "slowest": max((o.seconds for o in (hit if fault.total else after)), default=0.0),
+        "slowest": max((o.seconds for o in counted if o.method != "POST"), default=0.0),
+        "slowest_post": max((o.seconds for o in counted if o.method == "POST"), default=0.0),
         "slow": len(slow),
         "within": 1.0 - sum(slowed(o) for o in hit) / max(1, len(hit)),
         "last_slow": max(late) - moments["fault"] if late else None,
         "back": back(outcomes, moments, fault) if fault.back else None,
-        "leaked": leaked(records[FAULTY], moments) if fault.recordable else attempts,
+        "leaked": None if not fault.leaves else leaked(records[FAULTY], moments) if fault.recordable else attempts,
         "changes": changes,
     }
 
@@ -90,8 +94,8 @@ def misses(fault, row, *, exact_only=False):
         return found
     if fault.within and row["within"] < fault.within:
         found.append(f"only {row['within']:.2%} within 250 ms of normal")
-    if fault.slowest and row["slowest"] > fault.slowest:
-        found.append(f"slowest {row['slowest']:.2f} s, above {fault.slowest} s")
+    if fault.slowest and (worst := max(row["slowest"], row["slowest_post"])) > fault.slowest:
+        found.append(f"slowest {worst:.2f} s, above {fault.slowest} s")
     if fault.most_slow is not None and row["slow"] > fault.most_slow:
         found.append(f"{row['slow']} slowed requests, above {fault.most_slow}")
     if fault.probes_only and row["leaked"]:

@@ -9,11 +9,15 @@ def seconds(value):
     return "never" if value == float("inf") else f"{value:.2f}"
 
 
+def slowest(row):
+    return f"{row['slowest']:.2f} ({row['slowest_post']:.2f})"
+
+
 def line(row):
     leaked = "-" if row["leaked"] is None else row["leaked"]
     text = (
         f"{row['name']:18} {row['contender']:8} {row['requests']:6} requests, errors {row['errors']} (POST {row['post_errors']}), "
-        f"twice {row['doubles']}, truncated {row['truncated']}, slowest {row['slowest']:.2f} s, slowed {row['slow']} "
+        f"twice {row['doubles']}, truncated {row['truncated']}, slowest {row['slowest']:.2f} s (POST {row['slowest_post']:.2f}), slowed {row['slow']} "
         f"(within {row['within']:.2%}), last {seconds(row['last_slow'])}, back {seconds(row['back'])}, leaked {leaked}, "
         f"changes {row['changes']}"
     )
@@ -25,11 +29,11 @@ def line(row):
 def tables(rows):
     """One table of ours in full, one of all contenders side by side."""
     out = ["### Ours", "",
-           "| fault | errors | POST failed | twice | truncated | slowest, s | slowed | within 250 ms | last slowed after, s | back after, s | leaked | bar |",
+           "| fault | errors | POST failed | twice | truncated | slowest, s (POST) | slowed | within 250 ms | last slowed after, s | back after, s | leaked | bar |",
            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     ours = [row for row in rows if row["contender"] == "nearhop"]
     for row in ours:
-        cells = [row["fault"], row["errors"], row["post_errors"], row["doubles"], row["truncated"], seconds(row["slowest"]),
+        cells = [row["fault"], row["errors"], row["post_errors"], row["doubles"], row["truncated"], slowest(row),
                  row["slow"], f"{row['within']:.2%}", seconds(row["last_slow"]), seconds(row["back"]),
                  "-" if row["leaked"] is None else row["leaked"], "; ".join(row["misses"]) or "met"]  # fmt: skip
         out.append("| " + " | ".join(map(str, cells)) + " |")
@@ -52,7 +56,7 @@ def beside(row):
         return "-"
     twice = f" (**{row['doubles']} twice**)" if row["doubles"] else ""
     return (
-        f"{row['errors']} + {row['post_errors']} + {row['truncated']}{twice} / {seconds(row['slowest'])} / {row['slow']}"
+        f"{row['errors']} + {row['post_errors']} + {row['truncated']}{twice} / {slowest(row)} / {row['slow']}"
         f" / {seconds(row['back'])}"
     )
 

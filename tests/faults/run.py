@@ -50,17 +50,17 @@ def main():
         print("\n".join(f"{f.name:18} {f.title}" for f in FAULTS))
         return 0
     if given.from_results:
-        rows = [json.loads(line) for line in given.results.read_text().splitlines()]
+        failed, rows = [], [json.loads(line) for line in given.results.read_text().splitlines()]
     else:
-        rows = run(given)
+        rows, failed = run(given)
     if given.table:
         report.write(given.table, rows)
-    return 1 if any(row["misses"] for row in rows if row["contender"] == "nearhop") else 0
+    return 1 if failed or any(row["misses"] for row in rows if row["contender"] == "nearhop") else 0
 
 
 def run(given):
     contenders = [Nearhop] + [CONTENDERS[name] for name in given.against.split(",") if name]
-    rows = []
+    rows, failed = [], []
     with tempfile.TemporaryDirectory(prefix="nearhop-faults-") as temporary:
         folder = (given.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,13 +73,17 @@ def run(given):
                 except Skipped as why:
                     print(f"{fault.name:18} {contender.name:8} skipped: {why}", flush=True)
                     continue
+                except AssertionError as why:  # one row that failed must not cost the other hundred
+                    print(f"{fault.name:18} {contender.name:8} FAILED: {why}", flush=True)
+                    failed.append(fault.name)
+                    continue
                 row.update(name=fault.name, contender=contender.name, misses=judge.misses(fault, row))
                 rows.append(row)
                 print(report.line(row), flush=True)
                 if given.results:
                     with given.results.open("a") as file:
                         file.write(json.dumps(row) + "\n")
-    return rows
+    return rows, failed
 
 
 if __name__ == "__main__":

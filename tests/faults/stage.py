@@ -153,10 +153,11 @@ class Stage:
             for region in REGIONS:
                 addresses = fault.addresses if region == FAULTY else 1
                 self.origins[region] = Origin(region, self.identity, self.folder, addresses)
-            if fault.dns:
+            if fault.dns or fault.addresses > 1:
                 self.resolver = Resolver()
-                for region in REGIONS:
-                    self.resolver.set(f"{region}.origins.test", "127.0.0.1", ttl=1)
+                for region, origin in self.origins.items():
+                    known = 1 if fault.dns else origin.addresses
+                    self.resolver.set(f"{region}.origins.test", *[f"127.0.0.{n + 1}" for n in range(known)], ttl=1)
             self.proxy = contender(self)
             self.load = Load(self.proxy.port, authority.file, self.folder, rate=self.rate, mix=fault.mix)
         except BaseException:

@@ -35,7 +35,7 @@ def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log
         moments["fault"] = time.monotonic()
         fault.begin(stage)
         attempts = None
-        known = max(lasts - 2.0, lasts * 0.6)
+        known = max(lasts - 1.5, lasts * 0.6)  # an attempt that is counted at its end may have begun 2 s before
         moments["known"] = moments["fault"] + known
         number = 0
         while (left := moments["fault"] + lasts - time.monotonic()) > 0:
@@ -43,7 +43,7 @@ def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log
                 number += 1
                 fault.turn(stage, number)
                 left = min(left, fault.every)
-            elif ours and attempts is None and not fault.total and fault.name != "stalled":
+            elif ours and attempts is None and fault.leaves:
                 stage.pause(known)
                 attempts = -stage.proxy.attempts(FAULTY)
                 continue
@@ -58,7 +58,7 @@ def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log
             return fault.back and judge.back(sorted(stage.load.read()), moments, fault) != float("inf")
 
         stage.pause(patient(12 if fault.back else 1.5), returned)
-        stage.pause(1.0)
+        stage.pause(1.0 + fault.total)
         moments["stop"] = time.monotonic()
         outcomes = stage.load.finish()
         changes = stage.proxy.verdicts() - before if ours else None
