@@ -93,8 +93,10 @@ void Loop::run() {
     std::array<epoll_event, 256> events;
     while (!stopped_.load(std::memory_order_acquire)) {
         const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_milliseconds());
+        // Interrupted, as after SIGCONT: what arrived meanwhile is not known yet, and timers must not judge without it.
+        if (count < 0) continue;
         now_ = Clock::now();
-        batch_ = {events.data(), static_cast<std::size_t>(std::max(count, 0))};
+        batch_ = {events.data(), static_cast<std::size_t>(count)};
         bool mail = false;
         for (auto& event : batch_) {
             if (event.data.ptr == nullptr)
