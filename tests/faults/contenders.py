@@ -239,6 +239,7 @@ http {{
   }}
   server {{
     listen 127.0.0.1:{self.port} ssl http2;
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {self.pem};
     ssl_certificate_key {self.pem};
     location / {{
@@ -257,6 +258,7 @@ http {{
       proxy_ssl_trusted_certificate {stage.authority.file};
       proxy_ssl_name eu-west-1.origins.test;
       proxy_ssl_server_name on;
+      proxy_ssl_protocols TLSv1.2 TLSv1.3;
     }}
   }}
 }}

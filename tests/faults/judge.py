@@ -17,6 +17,7 @@ def figures(fault, moments, outcomes, records, attempts=None, changes=None):
     for o in outcomes:
         if moments["warm"] <= o.began < moments["fault"] and o.outcome == "ok":
             kinds[o.method, o.kind, o.protocol].append(o.seconds)
+    assert kinds, f"nothing went well before the fault: {Counter(o.outcome for o in outcomes)}"
     normal = {kind: statistics.median(times) for kind, times in kinds.items()}
     usual = statistics.median(o for times in kinds.values() for o in times)
 
