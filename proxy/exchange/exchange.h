@@ -67,6 +67,7 @@ private:
     loop::Task<Fault> back_off();
     void count_attempt(Fault fault);
     void note_passive(Fault fault, unsigned status);
+    void note_body(Fault fault);
     void answer(Fault fault);
     void record();
     void choose_request_id();
