@@ -235,7 +235,8 @@ private:
                 const auto colon = head_.find(':', line);
                 if (colon >= next) return false;
                 const auto value = head_.find_first_not_of(' ', colon + 1);
-                take_field(request_, head_.substr(line, colon - line), std::string_view(head_).substr(value, next - value));
+                take_field(request_, head_.substr(line, colon - line),
+                           std::string_view(head_).substr(value, next - value));
                 line = next + 2;
             }
             in_body_ = true;
@@ -308,8 +309,8 @@ private:
                 return 0;
             });
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-            callbacks, [](nghttp2_session*, std::uint8_t, std::int32_t stream, const std::uint8_t*, std::size_t size,
-                          void* user) {
+            callbacks,
+            [](nghttp2_session*, std::uint8_t, std::int32_t stream, const std::uint8_t*, std::size_t size, void* user) {
                 const auto at = self(user).requests_.find(stream);
                 if (at != self(user).requests_.end()) at->second.got += size;
                 return 0;
@@ -373,7 +374,10 @@ private:
         if (at == requests_.end()) return;
         Request& r = at->second;
         const bool whole = code == NGHTTP2_NO_ERROR && r.status != 0 && (!r.has_length || r.got == r.length);
-        journal_.done(r, whole ? "" : r.status != 0 ? "truncated" : code == NGHTTP2_REFUSED_STREAM ? "refused" : "reset");
+        journal_.done(r, whole                            ? ""
+                         : r.status != 0                  ? "truncated"
+                         : code == NGHTTP2_REFUSED_STREAM ? "refused"
+                                                          : "reset");
         requests_.erase(at);
     }
 
@@ -417,9 +421,9 @@ public:
         std::uint64_t n = 0, swept = from, end = 0;
         epoll_event events[256];
         while (end == 0 || (busy() && now_ns() < end)) {
-            std::uint64_t due = from + n * second / s_.rate;
+            std::uint64_t due = due_at(from, n);
             const std::uint64_t now = now_ns();
-            if (end == 0 && due + second / 10 < now) n = (now - from) * s_.rate / second, due = now;  // no bursts
+            if (end == 0 && due + second / 10 < now) n = index_at(from, now), due = now;  // no bursts
             const int wait = end != 0 ? 10 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000) + 1;
             const int count = poller_.wait(events, wait);
             for (int i = 0; i < count; ++i) {
@@ -430,7 +434,7 @@ public:
                 }
                 static_cast<Client*>(events[i].data.ptr)->drive();
             }
-            for (; end == 0 && from + n * second / s_.rate <= now_ns(); ++n) begin(make_request(n, s_));
+            for (; end == 0 && due_at(from, n) <= now_ns(); ++n) begin(make_request(n, s_));
             if (now_ns() > swept + second / 20) {
                 swept = now_ns();
                 for (auto& client : clients_) client->give_up(swept - 20 * second);
@@ -443,6 +447,16 @@ public:
     }
 
 private:
+    /// A quarter of the rate for the first half second: connections are made before all of them are needed at once.
+    std::uint64_t due_at(std::uint64_t from, std::uint64_t n) const {
+        const std::uint64_t slow = s_.rate / 8;
+        return n < slow ? from + n * 4 * second / s_.rate : from + second / 2 + (n - slow) * second / s_.rate;
+    }
+    std::uint64_t index_at(std::uint64_t from, std::uint64_t now) const {
+        if (now < from + second / 2) return (now - from) * s_.rate / 4 / second;
+        return s_.rate / 8 + (now - from - second / 2) * s_.rate / second;
+    }
+
     bool busy() const {
         return std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->busy(); });
     }
@@ -461,8 +475,10 @@ private:
             }
         }
         if (chosen == nullptr) {
-            if (request.http2) clients_.push_back(std::make_unique<Http2>(s_, poller_, journal_, true));
-            else clients_.push_back(std::make_unique<Http1>(s_, poller_, journal_, false));
+            if (request.http2)
+                clients_.push_back(std::make_unique<Http2>(s_, poller_, journal_, true));
+            else
+                clients_.push_back(std::make_unique<Http1>(s_, poller_, journal_, false));
             chosen = clients_.back().get();
         }
         chosen->begin(std::move(request));

@@ -315,8 +315,7 @@ private:
         const auto set = [&](int fd) {
             const int zero = 0;
             if (::setsockopt(fd, SOL_SOCKET, on ? SO_ATTACH_FILTER : SO_DETACH_FILTER,
-                             on ? static_cast<const void*>(&program) : &zero,
-                             on ? sizeof program : sizeof zero) != 0 &&
+                             on ? static_cast<const void*>(&program) : &zero, on ? sizeof program : sizeof zero) != 0 &&
                 on)
                 die("SO_ATTACH_FILTER");
         };
@@ -387,7 +386,8 @@ private:
                 Fault fault{word, 0, 0};
                 line >> fault.a >> fault.b;
                 for (std::size_t i = 0; i < listeners_.size(); ++i)
-                    if (only == std::string::npos || only == i) set(*std::next(listeners_.begin(), static_cast<long>(i)), fault);
+                    if (only == std::string::npos || only == i)
+                        set(*std::next(listeners_.begin(), static_cast<long>(i)), fault);
             }
             std::puts("ok");
             std::fflush(stdout);
@@ -417,7 +417,8 @@ int main(int argc, char** argv) {
     const auto port = static_cast<std::uint16_t>(std::atoi(option(argc, argv, "--port", "0").c_str()));
     const int addresses = std::atoi(option(argc, argv, "--addresses", "1").c_str());
     const auto work = std::strtoull(option(argc, argv, "--work-ms", "20").c_str(), nullptr, 10) * ms;
-    const int record = ::open(option(argc, argv, "--record", "").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    const int record =
+        ::open(option(argc, argv, "--record", "").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (record < 0) die("--record");
     const auto origin = std::make_unique<Origin>(tls_context(TLS_server_method()),
                                                  option(argc, argv, "--region", "nowhere"), record, work);

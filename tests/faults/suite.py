@@ -28,7 +28,7 @@ def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log
     lasts = seconds or fault.seconds
     with Stage(contender, fault, authority, folder, rate) as stage:
         moments = {}
-        stage.pause(patient(0.7))
+        stage.pause(patient(1.2))
         moments["warm"] = time.monotonic()
         stage.pause(patient(1.3))
         before = stage.proxy.verdicts() if ours else None
