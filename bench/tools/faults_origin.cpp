@@ -356,8 +356,8 @@ private:
         }
         if (fault.kind == "refuse" && l.fd >= 0) ::close(std::exchange(l.fd, -1));
         if (fault.kind != "refuse" && l.fd < 0) open(l);
+        if (fault.kind == "syn_drop") fill(l);  // before the edge has a reason to connect anew: the last place is ours
         if (fault.kind == "refuse" || fault.kind == "tls_hang" || fault.kind == "syn_drop") cut_all(l);
-        if (fault.kind == "syn_drop") fill(l);
         if (fault.kind == "drop") drop(l, true);
     }
 
