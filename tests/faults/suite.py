@@ -28,9 +28,9 @@ def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log
     lasts = seconds or fault.seconds
     with Stage(contender, fault, authority, folder, rate) as stage:
         moments = {}
-        stage.pause(patient(1.2))
+        stage.pause(1.2)
         moments["warm"] = time.monotonic()
-        stage.pause(patient(1.3))
+        stage.pause(1.3)
         before = stage.proxy.verdicts() if ours else None
         moments["fault"] = time.monotonic()
         fault.begin(stage)
