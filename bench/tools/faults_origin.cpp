@@ -69,8 +69,8 @@ struct Connection {
 
 class Origin {
 public:
-    Origin(SslContext tls, std::string region, int record, std::uint64_t work)
-        : tls_(std::move(tls)), region_(std::move(region)), record_(record), work_(work) {}
+    Origin(std::string region, int record, std::uint64_t work)
+        : region_(std::move(region)), record_(record), work_(work) {}
 
     void listen(std::uint32_t address, std::uint16_t port) {
         port_ = port;
@@ -104,7 +104,9 @@ public:
         }
     }
 
+    /// With ticket keys of its own, as after a restart: a resumed session would not look at the certificate.
     bool use(const std::string& certificate, const std::string& key) {
+        tls_ = tls_context(TLS_server_method());
         return SSL_CTX_use_certificate_chain_file(tls_.get(), certificate.c_str()) == 1 &&
                SSL_CTX_use_PrivateKey_file(tls_.get(), key.c_str(), SSL_FILETYPE_PEM) == 1;
     }
@@ -420,8 +422,7 @@ int main(int argc, char** argv) {
     const int record =
         ::open(option(argc, argv, "--record", "").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (record < 0) die("--record");
-    const auto origin = std::make_unique<Origin>(tls_context(TLS_server_method()),
-                                                 option(argc, argv, "--region", "nowhere"), record, work);
+    const auto origin = std::make_unique<Origin>(option(argc, argv, "--region", "nowhere"), record, work);
     if (!origin->use(option(argc, argv, "--certificate", ""), option(argc, argv, "--key", "")))
         die("certificate or key not readable");
     for (int i = 0; i < addresses; ++i) origin->listen(INADDR_LOOPBACK + static_cast<std::uint32_t>(i), port);

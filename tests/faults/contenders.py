@@ -46,6 +46,7 @@ class Nearhop:
             "clients": {"trusted": [{"cidr": "127.0.0.1/32"}]},
             "health": HEALTH,
             "passive": PASSIVE,
+            "failback": {"hold": "0s", "ramp": "0s"},  # the others have no such caution; it would hide the figure
             "limits": {"origin_body_timeout": "2s"},
             "origins": {},
             "sites": {"main": {"hosts": [HOST], "default": True, "origins": list(REGIONS), "policy": "nearest",
