@@ -54,6 +54,34 @@ void locate_by_override(benchmark::State& state) {
 }
 BENCHMARK(locate_by_override);
 
+/// A CDN's networks as they are listed: many lengths, some nested, a third of them IPv6.
+CidrTable listed_networks(std::int64_t count) {
+    std::mt19937 random{2};
+    std::vector<std::pair<Cidr, std::uint32_t>> networks;
+    while (networks.size() < static_cast<std::size_t>(count)) {
+        const bool v4 = networks.size() % 3 != 0;
+        const unsigned bits =
+            v4 ? 96 + 15 + static_cast<unsigned>(random() % 14) : 28 + static_cast<unsigned>(random() % 21);
+        Address::Bytes bytes = Address::v4(static_cast<std::uint32_t>(random())).bytes();
+        if (!v4) {
+            bytes = {0x26, 0x00};
+            for (std::size_t i = 2; i < 6; ++i) bytes[i] = static_cast<std::uint8_t>(random());
+        }
+        for (unsigned bit = bits; bit < 128; ++bit)
+            bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] & ~(0x80U >> (bit % 8)));
+        networks.emplace_back(Cidr{Address{bytes}, bits}, 1);
+    }
+    return CidrTable{std::move(networks)};
+}
+
+void find_among_networks(benchmark::State& state) {
+    const CidrTable table = listed_networks(state.range(0));
+    const auto addresses = public_addresses();
+    std::size_t next = 0;
+    for (auto _ : state) benchmark::DoNotOptimize(table.contains(addresses[next++ % addresses.size()]));
+}
+BENCHMARK(find_among_networks)->Arg(1)->Arg(50)->Arg(500)->Arg(8000);
+
 void order_three_origins_from_a_point(benchmark::State& state) {
     const auto origins = three_origins();
     std::vector<Point> points;

@@ -77,9 +77,20 @@ struct OriginTls {
     At<std::string> private_key;  ///< PEM file
 };
 
+/// What a verified client certificate must be; every part that is given.
+struct TrustedCertificate {
+    std::string fingerprint;  ///< SHA-256 in lower-case hex; empty: any
+    std::string san;          ///< one of its names, such as "DNS:cdn.example"; empty: any
+    Mark mark{};              ///< line 0: no certificate is asked for
+    bool given() const { return mark.line > 0; }
+};
+
 /// One way for a peer to be trusted: every part that is given must match.
 struct TrustedPeer {
     std::optional<At<std::string>> cidr;
+    At<std::string> ip_ranges;  ///< instead: AWS's ip-ranges.json, and in it the networks of ...
+    At<std::string> service;
+    TrustedCertificate certificate;
     std::string secret_header;  ///< field name; empty: not required
     std::string secret;         ///< compared in constant time; never logged, never forwarded
     Mark mark{};
@@ -90,6 +101,7 @@ enum class Underscores { drop, keep, refuse };
 
 struct Clients {
     std::vector<TrustedPeer> trusted;
+    seconds watch = 60s;  ///< how often ip_ranges files are looked at, 1 s .. 1 day
     Underscores underscores = Underscores::drop;
     bool unsafe_trust_any_peer = false;  ///< needed for 0.0.0.0/0, ::/0 and an entry without cidr
 };
@@ -108,6 +120,17 @@ struct Geo {
     seconds watch = 60s;  ///< how often the files are looked at, 1 s .. 1 day
 };
 
+/// What needs a part that an origin depends on, and so what moves away when its check fails.
+enum class Need { note, degraded, writes, paths, down };
+
+/// A named check in the JSON of an origin's health body.
+struct Check {
+    std::string name;
+    Need need = Need::note;
+    std::vector<std::string> paths;                   ///< Need::paths only: "/files/*" or "/one"
+    std::vector<std::pair<std::string, double>> max;  ///< numbers that the check must tell, and their bounds
+};
+
 /// How one origin is probed.
 struct Probe {
     std::string path = "/health";                                     ///< origin-form target, starts with '/'
@@ -123,6 +146,10 @@ struct Probe {
     unsigned fall = 3;                     ///< failures that take an up origin down, 1 .. 100
     unsigned rise = 3;                     ///< successes in a row that bring it back, 1 .. 100
     std::uint64_t body_limit = 64 * 1024;  ///< bytes of the answer's body that are read
+    std::vector<Check> checks;             ///< at most 16
+    std::string expect_region;             ///< `region` of a JSON body; empty: the origin's; "off": not compared
+    std::string agent_header = "off";      ///< field in which the origin speaks of itself; "off": none is believed
+    milliseconds agent_expiry = 15s;       ///< how long its word holds when it is not repeated, 1 s .. 1 h
 };
 
 /// Passive health: what live traffic says.
@@ -135,6 +162,7 @@ struct Passive {
     seconds ratio_window = 10s;     ///< ... in this window
     milliseconds ejection = 10s;    ///< times the number of ejections
     milliseconds ejection_max = 300s;
+    milliseconds stall = 200ms;  ///< least age of requests that all wait in vain before it is a sign; 0: none
 };
 
 struct OriginUrl {
@@ -150,8 +178,10 @@ struct Origin {
     std::optional<std::pair<double, double>> coordinates;  ///< latitude, longitude; wins over region
     At<std::string> ca;                                    ///< PEM file that verifies this origin; empty: the system's
     OriginTls tls;
-    int bias = 0;         ///< percent by which distance shrinks (Route 53), -99 .. 99
-    unsigned weight = 1;  ///< among origins within the latency band, 0 .. 1000
+    bool proxy_protocol = false;  ///< new connections begin with a PROXY header, version 2
+    int bias = 0;                 ///< percent by which distance shrinks (Route 53), -99 .. 99
+    unsigned weight = 1;          ///< among origins within the latency band, 0 .. 1000
+    unsigned capacity = 0;        ///< requests in flight from this edge, 0: unlimited
     Probe health;
     Passive passive;
     Mark mark{};
@@ -169,6 +199,14 @@ struct ExchangeLimits {
     std::uint64_t replay_buffer = 64 * 1024;  ///< request body kept for a second attempt, <= 1 MiB
     std::uint64_t body_limit = 0;             ///< request body bytes, 0: unlimited
     milliseconds tunnel_idle = 300s;          ///< after an upgrade: nothing moved either way
+};
+
+/// When a second origin is asked although the first may still answer.
+struct Hedge {
+    enum class Kind { off, after, p95 };
+    Kind kind = Kind::off;
+    milliseconds after{0};  ///< kind after
+    bool operator==(const Hedge&) const = default;
 };
 
 /// So many in so much time; a count of 0 stands for no limit.
@@ -214,6 +252,7 @@ struct Site {
     std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
     std::string host_header = "client";                      ///< "client", "origin" or a literal name
     AllDown all_down = AllDown::open;
+    Hedge hedge;                                     ///< GET and HEAD only
     std::vector<std::string> upgrades{"websocket"};  ///< protocols that a connection may switch to (RFC 9110 7.8)
     std::vector<Route> routes;
     ExchangeLimits limits;
@@ -239,6 +278,19 @@ struct Failover {
     unsigned budget_minimum = 20;  ///< the bucket never holds less than this capacity
     milliseconds backoff = 25ms;
     milliseconds backoff_max = 250ms;
+    unsigned queue = 100;                ///< requests that wait for one origin at its capacity
+    milliseconds queue_time = 1s;        ///< how long each
+    unsigned idempotency_keys = 65'536;  ///< that are remembered with the origin that they went to; read at start
+    seconds idempotency_expiry = 1h;     ///< since the last request with the key
+};
+
+/// How an origin that was out gets its clients back: at first none, then a growing share of them.
+struct Failback {
+    milliseconds hold = 120s;       ///< 0 s .. 1 h
+    milliseconds ramp = 60s;        ///< 0 s .. 1 h
+    milliseconds hold_max = 600s;   ///< of an origin that keeps falling
+    milliseconds half_life = 300s;  ///< of what each fall adds to its hold
+    unsigned error_percent = 5;     ///< failures among its answers at which the share stops growing
 };
 
 struct Limits {
@@ -303,6 +355,7 @@ struct Admin {
     std::optional<At<ListenAddress>> listen;  ///< default 127.0.0.1:9180; `admin: off` disables
     std::string token;                        ///< for calls that change state; empty: they are refused
     std::vector<At<std::string>> allow;       ///< CIDRs; empty: loopback only
+    At<std::string> state_file;               ///< operator overrides; empty: in $STATE_DIRECTORY, if there is one
 };
 
 enum class LogFormat { json, logfmt };
@@ -329,6 +382,7 @@ struct Config {
     std::vector<Site> sites;      ///< at least one after parse()
     RateLimit rate_limit;         ///< of every site that has none of its own
     Failover failover;
+    Failback failback;
     Limits limits;
     Http2 http2;
     Dns dns;

@@ -107,6 +107,25 @@ Form<milliseconds> duration(milliseconds min, milliseconds max) {
             duration_schema()};
 }
 
+Form<Hedge> hedge() {
+    const Form<milliseconds> after = duration(10ms, 1min);
+    return {"off, p95, or " + after.wanted,
+            [read = after.read](const std::string& text) -> std::optional<Hedge> {
+                if (text == "off") return Hedge{};
+                if (text == "p95") return Hedge{Hedge::Kind::p95, 0ms};
+                const auto time = read(text);
+                return time ? std::optional{Hedge{Hedge::Kind::after, *time}} : std::nullopt;
+            },
+            [](const Hedge& value) {
+                return value.kind == Hedge::Kind::off   ? std::string{"off"}
+                       : value.kind == Hedge::Kind::p95 ? std::string{"p95"}
+                                                        : to_string(value.after);
+            },
+            {"off", "p95"},
+            false,
+            schema::matching("^([0-9]+(ms|s|m|h)|off|p95)$")};
+}
+
 Form<seconds> whole_seconds(seconds min, seconds max) {
     return {"a duration in whole seconds with its unit (s, m, h) from " + to_string(milliseconds{min}) + " to " +
                 to_string(milliseconds{max}),
@@ -194,7 +213,7 @@ Form<unsigned> percent(unsigned min, unsigned max) {
 }
 
 Form<double> degrees(double limit) {
-    const std::string text_limit = std::to_string(static_cast<int>(limit));
+    const std::string text_limit = std::to_string(static_cast<std::int64_t>(limit));
     return {"degrees from -" + text_limit + " to " + text_limit,
             [limit](const std::string& text) -> std::optional<double> {
                 double value = 0;
@@ -242,6 +261,44 @@ Form<std::string> prefix() {
                 text_that("a path that starts with / and holds no query, # or spaces", [](const std::string& text) {
                     return is_path(text) && text.find('?') == std::string::npos;
                 }));
+}
+
+Form<std::string> path_pattern() {
+    return with(
+        schema::matching("^/[^?# ]*$"),
+        text_that("a path such as /files/* (everything there) or /files (that one alone)", [](const std::string& text) {
+            const auto star = text.find('*');
+            return is_path(text) && text.find('?') == std::string::npos &&
+                   (star == std::string::npos || (star + 1 == text.size() && text[star - 1] == '/'));
+        }));
+}
+
+Form<std::string> need_or_path() {
+    const std::vector<std::string> words{"note", "degraded", "writes", "down"};
+    Form<std::string> form =
+        text_that("note or degraded or writes or down, or paths such as /files/*", [words](const std::string& text) {
+            return path_pattern().read(text) || std::find(words.begin(), words.end(), text) != words.end();
+        });
+    form.known = words;
+    form.schema = schema::matching("^(note|degraded|writes|down|/[^?# ]*)$");
+    return form;
+}
+
+Form<double> bound() {
+    Form<double> form = degrees(1e15);
+    form.wanted = "a number";
+    form.print = [](const double& value) {
+        std::array<char, 64> text{};
+        return std::string(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
+    };
+    form.schema = R"("type": "number")";
+    return form;
+}
+
+Form<std::string> agent_header() {
+    Form<std::string> form = field_name();
+    form.wanted += ", or off";
+    return form;
 }
 
 Form<std::string> method() {
@@ -323,6 +380,45 @@ Form<std::string> peer_network(bool everyone_too) {
         return parsed && !parsed->everyone ? std::optional{parsed->text} : std::nullopt;
     };
     return form;
+}
+
+Form<std::string> aws_service() {
+    return with(
+        schema::matching("^[A-Z0-9_]{1,64}$"),
+        text_that("the name of a service in that file, such as CLOUDFRONT_ORIGIN_FACING", [](const std::string& text) {
+            return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+                return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+            });
+        }));
+}
+
+Form<std::string> fingerprint() {
+    return {"a SHA-256 of 64 hex digits, with or without colons",
+            [](std::string text) -> std::optional<std::string> {
+                std::erase(text, ':');
+                for (char& c : text) {
+                    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+                    if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return std::nullopt;
+                }
+                return text.size() == 64 ? std::optional{text} : std::nullopt;
+            },
+            itself,
+            {},
+            false,
+            schema::matching("^[0-9A-Fa-f:]{64,95}$")};
+}
+
+Form<std::string> alternative_name() {
+    return with(schema::matching("^(DNS|URI|email):[^ ,]+$"),
+                text_that("an alternative name such as DNS:cdn.example or URI:spiffe://example/cdn",
+                          [](const std::string& text) {
+                              const auto colon = text.find(':');
+                              const std::string kind = text.substr(0, colon);
+                              return (kind == "DNS" || kind == "URI" || kind == "email") && colon + 1 < text.size() &&
+                                     text.size() <= 1024 && std::all_of(text.begin(), text.end(), [](char c) {
+                                         return c > ' ' && c < '\x7f' && c != ',';
+                                     });
+                          }));
 }
 
 Form<std::string> country() {

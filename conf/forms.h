@@ -25,6 +25,7 @@ struct Form {
 };
 
 Form<milliseconds> duration(milliseconds min, milliseconds max);
+Form<Hedge> hedge();
 Form<seconds> whole_seconds(seconds min, seconds max);
 Form<Rate> rate();  ///< "20/s", "600/m" or off
 Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max);
@@ -40,8 +41,12 @@ Form<bool> flag();
 Form<std::string> any_text();
 Form<std::string> file_name();  ///< the caller makes it absolute
 Form<std::string> secret_text();
-Form<std::string> path();    ///< with a query, if wanted: what a probe asks for
-Form<std::string> prefix();  ///< of paths: no query
+Form<std::string> path();          ///< with a query, if wanted: what a probe asks for
+Form<std::string> prefix();        ///< of paths: no query
+Form<std::string> path_pattern();  ///< a path, or everything at and below one: "/files/*"
+Form<std::string> need_or_path();  ///< a word of conf::Need, or a path_pattern()
+Form<double> bound();              ///< any number of everyday size
+Form<std::string> agent_header();  ///< a field's name, or off
 Form<std::string> method();
 Form<std::string> upgrade_protocol();  ///< lower case; not one that is HTTP or TLS itself
 Form<std::string> field_name();        ///< not one that carries framing or routing
@@ -53,6 +58,9 @@ Form<std::string> host_field();
 Form<std::string> host_header();
 Form<std::string> network();
 Form<std::string> peer_network(bool everyone_too);  ///< without the unsafe key not one that holds every address
+Form<std::string> aws_service();
+Form<std::string> fingerprint();       ///< SHA-256, to lower case without colons
+Form<std::string> alternative_name();  ///< of a certificate, as the edge writes it
 Form<std::string> country();
 Form<std::string> country_key(const std::vector<std::string>& groups);
 Form<std::string> dns_server();

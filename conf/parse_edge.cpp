@@ -11,17 +11,32 @@ namespace {
 void read_trusted_map(Keys& keys, TrustedPeer& peer, bool any_peer) {
     const Field cidr = keys.at("cidr");
     keys.value("cidr", peer.cidr, peer_network(any_peer));
+    const Field ranges = keys.at("ip_ranges");
+    keys.file("ip_ranges", peer.ip_ranges, "none");
+    const Field service = keys.at("service");
+    keys.value("service", peer.service, aws_service(), "required with `ip_ranges`");
+    const Field certificate = keys.at("certificate");
+    keys.section("certificate", [&](Keys& part) {
+        peer.certificate.mark = certificate.mark();
+        part.value("fingerprint", peer.certificate.fingerprint, fingerprint(), "any");
+        part.value("san", peer.certificate.san, alternative_name(), "any");
+        if (!part.at("fingerprint").written() && !part.at("san").written())
+            part.field().error("want fingerprint or san or both, found neither");
+    });
     const Field header = keys.at("secret_header");
     keys.section("secret_header", [&](Keys& secret) {
         secret.required("name", peer.secret_header, field_name());
         secret.required("value", peer.secret, secret_text());
     });
-    if (!cidr.written() && !header.written())
-        keys.field().error("want cidr or secret_header or both, found neither");
-    else if (!cidr.written() && !any_peer)
-        keys.field().error(
-            "trusts every peer that knows the secret: want cidr"
-            " (clients.unsafe_trust_any_peer: true allows it)");
+    if (cidr.written() && ranges.written()) ranges.error("want cidr or ip_ranges, found both");
+    if (ranges.written() != service.written()) keys.field().error("want ip_ranges and service, found one of them");
+    const bool network = cidr.written() || ranges.written() || service.written();
+    if (!network && !certificate.written() && !header.written())
+        keys.field().error("want cidr, ip_ranges, certificate or secret_header, found none of them");
+    else if (!network && !any_peer)
+        keys.field().error(std::string{"trusts every peer that "} +
+                           (certificate.written() ? "shows the certificate" : "knows the secret") +
+                           ": want cidr or ip_ranges (clients.unsafe_trust_any_peer: true allows it)");
 }
 
 void read_listener(Keys& keys, const Config& config, Listener& listener) {
@@ -82,8 +97,9 @@ void read_clients(Keys& top, Config& config) {
         keys.value("underscores", clients.underscores,
                    choice<Underscores>(
                        {{"drop", Underscores::drop}, {"keep", Underscores::keep}, {"refuse", Underscores::refuse}}));
+        keys.value("watch", clients.watch, whole_seconds(1s, 86'400s));
         const Field trusted = keys.at("trusted");
-        const std::string wanted = "a network, or a map with cidr and secret_header";
+        const std::string wanted = "a network, or a map with cidr, ip_ranges, certificate and secret_header";
         trusted.list("a list: " + wanted, "none", false, network().schema);
         trusted.items(wanted, [&](const Field& item) {
             TrustedPeer peer;

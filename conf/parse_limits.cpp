@@ -33,8 +33,23 @@ void read_failover(Keys& top, Failover& failover) {
         keys.value("budget_minimum", failover.budget_minimum, count(0, 100'000));
         keys.value("backoff", failover.backoff, duration(0ms, 10s));
         keys.value("backoff_max", failover.backoff_max, duration(0ms, 10s));
+        keys.value("queue", failover.queue, count(0, 10'000));
+        keys.value("queue_time", failover.queue_time, duration(10ms, 1min));
+        keys.value("idempotency_keys", failover.idempotency_keys, count(64, 16'777'216));
+        keys.value("idempotency_expiry", failover.idempotency_expiry, whole_seconds(1s, 86'400s));
         in_order(keys, "connect_timeout", failover.connect_timeout <= failover.tls_timeout, "tls_timeout");
         in_order(keys, "backoff", failover.backoff <= failover.backoff_max, "backoff_max");
+    });
+}
+
+void read_failback(Keys& top, Failback& failback) {
+    top.section("failback", [&](Keys& keys) {
+        keys.value("hold", failback.hold, duration(0ms, 1h));
+        keys.value("ramp", failback.ramp, duration(0ms, 1h));
+        keys.value("hold_max", failback.hold_max, duration(0ms, 24h));
+        keys.value("half_life", failback.half_life, duration(1s, 24h));
+        keys.value("error_percent", failback.error_percent, percent(1, 100));
+        in_order(keys, "hold", failback.hold <= failback.hold_max, "hold_max");
     });
 }
 
@@ -118,6 +133,7 @@ void read_admin(Keys& top, Config& config) {
         keys.value("listen", admin.listen, listen_address());
         keys.value("token", admin.token, secret_text());
         keys.list("allow", admin.allow, network(), 0, "loopback only");
+        keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
         const auto same = std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& other) {
             return admin.listen->value.port != 0 && to_string(*other.address) == to_string(**admin.listen);
         });

@@ -26,6 +26,10 @@ void read_probe(Keys& keys, Probe& probe) {
     keys.value("fall", probe.fall, count(1, 100));
     keys.value("rise", probe.rise, count(1, 100));
     keys.value("body_limit", probe.body_limit, size(1, 16 * 1024 * 1024));
+    read_checks(keys, probe.checks);
+    keys.value("expect_region", probe.expect_region, any_text(), "the origin's region");
+    keys.value("agent_header", probe.agent_header, agent_header());
+    keys.value("agent_expiry", probe.agent_expiry, duration(1s, 1h));
 
     // Only where one of the two is written: an origin that inherits both would repeat the same sentence.
     const Field& trap = timeout.written() ? timeout : interval;
@@ -42,6 +46,7 @@ void read_passive(Keys& keys, Passive& passive) {
     keys.value("ratio_minimum", passive.ratio_minimum, count(1, 1'000'000));
     keys.value("ratio_window", passive.ratio_window, whole_seconds(1s, 600s));
     keys.value("ejection", passive.ejection, duration(100ms, 1h));
+    keys.value("stall", passive.stall, duration(0ms, 1min));
     const Field max = keys.at("ejection_max");
     keys.value("ejection_max", passive.ejection_max, duration(100ms, 24h));
     if (passive.ejection_max < passive.ejection)
@@ -60,8 +65,10 @@ void read_origin_map(Keys& keys, Origin& origin) {
         const bool private_key = tls.file("private_key", origin.tls.private_key, "required with `certificate`");
         if (certificate != private_key) tls.field().error("want certificate and private_key, found one of them");
     });
+    keys.value("proxy_protocol", origin.proxy_protocol, choice<bool>({{"off", false}, {"v2", true}}));
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
+    keys.value("capacity", origin.capacity, count(0, 1'000'000));
 
     // One row each in the reference: their keys are those of the top-level section, read by the same function.
     const Field health = keys.at("health");

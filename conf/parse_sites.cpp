@@ -122,6 +122,7 @@ void read_site(Keys& keys, const Config& config, Site& site) {
               "all of the site's origins");
     keys.value("host_header", site.host_header, host_header());
     keys.value("all_down", site.all_down, choice<AllDown>({{"open", AllDown::open}, {"closed", AllDown::closed}}));
+    keys.value("hedge", site.hedge, hedge());
     keys.list("upgrades", site.upgrades, upgrade_protocol(), 0);
     read_exchange_limits(keys, site.limits, {});
     warn_of_short_deadline(keys.field(), config.failover, site.limits);

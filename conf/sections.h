@@ -18,6 +18,7 @@ void read_tls(Keys& top, Config& config);
 void read_origins(Keys& top, Config& config);  ///< with `health` and `passive`
 void read_geo(Keys& top, Config& config);
 void read_failover(Keys& top, Failover& failover);
+void read_failback(Keys& top, Failback& failback);
 void read_rate_limit(Keys& top, RateLimit& limit);  ///< before the sites, which inherit it
 void read_sites(Keys& top, Config& config);
 void read_limits(Keys& top, Limits& limits);
@@ -26,6 +27,9 @@ void read_dns(Keys& top, Dns& dns);
 void read_admin(Keys& top, Config& config);
 void read_log(Keys& top, Log& log);
 void read_shutdown(Keys& top, Shutdown& shutdown);
+
+/// `checks` of a probe; what is written replaces what `checks` held.
+void read_checks(Keys& probe, std::vector<Check>& checks);
 
 /// `[latitude, longitude]`.
 bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,18 +68,26 @@ public:
     CidrTable() = default;
     explicit CidrTable(std::vector<std::pair<Cidr, std::uint32_t>> entries);
 
-    /// The value of the longest network that holds `address`; no allocation, at most one binary search per prefix
-    /// length in use.
+    /// The value of the longest network that holds `address`; no allocation, one binary search.
     std::optional<std::uint32_t> find(const Address& address) const noexcept;
     bool contains(const Address& address) const noexcept { return find(address).has_value(); }
-    bool empty() const noexcept { return lengths_.empty(); }
+    bool empty() const noexcept { return stretches_.empty(); }
 
 private:
-    struct Length {
-        unsigned bits;
-        std::vector<std::pair<Address, std::uint32_t>> networks;  ///< sorted by network
+    /// An address as a number.
+    struct Position {
+        std::uint64_t high = 0, low = 0;
+        auto operator<=>(const Position&) const = default;
     };
-    std::vector<Length> lengths_;  ///< longest first
+    /// All addresses from here to the next one have the same answer: networks nest or are apart, they never overlap.
+    struct Stretch {
+        Position first;
+        std::optional<std::uint32_t> value;
+    };
+    static Position position_of(const Address& address) noexcept;
+    void add(const Position& first, std::optional<std::uint32_t> value);
+
+    std::vector<Stretch> stretches_;  ///< by position
 };
 
 }  // namespace nearhop::geo

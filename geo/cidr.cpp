@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 namespace nearhop::geo {
 namespace {
@@ -49,27 +50,60 @@ bool Cidr::contains(const Address& address) const noexcept { return masked(addre
 
 bool Cidr::is_everything() const noexcept { return bits == 0 || (bits == v4_offset && network.is_v4()); }
 
-CidrTable::CidrTable(std::vector<std::pair<Cidr, std::uint32_t>> entries) {
-    // Stable, so that of two equal networks the one given first is found.
-    std::stable_sort(entries.begin(), entries.end(), [](const auto& left, const auto& right) {
-        if (left.first.bits != right.first.bits) return left.first.bits > right.first.bits;
-        return left.first.network.bytes() < right.first.network.bytes();
-    });
-    for (const auto& [cidr, value] : entries) {
-        if (lengths_.empty() || lengths_.back().bits != cidr.bits) lengths_.push_back({cidr.bits, {}});
-        lengths_.back().networks.emplace_back(cidr.network, value);
+CidrTable::Position CidrTable::position_of(const Address& address) noexcept {
+    Position position;
+    for (std::size_t i = 0; i < 8; ++i) {
+        position.high = position.high << 8 | address.bytes()[i];
+        position.low = position.low << 8 | address.bytes()[i + 8];
     }
+    return position;
+}
+
+void CidrTable::add(const Position& first, std::optional<std::uint32_t> value) {
+    if (!stretches_.empty() && stretches_.back().first == first)
+        stretches_.back().value = value;  // what began here is covered from its first address on
+    else
+        stretches_.push_back({first, value});
+}
+
+CidrTable::CidrTable(std::vector<std::pair<Cidr, std::uint32_t>> entries) {
+    // Outer networks before those inside them; stable, so that of two equal ones the one given first is found.
+    std::stable_sort(entries.begin(), entries.end(), [](const auto& left, const auto& right) {
+        if (left.first.network != right.first.network) return left.first.network.bytes() < right.first.network.bytes();
+        return left.first.bits < right.first.bits;
+    });
+    struct Open {
+        Position last;
+        std::uint32_t value;
+    };
+    std::vector<Open> open;  // networks that hold the present position, the innermost at the end
+    const auto close = [&] {
+        Position next = open.back().last;
+        open.pop_back();
+        if (++next.low == 0 && ++next.high == 0) return;  // the end of all addresses
+        add(next, open.empty() ? std::nullopt : std::optional{open.back().value});
+    };
+    const Cidr* before = nullptr;
+    for (const auto& [cidr, value] : entries) {
+        if (before && before->network == cidr.network && before->bits == cidr.bits) continue;
+        before = &cidr;
+        const Position first = position_of(cidr.network);
+        while (!open.empty() && open.back().last < first) close();
+        Position last = first;
+        if (cidr.bits < 128) last.low |= ~std::uint64_t{0} >> (cidr.bits > 64 ? cidr.bits - 64 : 0);
+        if (cidr.bits < 64) last.high |= ~std::uint64_t{0} >> cidr.bits;
+        add(first, value);
+        open.push_back({last, value});
+    }
+    while (!open.empty()) close();
+    stretches_.shrink_to_fit();
 }
 
 std::optional<std::uint32_t> CidrTable::find(const Address& address) const noexcept {
-    for (const auto& [bits, networks] : lengths_) {
-        const Address wanted = masked(address, bits);
-        const auto found = std::lower_bound(
-            networks.begin(), networks.end(), wanted,
-            [](const auto& entry, const Address& network) { return entry.first.bytes() < network.bytes(); });
-        if (found != networks.end() && found->first == wanted) return found->second;
-    }
-    return std::nullopt;
+    const auto behind =
+        std::upper_bound(stretches_.begin(), stretches_.end(), position_of(address),
+                         [](const Position& wanted, const Stretch& stretch) { return wanted < stretch.first; });
+    return behind == stretches_.begin() ? std::nullopt : std::prev(behind)->value;
 }
 
 }  // namespace nearhop::geo

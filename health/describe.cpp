@@ -56,7 +56,15 @@ std::string reason_text(Reason reason, unsigned status, CertificateProblem certi
         case Reason::status: return status == 0 ? "status" : "status " + std::to_string(status);
         case Reason::body_mismatch: return "body text not found";
         case Reason::body_timeout: return "timeout in body";
+        case Reason::bad_body: return "body is no JSON";
+        case Reason::wrong_region: return "answer of another region";
+        case Reason::check_failed: return "check failed";
         case Reason::ratio: return "share of failures";
+        case Reason::stalled: return "requests wait in vain";
+        case Reason::agent_degraded: return "degraded by its own word";
+        case Reason::agent_drain: return "draining by its own word";
+        case Reason::operator_force_up: return "forced up by the operator";
+        case Reason::operator_force_down: return "forced down by the operator";
         case Reason::operator_drain: return "operator drain";
     }
     return "?";
@@ -86,6 +94,14 @@ std::string describe(std::string_view origin, const State& before, const State& 
         line += after.ejected ? " ejected=true" : " ejected=false";
     }
     if (after.draining || before.draining) line += after.draining ? " draining=true" : " draining=false";
+    if (after.agent != before.agent || after.agent != Agent::none) {
+        line += " agent=";
+        line += name(after.agent);
+    }
+    if (after.order != before.order || after.order != Override::none) {
+        line += " override=";
+        line += name(after.order);
+    }
     line += " reason=\"" + reason_text(after) + '"';
     return line;
 }

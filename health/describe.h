@@ -14,7 +14,8 @@ std::string reason_text(const State& state);
 /// The one log line of a state change, in logfmt:
 ///   origin=eu-west-1 verdict=down was=up reason="L4 refused"
 ///   origin=eu-west-1 verdict=up ejected=true ejected_s=10.4 ejections=1 reason="L4 timeout"
-/// `was` stands only where the verdict changed, `ejected` and `draining` only where they changed or are true;
+/// `was` stands only where the verdict changed, `ejected`, `draining`, `agent` and `override` only where they
+/// changed or say something;
 /// `address` only where the change is one address's.
 std::string describe(std::string_view origin, const State& before, const State& after, std::string_view address = {});
 

@@ -29,8 +29,46 @@ std::string_view name(Reason reason) noexcept {
         case Reason::status: return "status";
         case Reason::body_mismatch: return "body_mismatch";
         case Reason::body_timeout: return "body_timeout";
+        case Reason::bad_body: return "bad_body";
+        case Reason::wrong_region: return "wrong_region";
+        case Reason::check_failed: return "check_failed";
         case Reason::ratio: return "ratio";
+        case Reason::stalled: return "stalled";
+        case Reason::agent_degraded: return "agent_degraded";
+        case Reason::agent_drain: return "agent_drain";
+        case Reason::operator_force_up: return "operator_force_up";
+        case Reason::operator_force_down: return "operator_force_down";
         case Reason::operator_drain: return "operator_drain";
+    }
+    return "?";
+}
+
+std::string_view name(Finding finding) noexcept {
+    switch (finding) {
+        case Finding::missing: return "missing";
+        case Finding::ok: return "ok";
+        case Finding::warn: return "warn";
+        case Finding::fail: return "fail";
+    }
+    return "?";
+}
+
+std::string_view name(Agent word) noexcept {
+    switch (word) {
+        case Agent::none: return "none";
+        case Agent::up: return "up";
+        case Agent::degraded: return "degraded";
+        case Agent::drain: return "drain";
+    }
+    return "?";
+}
+
+std::string_view name(Override order) noexcept {
+    switch (order) {
+        case Override::none: return "none";
+        case Override::drain: return "drain";
+        case Override::force_up: return "force_up";
+        case Override::force_down: return "force_down";
     }
     return "?";
 }

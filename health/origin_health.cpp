@@ -21,7 +21,8 @@ bool OriginMonitor::set_addresses(const std::vector<std::string>& addresses, Tim
         }
     }
     addresses_ = std::move(next);
-    return combine(now);
+    const bool checks = combine_checks(now);
+    return combine(now) || checks;
 }
 
 bool OriginMonitor::on_resolve_failed(TimePoint now) {
@@ -36,7 +37,11 @@ bool OriginMonitor::on_probe(std::string_view text, const ProbeResult& result, T
     if (!address) return false;
     const bool was_down = address->machine.state().verdict == Verdict::down;
     const bool address_changed = address->machine.on_probe(result, now);
-    const bool combined = combine(now);
+    if (result.checks.read)
+        for (std::size_t i = 0; i < check_names_.size(); ++i)
+            address->checks[i].observe(result.checks.of[i], thresholds_);
+    const bool checks = combine_checks(now);
+    const bool combined = combine(now) || checks;
     const bool returned = (result.passed || !was_down) && origin_.on_recovery(result.passed, result.began, now);
     return address_changed || combined || returned;
 }
@@ -59,6 +64,71 @@ void OriginMonitor::on_rtt(std::string_view text, double milliseconds_rtt, TimeP
     if (auto* address = find(text)) address->latency.add(milliseconds_rtt, now);
 }
 
+bool OriginMonitor::CheckCount::observe(Finding finding, const Thresholds& thresholds) noexcept {
+    last = finding;
+    const bool passed = finding != Finding::fail;
+    if (!known) {
+        known = true;
+        failing = !passed;
+        return failing;
+    }
+    if (!results.turns(!failing, passed, thresholds.fall, thresholds.rise)) return false;
+    failing = !failing;
+    return true;
+}
+
+void OriginMonitor::set_checks(const std::vector<conf::Check>& checks, TimePoint now) {
+    std::vector<std::string> names;
+    degrading_ = 0;
+    for (const auto& check : checks) {
+        if (names.size() == most_checks) break;
+        if (check.need == conf::Need::degraded) degrading_ |= static_cast<CheckSet>(1u << names.size());
+        names.push_back(check.name);
+    }
+    if (names != check_names_) {
+        const auto moved = [&](const auto& states) {
+            auto next = std::decay_t<decltype(states)>{};
+            for (std::size_t i = 0; i < names.size(); ++i) {
+                const auto known = std::find(check_names_.begin(), check_names_.end(), names[i]);
+                if (known != check_names_.end())
+                    next[i] = states[static_cast<std::size_t>(known - check_names_.begin())];
+            }
+            return next;
+        };
+        for (auto& address : addresses_) address.checks = moved(address.checks);
+        check_since_ = moved(check_since_);
+        std::array<bool, most_checks> failed{};
+        for (std::size_t i = 0; i < most_checks; ++i) failed[i] = (failing_ >> i & 1u) != 0;
+        failed = moved(failed);
+        failing_ = 0;
+        for (std::size_t i = 0; i < most_checks; ++i)
+            if (failed[i]) failing_ |= static_cast<CheckSet>(1u << i);
+        check_names_ = std::move(names);
+    }
+    combine_checks(now);
+}
+
+bool OriginMonitor::on_agent(Agent word, milliseconds expiry, TimePoint now) {
+    if (word == Agent::none) return false;
+    const Agent next = word == Agent::up ? Agent::none : word;
+    agent_until_ = now + expiry;
+    if (next == agent_) return false;
+    agent_ = next;
+    agent_since_ = now;
+    return true;
+}
+
+bool OriginMonitor::on_time(TimePoint now) {
+    return agent_ != Agent::none && now >= agent_until_ && on_agent(Agent::up, milliseconds{0}, now);
+}
+
+bool OriginMonitor::set_override(Override order, TimePoint now) {
+    if (order == order_) return false;
+    order_ = order;
+    order_since_ = now;
+    return true;
+}
+
 void OriginMonitor::set_thresholds(const Thresholds& thresholds) {
     thresholds_ = thresholds;
     origin_.set_thresholds(thresholds);
@@ -67,7 +137,42 @@ void OriginMonitor::set_thresholds(const Thresholds& thresholds) {
 
 State OriginMonitor::state() const noexcept {
     State state = origin_.state();
-    for (const auto& address : addresses_) state.changing |= address.machine.state().changing;
+    for (const auto& address : addresses_) state.changing |= address.machine.state().changing || counting(address);
+    const auto overlay = [&state](Verdict verdict, Reason reason) {
+        state.verdict = verdict;
+        state.reason = reason;
+        state.status = 0;
+        state.certificate = CertificateProblem::none;
+    };
+    const CheckSet degrading = failing_ & degrading_;
+    for (std::size_t i = 0; i < check_names_.size(); ++i)
+        if ((degrading_ >> i & 1u) != 0) state.since = std::max(state.since, check_since_[i]);
+    if (state.verdict == Verdict::up && degrading != 0) overlay(Verdict::degraded, Reason::check_failed);
+
+    state.agent = agent_;
+    state.since = std::max({state.since, agent_since_, order_since_});
+    if (agent_ == Agent::degraded && state.verdict == Verdict::up) overlay(Verdict::degraded, Reason::agent_degraded);
+    if (agent_ == Agent::drain && state.verdict != Verdict::down && !state.ejected)
+        overlay(state.verdict, Reason::agent_drain);
+
+    state.order = order_;
+    if (order_ == Override::force_up) {
+        overlay(Verdict::up, Reason::operator_force_up);
+        state.ejected = false;
+        state.ejected_for = Reason::none;
+        state.agent = Agent::none;
+    }
+    if (order_ == Override::force_down) overlay(Verdict::down, Reason::operator_force_down);
+    state.draining = order_ == Override::drain;
+    if (state.draining) overlay(state.verdict, Reason::operator_drain);
+    return state;
+}
+
+CheckState OriginMonitor::check(std::size_t number) const noexcept {
+    CheckState state{(failing_ >> number & 1u) != 0, Finding::missing, check_since_[number]};
+    for (const auto& address : addresses_)
+        if (address.machine.state().verdict != Verdict::down || addresses_.size() == 1)
+            state.last = std::max(state.last, address.checks[number].last);
     return state;
 }
 
@@ -78,7 +183,8 @@ State OriginMonitor::address_state(std::string_view text) const noexcept {
 
 State OriginMonitor::schedule_state(std::string_view text) const noexcept {
     State state = address_state(text);
-    state.changing |= origin_.state().ejected && state.verdict != Verdict::down;
+    const auto* address = find(text);
+    state.changing |= (origin_.state().ejected || (address && counting(*address))) && state.verdict != Verdict::down;
     return state;
 }
 
@@ -97,7 +203,7 @@ OriginHealth OriginMonitor::health(TimePoint now) const noexcept {
         sum += *mean;
         ++measured;
     }
-    return {state(), measured > 0 ? sum / measured : -1};
+    return {state(), measured > 0 ? sum / measured : -1, failing_};
 }
 
 OriginMonitor::Address* OriginMonitor::find(std::string_view text) noexcept {
@@ -121,6 +227,30 @@ bool OriginMonitor::combine(TimePoint now) {
             why = state;
     }
     return origin_.set_verdict(combined.verdict(), why, now);
+}
+
+/// A check fails for the origin when it does at any address that may serve: requests are sent to all of these, and no
+/// ranking knows which one a request will meet.
+bool OriginMonitor::combine_checks(TimePoint now) {
+    CheckSet failing = 0;
+    const bool none = std::all_of(addresses_.begin(), addresses_.end(),
+                                  [](const Address& address) { return address.counts_as() == Verdict::down; });
+    for (const auto& address : addresses_)
+        for (std::size_t i = 0; i < check_names_.size(); ++i)
+            if (address.checks[i].failing && (none || address.counts_as() != Verdict::down))
+                failing |= static_cast<CheckSet>(1u << i);
+    const auto changed = static_cast<CheckSet>(failing ^ failing_);
+    if (changed == 0) return false;
+    failing_ = failing;
+    for (std::size_t i = 0; i < most_checks; ++i)
+        if ((changed >> i & 1u) != 0) check_since_[i] = now;
+    return true;
+}
+
+bool OriginMonitor::counting(const Address& address) const noexcept {
+    for (std::size_t i = 0; i < check_names_.size(); ++i)
+        if (address.checks[i].results.counting(!address.checks[i].failing)) return true;
+    return false;
 }
 
 }  // namespace nearhop::health

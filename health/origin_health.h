@@ -1,17 +1,27 @@
 #pragma once
 
+#include "conf/config.h"
 #include "health/latency.h"
 #include "health/table.h"
 #include "health/verdict.h"
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace nearhop::health {
 
-/// Health of one origin, composed of one machine for the origin (ejection, drain) and one per address (probes, dials).
-/// Lives on the control thread and outlives reloads and DNS changes; addresses are known by their text.
+/// A named check as it is shown.
+struct CheckState {
+    bool failing = false;             ///< it moves what needs it
+    Finding last = Finding::missing;  ///< the worst that an address said last
+    TimePoint since{};                ///< of the last change of `failing`
+};
+
+/// Health of one origin, composed of one machine for the origin (ejection) and one per address (probes, dials,
+/// named checks). Above them stand the origin's own word (the agent) and, above all, the operator's order. Lives on the
+/// control thread and outlives reloads and DNS changes; addresses are known by their text.
 ///
 /// Calls answer true when something published changed: state() or, for calls that name an address, its address_state().
 /// Results of an address that is no longer known are ignored.
@@ -39,10 +49,22 @@ public:
     bool on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice);
     void on_rtt(std::string_view address, double milliseconds_rtt, TimePoint now);
 
-    bool set_draining(bool draining, TimePoint now) { return origin_.set_draining(draining, now); }
+    /// The checks of a new configuration; those that keep their name keep their state.
+    void set_checks(const std::vector<conf::Check>& checks, TimePoint now);
+    /// The origin's own word holds until it says something else, at most `expiry`. An answer that says nothing
+    /// (Agent::none) changes nothing: other answers may come from another of its machines.
+    bool on_agent(Agent word, milliseconds expiry, TimePoint now);
+    /// Looks whether the origin's word has expired.
+    bool on_time(TimePoint now);
+    /// The operator's order, until the next one. Its expiry is the caller's.
+    bool set_override(Override order, TimePoint now);
     void set_thresholds(const Thresholds& thresholds);
 
+    /// As published: what the machine found out, below the origin's word, below the operator's. An order to be up hides
+    /// an ejection as well: who knows better than probes and failures may say so.
     State state() const noexcept;
+    CheckSet failing() const noexcept { return failing_; }
+    CheckState check(std::size_t number) const noexcept;
     /// Of an address that is not known: unknown.
     State address_state(std::string_view address) const noexcept;
     /// The same, for next_probe(): an ejected origin has its addresses probed at the transitional interval.
@@ -53,11 +75,19 @@ public:
     OriginHealth health(TimePoint now) const noexcept;
 
 private:
+    struct CheckCount {
+        Hysteresis results;
+        Finding last = Finding::missing;
+        bool known = false;  ///< a body was read: the first one decides alone
+        bool failing = false;
+        bool observe(Finding finding, const Thresholds& thresholds) noexcept;
+    };
     struct Address {
         std::string text;
         Machine machine;
         Latency latency;
         Verdict inherited = Verdict::unknown;
+        std::array<CheckCount, most_checks> checks{};
 
         Verdict counts_as() const noexcept {
             return machine.state().verdict == Verdict::unknown ? inherited : machine.state().verdict;
@@ -67,10 +97,19 @@ private:
     Address* find(std::string_view text) noexcept;
     const Address* find(std::string_view text) const noexcept;
     bool combine(TimePoint now);
+    bool combine_checks(TimePoint now);
+    bool counting(const Address& address) const noexcept;
 
     Thresholds thresholds_;
     Machine origin_;
     std::vector<Address> addresses_;
+    std::vector<std::string> check_names_;
+    CheckSet failing_ = 0;    ///< at any address that is not down
+    CheckSet degrading_ = 0;  ///< those that make the origin degraded
+    std::array<TimePoint, most_checks> check_since_{};
+    Agent agent_ = Agent::none;
+    Override order_ = Override::none;
+    TimePoint agent_since_{}, agent_until_{}, order_since_{};
 };
 
 }  // namespace nearhop::health

@@ -16,22 +16,12 @@ bool Machine::on_probe(const ProbeResult& result, TimePoint now) {
 }
 
 bool Machine::count(const ProbeResult& result, TimePoint now) {
-    const auto decide = [&](Verdict verdict) {
-        failures_ = successes_ = 0;
-        change(verdict, result.passed ? Reason::passed : result.reason, result.status, result.certificate, now);
-        return true;
-    };
-    if (state_.verdict == Verdict::unknown) return decide(result.passed ? Verdict::up : Verdict::down);
-    if (state_.verdict == Verdict::down) {
-        successes_ = result.passed ? successes_ + 1 : 0;
-        return successes_ >= thresholds_.rise ? decide(Verdict::up) : false;
-    }
-    if (!result.passed) {
-        successes_ = 0;
-        return ++failures_ >= thresholds_.fall ? decide(Verdict::down) : false;
-    }
-    if (failures_ > 0 && ++successes_ >= thresholds_.rise) failures_ = successes_ = 0;
-    return false;
+    const bool good = state_.verdict != Verdict::down;
+    const bool first = state_.verdict == Verdict::unknown && probes_.reset();
+    if (!first && !probes_.turns(good, result.passed, thresholds_.fall, thresholds_.rise)) return false;
+    change(result.passed ? Verdict::up : Verdict::down, result.passed ? Reason::passed : result.reason, result.status,
+           result.certificate, now);
+    return true;
 }
 
 bool Machine::on_recovery(bool passed, TimePoint began, TimePoint now) {
@@ -79,13 +69,6 @@ bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePo
     const bool bad = failed > 0 && ok + failed >= thresholds_.ratio_minimum &&
                      failed * 100 >= (ok + failed) * thresholds_.ratio_percent;
     return bad && eject(Reason::ratio, now, dice);
-}
-
-bool Machine::set_draining(bool draining, TimePoint now) {
-    if (state_.draining == draining) return false;
-    state_.draining = draining;
-    change(state_.verdict, Reason::operator_drain, 0, CertificateProblem::none, now);
-    return true;
 }
 
 bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
@@ -148,7 +131,8 @@ void Machine::advance_buckets(TimePoint now) {
 }
 
 void Machine::update_changing() noexcept {
-    state_.changing = state_.verdict == Verdict::down ? successes_ > 0 : failures_ > 0 || state_.ejected;
+    const bool down = state_.verdict == Verdict::down;
+    state_.changing = probes_.counting(!down) || (state_.ejected && !down);
 }
 
 void Combine::add(Verdict verdict) noexcept {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "health/hysteresis.h"
+
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string_view>
@@ -31,7 +34,15 @@ enum class Reason : std::uint8_t {
     status,         ///< a status that does not pass; `status` has the number
     body_mismatch,  ///< body text not found
     body_timeout,
-    ratio,  ///< share of failures in the window
+    bad_body,        ///< declared as JSON, needed for its checks, and none
+    wrong_region,    ///< the body names another region than the configuration
+    check_failed,    ///< a named check of the body
+    ratio,           ///< share of failures in the window
+    stalled,         ///< several requests waited and nothing came back
+    agent_degraded,  ///< the origin's own word
+    agent_drain,
+    operator_force_up,
+    operator_force_down,
     operator_drain,
 };
 std::string_view name(Reason reason) noexcept;
@@ -63,6 +74,28 @@ struct Thresholds {
     bool passive = true;
 };
 
+/// What a health body said of one named check. `missing`: nothing that could be understood.
+enum class Finding : std::uint8_t { missing, ok, warn, fail };
+std::string_view name(Finding finding) noexcept;
+
+/// Checks by their number in the configuration, and a set of them in one word.
+inline constexpr std::size_t most_checks = 16;
+using CheckSet = std::uint16_t;
+
+struct Findings {
+    bool read = false;  ///< a body was there to say something
+    std::array<Finding, most_checks> of{};
+    bool operator==(const Findings&) const = default;
+};
+
+/// What an origin says of itself in a field of its answers. `none`: nothing.
+enum class Agent : std::uint8_t { none, up, degraded, drain };
+std::string_view name(Agent word) noexcept;
+
+/// What the operator ordered. It stands above everything that the machine found out; the machine goes on below it.
+enum class Override : std::uint8_t { none, drain, force_up, force_down };
+std::string_view name(Override order) noexcept;
+
 /// The outcome of one active probe.
 struct ProbeResult {
     bool passed = false;
@@ -70,6 +103,7 @@ struct ProbeResult {
     unsigned status = 0;
     TimePoint began{};  ///< only probes begun after an ejection can undo it
     CertificateProblem certificate = CertificateProblem::none;
+    Findings checks{};
 };
 
 /// A failed or successful attempt of live traffic.
@@ -83,9 +117,11 @@ enum class Passive : std::uint8_t {
 struct State {
     Verdict verdict = Verdict::unknown;
     bool ejected = false;
-    bool draining = false;
-    Reason reason = Reason::none;                               ///< of the last change
-    unsigned status = 0;                                        ///< HTTP status where reason is `status`
+    bool draining = false;            ///< by the operator
+    Agent agent = Agent::none;        ///< the origin's own word; never `up`; of an origin only
+    Override order = Override::none;  ///< the operator's; of an origin only
+    Reason reason = Reason::none;     ///< of the last change
+    unsigned status = 0;              ///< HTTP status where reason is `status`
     CertificateProblem certificate = CertificateProblem::none;  ///< where reason is `tls_certificate`
     Reason ejected_for = Reason::none;  ///< of the standing ejection; `reason` moves on when the verdict does
     TimePoint since{};                  ///< of the last change
@@ -96,15 +132,16 @@ struct State {
     bool changing = false;
 
     /// May take a new request as a normal candidate.
-    bool eligible() const noexcept { return verdict != Verdict::down && !ejected && !draining; }
+    bool eligible() const noexcept {
+        return verdict != Verdict::down && !ejected && !draining && agent != Agent::drain;
+    }
 
     bool operator==(const State&) const = default;
 };
 
 /// One machine per origin (fed by passive results) and per address (fed by probes).
 ///
-/// Verdict: a failure counter that only `rise` passes in a row reset, so that sporadic failures add up (with fall 3,
-/// F P F P F goes down); `rise` passes in a row bring it back; the first result decides alone.
+/// Verdict: from probes by Hysteresis; the first result decides alone.
 ///
 /// Ejection: passive failures in a row (only an ok of live traffic ends a row) or their share in a window. It lasts
 /// `ejection` x ejections, at most `ejection_max`, with 10 % jitter. Only probes that began after the moment of
@@ -113,7 +150,7 @@ struct State {
 /// that come in while it stands count nothing. The number of ejections is halved for each whole `ejection_max` spent
 /// neither ejected nor down.
 ///
-/// Every call answers true when verdict, ejection or drain changed, which is worth a log line and a publication; the
+/// Every call answers true when verdict or ejection changed, which is worth a log line and a publication; the
 /// counters, `changing` and the decay of `ejections` move silently. `now` must not go backwards.
 class Machine {
 public:
@@ -125,7 +162,6 @@ public:
     /// Counts of successes and failures seen by live traffic since the last call, for the ratio rule alone: they have
     /// no order, so they end no row of failures. Attempts that the client left are in neither.
     bool on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice);
-    bool set_draining(bool draining, TimePoint now);
     /// State and counters survive; the new thresholds apply from the next result.
     void set_thresholds(const Thresholds& thresholds) { thresholds_ = thresholds; }
 
@@ -146,8 +182,7 @@ private:
 
     Thresholds thresholds_;
     State state_;
-    unsigned failures_ = 0;          ///< of probes while not down; reset by `rise` passes in a row
-    unsigned successes_ = 0;         ///< of probes, in a row; counted while down or while failures_ > 0
+    Hysteresis probes_;
     unsigned recovery_ = 0;          ///< passes in a row that began after the ejection
     unsigned connect_failures_ = 0;  ///< passive, in a row
     unsigned status_failures_ = 0;   ///< passive, in a row

@@ -52,7 +52,10 @@ struct OriginInfo {
     bool host_is_address = false;
     std::uint16_t port = 443;
     std::string host_field;               ///< Host value under host_header: origin (with a port unless the default one)
+    bool proxy_protocol = false;          ///< connections begin with a PROXY header
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
+    std::string region;                   ///< as configured, or the name if it is a known one; empty: none
+    std::string agent_header;             ///< field in which the origin speaks of itself; empty: not believed
     std::string tls_digest;               ///< wire::origin_tls_digest: what `context` was made of
 };
 
@@ -60,12 +63,17 @@ struct OriginInfo {
 struct Routing {
     conf::Config config;
     std::shared_ptr<const steering::Table> table;
-    steering::Trust trust;
     std::vector<OriginInfo> origins;                  ///< by OriginId
     std::vector<geo::CidrTable> proxy_protocol;       ///< by listener index: peers that must send a PROXY header
     std::shared_ptr<const ClientRules> client_rules;  ///< null: no certificate is asked for anywhere
     std::vector<std::string> identity_headers;        ///< field names that only the edge may send to origins
     std::uint64_t config_generation = 0;              ///< counts successful loads, 1 at start
+};
+
+/// The networks that entries of clients.trusted took from one file.
+struct TrustedRanges {
+    std::string file, service;
+    std::vector<geo::Cidr> networks;
 };
 
 /// Everything a worker decides by. Never modified after publication; made of shared parts, so that a verdict or DNS
@@ -74,6 +82,9 @@ struct Snapshot {
     std::uint64_t generation = 0;
     std::shared_ptr<const Routing> routing;
     std::shared_ptr<const geo::Locator> locator;
+    std::shared_ptr<const steering::Trust> trust = std::make_shared<const steering::Trust>();
+    std::shared_ptr<const std::vector<TrustedRanges>>
+        trusted_ranges;  ///< what of `trust` comes from files; may be null
     std::shared_ptr<const health::Table> health;
     std::shared_ptr<const Addresses> addresses;
     std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners

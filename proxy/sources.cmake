@@ -3,11 +3,13 @@ nearhop_library(proxy
     client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_host.cpp
     client/http2_memory.cpp client/http2_meter.cpp client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp
     client/listener.cpp client/proxy_protocol.cpp client/session.cpp
-    exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/attempt.cpp
+    exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/ask.cpp exchange/attempt.cpp
     exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/headers.cpp
-    exchange/offer.cpp exchange/rate_table.cpp exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
-    origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
-    run/build.cpp run/control.cpp run/geo_watch.cpp run/memory_watch.cpp run/origin_watch.cpp
+    exchange/hedge.cpp exchange/offer.cpp exchange/origin_load.cpp exchange/pins.cpp exchange/rate_table.cpp
+    exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
+    origin/announcement.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
+    run/build.cpp run/control.cpp run/geo_watch.cpp run/memory_watch.cpp run/origin_watch.cpp run/overrides.cpp
+    run/ranges_watch.cpp run/trusted.cpp
     run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/worker.cpp
     admin/counters.cpp
     run/log_text.cpp
@@ -22,12 +24,14 @@ nearhop_library(proxy
     run/check_command.cpp
     run/commands.cpp
     run/explain_command.cpp
+    run/order_command.cpp
     admin/metrics.cpp
     admin/metrics_edge.cpp
     admin/metrics_origins.cpp
     admin/metrics_process.cpp
     admin/metrics_sessions.cpp
     admin/metrics_traffic.cpp
+    admin/override_page.cpp
     admin/page.cpp
     admin/server.cpp
     admin/status_page.cpp
@@ -36,9 +40,11 @@ nearhop_library(proxy
     client/listener.h client/proxy_protocol.h client/session.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
-    exchange/least_rate.h exchange/rate_table.h exchange/retry.h exchange/tunnel.h exchange/viewer.h
-    origin/connection.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
-    run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h run/status.h
+    exchange/least_rate.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
+    exchange/retry.h exchange/tunnel.h exchange/viewer.h
+    origin/announcement.h origin/connection.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
+    run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h run/overrides.h
+    run/file_stamp.h run/ranges_watch.h run/status.h run/trusted.h
     run/demo_origin.h run/server.h run/worker.h
     snapshot.h
     admin/counters.h
@@ -55,6 +61,7 @@ nearhop_library(proxy
     admin/question.h
     admin/family.h
     admin/metrics.h
+    admin/override_page.h
     admin/page.h
     admin/server.h
     admin/status_page.h

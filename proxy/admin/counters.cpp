@@ -42,13 +42,23 @@ std::string_view name(Http2End why) noexcept {
 
 std::string_view name(Stay why) noexcept {
     switch (why) {
-        case Stay::method: return "method";
-        case Stay::body: return "body";
-        case Stay::budget: return "budget";
+        case Stay::not_idempotent: return "not_idempotent";
+        case Stay::body_not_replayable: return "body_not_replayable";
+        case Stay::budget_empty: return "budget_empty";
         case Stay::deadline: return "deadline";
-        case Stay::candidates: return "candidates";
-        case Stay::started: return "started";
-        case Stay::disabled: return "disabled";
+        case Stay::candidates_exhausted: return "candidates_exhausted";
+        case Stay::response_started: return "response_started";
+        case Stay::key_pinned: return "key_pinned";
+        case Stay::failover_disabled: return "failover_disabled";
+    }
+    return "?";
+}
+
+std::string_view name(Moved outcome) noexcept {
+    switch (outcome) {
+        case Moved::answered: return "answered";
+        case Moved::failed: return "failed";
+        case Moved::client_gone: return "client_gone";
     }
     return "?";
 }
@@ -68,6 +78,15 @@ std::shared_ptr<SiteCounters> Registry::site(unsigned worker, const std::string&
 std::shared_ptr<PoolCounters> Registry::pool(unsigned worker, const std::string& origin) {
     return block(pools_, mutex_, origin, worker, workers());
 }
+
+exchange::OriginLoad& Registry::load(const std::string& origin) {
+    const std::lock_guard lock{mutex_};
+    auto& load = loads_[origin];
+    if (!load) load = std::make_shared<exchange::OriginLoad>();
+    return *load;
+}
+
+std::map<std::string, std::shared_ptr<exchange::OriginLoad>> Registry::loads() const { return copy(loads_, mutex_); }
 
 Registry::Rows<std::pair<std::string, std::string>, OriginCounters> Registry::origins() const {
     return copy(origins_, mutex_);

@@ -3,6 +3,8 @@
 #include "geo/locator.h"
 #include "proxy/exchange/capacity.h"
 #include "proxy/exchange/fault.h"
+#include "proxy/exchange/origin_load.h"
+#include "proxy/exchange/pins.h"
 #include "proxy/steering/decision.h"
 #include "proxy/wire/deviation.h"
 
@@ -27,6 +29,7 @@ public:
     void subtract(std::uint64_t amount = 1) noexcept {
         value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
     }
+    void set(std::uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }  ///< gauges
     std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
 
 private:
@@ -57,16 +60,32 @@ inline constexpr std::size_t status_classes = 6;  ///< 0: no answer was sent, 1.
 /// Of one origin as used by one site.
 struct alignas(cache_line) OriginCounters {
     std::array<std::array<Counter, status_classes>, reason_count> requests;  ///< exchanges served, [reason][class]
-    std::array<Counter, exchange::fault_count> attempts;  ///< by how the attempt ended; [none]: answered
-    Counter moved_away;  ///< attempts after which the exchange went to another candidate
-    Histogram duration;  ///< whole exchange
-    Histogram head;      ///< from the request sent to the response head
+    std::array<Counter, exchange::fault_count> attempts;    ///< by how the attempt ended; [none]: answered
+    std::array<Counter, exchange::fault_count> moved_away;  ///< to another candidate, by why; [none]: a status
+    Counter spilled;                                        ///< went elsewhere because this origin was busy or full
+    Counter hedges, hedges_won;                             ///< asked as the second one, and first to answer
+    Histogram duration;                                     ///< whole exchange
+    Histogram head;                                         ///< from the request sent to the response head
 };
 
 /// Why an exchange that failed at an origin was not moved to another one.
-enum class Stay : std::uint8_t { method, body, budget, deadline, candidates, started, disabled };
-inline constexpr std::size_t stay_count = 7;
+enum class Stay : std::uint8_t {
+    not_idempotent,
+    body_not_replayable,
+    budget_empty,
+    deadline,
+    candidates_exhausted,
+    response_started,
+    key_pinned,
+    failover_disabled,
+};
+inline constexpr std::size_t stay_count = static_cast<std::size_t>(Stay::failover_disabled) + 1;
 std::string_view name(Stay why) noexcept;
+
+/// What became of an exchange that had moved.
+enum class Moved : std::uint8_t { answered, failed, client_gone };
+inline constexpr std::size_t moved_count = static_cast<std::size_t>(Moved::client_gone) + 1;
+std::string_view name(Moved outcome) noexcept;
 
 /// Why an HTTP/2 session ended.
 enum class Http2End : std::uint8_t {
@@ -91,6 +110,8 @@ std::string_view name(Http2End why) noexcept;
 struct alignas(cache_line) SiteCounters {
     std::array<Counter, exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
     std::array<Counter, stay_count> not_moved;
+    std::array<Counter, moved_count> moved;
+    Counter retry_tokens;  ///< gauge: what the worker's budget holds, rounded down
 };
 
 /// Live use of one origin's pool by one worker.
@@ -98,13 +119,14 @@ struct alignas(cache_line) PoolCounters {
     Counter idle, active;  ///< gauges
     Counter opened, reused;
     Counter ok, failed;  ///< attempts for the passive ratio: read by the control thread
+    Counter stalls;      ///< times that requests waited in vain
 };
 
 struct alignas(cache_line) WorkerCounters {
     Counter sessions_opened, sessions_closed, accept_errors;
     std::array<Counter, exchange::refusal_count> sessions_refused;  ///< by why
     Counter sessions_used_up;  ///< ended by limits.session_requests or limits.pipelined_requests
-    Counter buckets_forgotten;
+    Counter buckets_forgotten, keys_forgotten;
     Counter handshakes_full, handshakes_resumed, handshakes_failed;
     Counter exchanges_started, exchanges_finished;
     Counter client_received, client_sent, origin_received, origin_sent;    ///< bytes on the wire
@@ -131,11 +153,15 @@ public:
 
     exchange::Capacity capacity;  ///< counts that limits are judged by
 
+    exchange::Pins pins;  ///< where requests with an Idempotency-Key went
+
     Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
 
     std::shared_ptr<OriginCounters> origin(unsigned worker, const std::string& site, const std::string& origin);
     std::shared_ptr<SiteCounters> site(unsigned worker, const std::string& site);
     std::shared_ptr<PoolCounters> pool(unsigned worker, const std::string& origin);
+    /// Of the process; lives as long as the registry.
+    exchange::OriginLoad& load(const std::string& origin);
 
     /// Visits a copy of the tables, so that a slow scraper holds no lock.
     template <class Key, class Block>
@@ -143,13 +169,15 @@ public:
     Rows<std::pair<std::string, std::string>, OriginCounters> origins() const;
     Rows<std::string, SiteCounters> sites() const;
     Rows<std::string, PoolCounters> pools() const;
+    std::map<std::string, std::shared_ptr<exchange::OriginLoad>> loads() const;
 
 private:
     std::vector<std::unique_ptr<WorkerCounters>> by_worker_;
     mutable std::mutex mutex_;
-    Rows<std::pair<std::string, std::string>, OriginCounters> origins_;  // guarded by mutex_
-    Rows<std::string, SiteCounters> sites_;                              // guarded by mutex_
-    Rows<std::string, PoolCounters> pools_;                              // guarded by mutex_
+    Rows<std::pair<std::string, std::string>, OriginCounters> origins_;   // guarded by mutex_
+    Rows<std::string, SiteCounters> sites_;                               // guarded by mutex_
+    Rows<std::string, PoolCounters> pools_;                               // guarded by mutex_
+    std::map<std::string, std::shared_ptr<exchange::OriginLoad>> loads_;  // guarded by mutex_
 };
 
 }  // namespace nearhop::admin

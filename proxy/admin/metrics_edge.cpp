@@ -33,6 +33,18 @@ void add_databases(Families& out, const run::Control::Status& status) {
     take_all(out, built, errors, changes);
 }
 
+void add_ranges(Families& out, const run::Control::Status& status) {
+    Family networks = gauge("nearhop_ip_ranges_networks", "Networks in force of a service that is trusted by file.");
+    Family changes = counter("nearhop_ip_ranges_changes_total", "Changed ip_ranges files, taken into use or refused.");
+    std::map<std::string_view, bool> seen;
+    for (const auto& each : status.ranges)
+        if (seen.emplace(each.service, true).second)
+            networks.add({{"service", each.service}}, static_cast<std::uint64_t>(each.networks));
+    changes.add({{"result", "ok"}}, status.ranges_replaced);
+    changes.add({{"result", "failed"}}, status.ranges_refused);
+    take_all(out, networks, changes);
+}
+
 void add_certificates(Families& out, const run::Control::Status& status) {
     Family expiry = gauge("nearhop_certificate_expiry_timestamp_seconds", "When the certificate stops being valid.");
     std::vector<std::string> paths;
@@ -50,6 +62,7 @@ void add_certificates(Families& out, const run::Control::Status& status) {
 
 void add_edge(Families& out, const Registry& registry, const run::Control::Status& status) {
     add_databases(out, status);
+    add_ranges(out, status);
     add_certificates(out, status);
     Family generation = gauge("nearhop_config_generation", "Configurations loaded since the start; 1 is the first.");
     generation.add({}, status.config_generation);

@@ -12,6 +12,12 @@ void add_states(Families& out, const run::Control::Status& status) {
     Family verdict = gauge("nearhop_origin_verdict", "1 for the verdict that the origin has, 0 for the others.");
     Family ejected = gauge("nearhop_origin_ejected", "1 while live traffic's failures keep the origin out.");
     Family draining = gauge("nearhop_origin_draining", "1 while the operator keeps new requests away.");
+    Family share =
+        gauge("nearhop_origin_share", "Share of its clients that the origin may get: below 1 while it comes back.");
+    Family agent = gauge("nearhop_origin_agent", "1 for what the origin says of itself; no row: nothing.");
+    Family ordered = gauge("nearhop_origin_override", "1 for the operator's standing order, 0 for the others.");
+    Family checks =
+        gauge("nearhop_origin_check", "1 while the check of the origin's health body is good, 0 while it fails.");
     Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
     Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
     for (const auto& origin : status.origins) {
@@ -24,9 +30,18 @@ void add_states(Families& out, const run::Control::Status& status) {
         }
         ejected.add({{"origin", origin.name}}, origin.state.ejected ? 1.0 : 0.0);
         draining.add({{"origin", origin.name}}, origin.state.draining ? 1.0 : 0.0);
+        share.add({{"origin", origin.name}}, origin.share);
+        if (origin.state.agent != health::Agent::none)
+            agent.add({{"origin", origin.name}, {"word", health::name(origin.state.agent)}}, 1.0);
+        for (const auto order : {health::Override::drain, health::Override::force_up, health::Override::force_down})
+            ordered.add({{"origin", origin.name}, {"override", health::name(order)}},
+                        origin.by_operator && origin.by_operator->order == order ? 1.0 : 0.0);
+        for (const auto& check : origin.checks)
+            if (check.state.failing || check.state.last != health::Finding::missing)
+                checks.add({{"origin", origin.name}, {"check", check.name}}, check.state.failing ? 0.0 : 1.0);
         if (origin.rtt_ms >= 0) rtt.add({{"origin", origin.name}}, origin.rtt_ms / 1000);
     }
-    take_all(out, verdict, ejected, draining, rtt, addresses);
+    take_all(out, verdict, ejected, draining, share, agent, ordered, checks, rtt, addresses);
 }
 
 void add_figures(Families& out, const run::Control::Status& status) {
@@ -62,6 +77,8 @@ void add_pools(Families& out, const Registry& registry) {
     Family connections = gauge("nearhop_pool_connections", "Connections to the origin, waiting or in use.");
     Family opened = counter("nearhop_pool_opened_total", "Connections made to the origin.");
     Family reused = counter("nearhop_pool_reused_total", "Attempts that went over a kept-alive connection.");
+    Family stalls = counter("nearhop_origin_stalls_total",
+                            "Times that requests to the origin waited and nothing came back, by worker.");
     for (const auto& [origin, blocks] : registry.pools()) {
         PoolCounters sum;
         for (const auto& block : blocks) {
@@ -69,13 +86,34 @@ void add_pools(Families& out, const Registry& registry) {
             sum.active.add(block->active.get());
             sum.opened.add(block->opened.get());
             sum.reused.add(block->reused.get());
+            sum.stalls.add(block->stalls.get());
         }
         connections.add({{"origin", origin}, {"state", "idle"}}, sum.idle.get());
         connections.add({{"origin", origin}, {"state", "active"}}, sum.active.get());
         opened.add({{"origin", origin}}, sum.opened.get());
         reused.add({{"origin", origin}}, sum.reused.get());
+        stalls.add({{"origin", origin}}, sum.stalls.get());
     }
-    take_all(out, connections, opened, reused);
+    take_all(out, connections, opened, reused, stalls);
+}
+
+/// Of origins with a capacity, and of those that had one.
+void add_loads(Families& out, const Registry& registry) {
+    Family capacity = gauge("nearhop_origin_capacity", "Requests that the origin may have in flight from this edge.");
+    Family in_flight = gauge("nearhop_origin_in_flight", "Requests in flight at an origin with a capacity.");
+    Family queued = gauge("nearhop_origin_queued", "Requests that wait for room at the origin now.");
+    Family waited = counter("nearhop_origin_queued_total", "Requests that had to wait for room at the origin.");
+    Family refused = counter("nearhop_origin_full_total", "Requests refused because the origin was at its capacity.");
+    for (const auto& [origin, load] : registry.loads()) {
+        if (load->capacity() == 0 && load->waited.load() == 0) continue;
+        capacity.add({{"origin", origin}}, std::uint64_t{load->capacity()});
+        in_flight.add({{"origin", origin}}, std::uint64_t{load->in_flight()});
+        queued.add({{"origin", origin}}, std::uint64_t{load->queued()});
+        waited.add({{"origin", origin}}, load->waited.load());
+        refused.add({{"origin", origin}, {"why", "queue_full"}}, load->refused_at_once.load());
+        refused.add({{"origin", origin}, {"why", "queue_time"}}, load->refused_later.load());
+    }
+    take_all(out, capacity, in_flight, queued, waited, refused);
 }
 
 }  // namespace
@@ -84,6 +122,7 @@ void add_origins(Families& out, const Registry& registry, const run::Control::St
     add_states(out, status);
     add_figures(out, status);
     add_pools(out, registry);
+    add_loads(out, registry);
 }
 
 }  // namespace nearhop::admin

@@ -94,6 +94,9 @@ void add_sessions(Families& out, const Registry& registry) {
         counter("nearhop_rate_buckets_forgotten_total",
                 "Token buckets in use that gave way to another client's: limits.addresses is too small.");
     forgotten.add({}, total(&W::buckets_forgotten));
+    Family keys = counter("nearhop_idempotency_keys_forgotten_total",
+                          "Idempotency-Keys that gave way to newer ones before their time: failover.idempotency_keys.");
+    keys.add({}, total(&W::keys_forgotten));
     Family accept =
         counter("nearhop_accept_errors_total", "Failed accepts, such as no free descriptor; accepting pauses.");
     accept.add({}, total(&W::accept_errors));
@@ -122,7 +125,7 @@ void add_sessions(Families& out, const Registry& registry) {
     origin.add({{"direction", "sent"}}, total(&W::origin_sent));
     Family replay = gauge("nearhop_replay_buffer_bytes", "Request bodies held for a possible second attempt.");
     replay.add({}, total(&W::replay_bytes));
-    take_all(out, faults, deviations, sessions, opened, refused, used_up, load, forgotten, accept, handshakes,
+    take_all(out, faults, deviations, sessions, opened, refused, used_up, load, forgotten, keys, accept, handshakes,
              exchanges, tunnels, tunnels_opened, tunnelled, client, origin, replay);
     add_located(out, registry);
     add_http2(out, registry);

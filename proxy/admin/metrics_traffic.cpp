@@ -15,7 +15,8 @@ constexpr std::array<std::string_view, status_classes> class_names{"none", "1xx"
 struct Traffic {
     std::array<std::array<std::uint64_t, status_classes>, reason_count> requests{};
     std::array<std::uint64_t, exchange::fault_count> attempts{};
-    std::uint64_t moved_away = 0;
+    std::array<std::uint64_t, exchange::fault_count> moved_away{};
+    std::uint64_t spilled = 0, hedges = 0, hedges_won = 0;
     run::PhaseHistogram duration, head;
 };
 
@@ -27,9 +28,13 @@ void add(run::PhaseHistogram& to, const Histogram& from) {
 void add(Traffic& to, const OriginCounters& from) {
     for (std::size_t reason = 0; reason < reason_count; ++reason)
         for (std::size_t i = 0; i < status_classes; ++i) to.requests[reason][i] += from.requests[reason][i].get();
-    for (std::size_t fault = 0; fault < exchange::fault_count; ++fault)
+    for (std::size_t fault = 0; fault < exchange::fault_count; ++fault) {
         to.attempts[fault] += from.attempts[fault].get();
-    to.moved_away += from.moved_away.get();
+        to.moved_away[fault] += from.moved_away[fault].get();
+    }
+    to.spilled += from.spilled.get();
+    to.hedges += from.hedges.get();
+    to.hedges_won += from.hedges_won.get();
     add(to.duration, from.duration);
     add(to.head, from.head);
 }
@@ -55,8 +60,6 @@ void add_requests(Families& out, const std::map<Pair, Traffic>& traffic,
     Family head = histogram("nearhop_origin_head_seconds",
                             "From the request sent to the head of the origin's answer, last attempt.");
     Family attempts = counter("nearhop_attempts_total", "Attempts at origins by how they ended: ok or a fault code.");
-    Family failovers =
-        counter("nearhop_failovers_total", "Attempts after which an exchange moved away from the origin.");
     for (const auto& [pair, sum] : traffic) {
         const auto& [site, origin] = pair;
         const auto member = members.find(pair);
@@ -80,14 +83,40 @@ void add_requests(Families& out, const std::map<Pair, Traffic>& traffic,
                                       {"origin", origin},
                                       {"result", exchange::info(static_cast<exchange::Fault>(fault)).code}},
                                      sum.attempts[fault]);
-        failovers.add({{"site", site}, {"origin", origin}}, sum.moved_away);
     }
-    take_all(out, requests, duration, head, attempts, failovers);
+    take_all(out, requests, duration, head, attempts);
+}
+
+void add_moves(Families& out, const std::map<Pair, Traffic>& traffic) {
+    Family failovers = counter("nearhop_failovers_total",
+                               "Attempts after which an exchange moved away from the origin, by why: a fault code, or "
+                               "status for an answered 421, 502, 503 or 504.");
+    Family spilled = counter("nearhop_origin_spilled_total",
+                             "Requests that went elsewhere because the origin was near its capacity.");
+    Family hedges = counter("nearhop_hedges_total", "Requests sent to the origin because another one was late.");
+    Family won = counter("nearhop_hedges_won_total", "Those of them that the origin answered first.");
+    for (const auto& [pair, sum] : traffic) {
+        const auto& [site, origin] = pair;
+        failovers.add({{"site", site}, {"origin", origin}, {"fault", "status"}}, sum.moved_away[0]);
+        for (std::size_t fault = 1; fault < exchange::fault_count; ++fault)
+            failovers.add_unless_zero({{"site", site},
+                                       {"origin", origin},
+                                       {"fault", exchange::info(static_cast<exchange::Fault>(fault)).code}},
+                                      sum.moved_away[fault]);
+        spilled.add({{"site", site}, {"origin", origin}}, sum.spilled);
+        hedges.add({{"site", site}, {"origin", origin}}, sum.hedges);
+        won.add({{"site", site}, {"origin", origin}}, sum.hedges_won);
+    }
+    take_all(out, failovers, spilled, hedges, won);
 }
 
 void add_sites(Families& out, const Snapshot& snapshot, const Registry& registry) {
     Family not_moved = counter("nearhop_not_moved_total",
                                "Exchanges that failed at an origin and were not moved to another one, by why.");
+    Family moved =
+        counter("nearhop_moved_requests_total", "Exchanges that moved to another origin, by what became of them.");
+    Family tokens = gauge("nearhop_retry_budget_tokens",
+                          "Moves after bytes were sent that the site may make now, all workers together.");
     Family own = counter("nearhop_own_answers_total", "Errors that the edge itself answered, by fault.");
     std::map<std::string, SiteCounters> sums;
     for (const auto& site : snapshot.routing->table->sites) sums[site.name];
@@ -95,17 +124,22 @@ void add_sites(Families& out, const Snapshot& snapshot, const Registry& registry
         auto& sum = sums[site];
         for (const auto& block : blocks) {
             for (std::size_t i = 0; i < stay_count; ++i) sum.not_moved[i].add(block->not_moved[i].get());
+            for (std::size_t i = 0; i < moved_count; ++i) sum.moved[i].add(block->moved[i].get());
+            sum.retry_tokens.add(block->retry_tokens.get());
             for (std::size_t i = 0; i < exchange::fault_count; ++i) sum.own_answers[i].add(block->own_answers[i].get());
         }
     }
     for (const auto& [site, sum] : sums) {
         for (std::size_t i = 0; i < stay_count; ++i)
             not_moved.add({{"site", site}, {"why", name(static_cast<Stay>(i))}}, sum.not_moved[i].get());
+        for (std::size_t i = 0; i < moved_count; ++i)
+            moved.add({{"site", site}, {"outcome", name(static_cast<Moved>(i))}}, sum.moved[i].get());
+        tokens.add({{"site", site}}, sum.retry_tokens.get());
         for (std::size_t i = 0; i < exchange::fault_count; ++i)
             own.add_unless_zero({{"site", site}, {"fault", exchange::info(static_cast<exchange::Fault>(i)).code}},
                                 sum.own_answers[i].get());
     }
-    take_all(out, not_moved, own);
+    take_all(out, moved, not_moved, tokens, own);
 }
 
 }  // namespace
@@ -124,6 +158,7 @@ void add_traffic(Families& out, const Snapshot& snapshot, const Registry& regist
     for (const auto& [pair, blocks] : registry.origins())
         for (const auto& block : blocks) add(traffic[pair], *block);
     add_requests(out, traffic, members);
+    add_moves(out, traffic);
     add_sites(out, snapshot, registry);
 }
 

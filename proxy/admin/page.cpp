@@ -1,6 +1,7 @@
 #include "proxy/admin/page.h"
 
 #include "proxy/admin/metrics.h"
+#include "proxy/admin/override_page.h"
 #include "proxy/admin/query.h"
 #include "proxy/admin/question.h"
 #include "proxy/admin/status_page.h"
@@ -9,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace nearhop::admin {
@@ -24,7 +26,9 @@ constexpr std::string_view index_text =
     "GET  /status    state as JSON: origins, addresses, databases, certificates\n"
     "GET  /explain   ?ip= | country= | lat=&lon=  [&host=&path=&method=&format=text|json]: where a request would go "
     "now\n"
-    "POST /reload    read the configuration again; needs Authorization: Bearer TOKEN\n";
+    "POST /reload    read the configuration again\n"
+    "POST /origins/NAME/drain | force-up | force-down | clear   author=, reason= [, for=4h] in the query or as a form\n"
+    "POST needs Authorization: Bearer TOKEN\n";
 
 /// Takes the same time wherever the difference is; only the length shows.
 bool is_same_secret(std::string_view left, std::string_view right) noexcept {
@@ -54,15 +58,21 @@ Page explain_page(std::string_view query, const Snapshot& snapshot) {
     return {.type = json_type, .body = answer_json(answer, snapshot, *snapshot.health, "live")};
 }
 
-Page reload_page(const Ask& ask, const Snapshot& snapshot, const Process& process) {
+/// nullopt: the caller may change things.
+std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
+    if (ask.method != "POST") return Page{.status = 405, .body = "want POST\n", .fields = "Allow: POST\r\n"};
     const auto& config = snapshot.routing->config;
     if (config.admin.token.empty())
-        return {.status = 403, .body = "changes are off: the configuration has no admin.token\n"};
+        return Page{.status = 403, .body = "changes are off: the configuration has no admin.token\n"};
     if (!has_token(ask.authorization, config.admin.token))
-        return {.status = 401,
-                .body = "this needs Authorization: Bearer TOKEN\n",
-                .fields = "WWW-Authenticate: Bearer\r\n"};
+        return Page{.status = 401,
+                    .body = "this needs Authorization: Bearer TOKEN\n",
+                    .fields = "WWW-Authenticate: Bearer\r\n"};
+    return std::nullopt;
+}
 
+Page reload_page(const Snapshot& snapshot, const Process& process) {
+    const auto& config = snapshot.routing->config;
     const auto result = process.reload();
     boost::json::array problems;
     for (const auto& problem : result.problems) problems.emplace_back(conf::to_string(problem, config.file));
@@ -74,9 +84,9 @@ Page reload_page(const Ask& ask, const Snapshot& snapshot, const Process& proces
 
 Page answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry, const Process& process) {
     if (!allowed) return {.status = 403, .body = "this address is not in admin.allow\n"};
-    if (ask.path == "/reload") {
-        if (ask.method != "POST") return {.status = 405, .body = "want POST\n", .fields = "Allow: POST\r\n"};
-        return reload_page(ask, snapshot, process);
+    if (ask.path == "/reload" || ask.path.starts_with(origins_path)) {
+        if (auto page = refused(ask, snapshot)) return std::move(*page);
+        return ask.path == "/reload" ? reload_page(snapshot, process) : override_page(ask, process);
     }
     constexpr std::string_view readable[] = {"/", "/metrics", "/livez", "/readyz", "/status", "/explain"};
     if (std::find(std::begin(readable), std::end(readable), ask.path) == std::end(readable))

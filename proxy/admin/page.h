@@ -16,12 +16,14 @@ namespace nearhop::admin {
 struct Process {
     std::function<const run::Control::Status&()> status;
     std::function<run::Control::ReloadResult()> reload;
+    std::function<run::Control::OverrideResult(const run::OverrideOrder&)> override_origin{};
 };
 
 /// A request to the admin listener.
 struct Ask {
     std::string_view method, path, query;
     std::string_view authorization;  ///< the field's value; empty: absent
+    std::string_view body{};         ///< parameters as a form has them
 };
 
 struct Page {

@@ -70,15 +70,16 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     what.path = question.path.substr(0, question.path.find('?'));
     if (!what.path.starts_with('/')) what.path.insert(0, "/");
     what.method = question.method.empty() ? "GET" : question.method;
-    what.located = steering::locate(*peer, true, fields, routing.trust, *snapshot.locator);
+    what.located = steering::locate(*peer, true, fields, *snapshot.trust, *snapshot.locator);
     const auto site = routing.table->site_of(what.host);
     what.site_found = site.has_value();
     // As a request is read; a path that would be refused is matched as it stands.
     if (site && routing.table->sites[*site].normalize_path)
         steering::normalize_path(what.path, routing.table->sites[*site].encoded_slashes, what.path);
     if (site)
-        steering::decide({.site = *site, .method = what.method, .path = what.path}, what.located.place, *routing.table,
-                         health, steering::OriginSet{}, what.decision);
+        steering::decide(
+            {.site = *site, .method = what.method, .path = what.path, .line = steering::line_of(what.located.client)},
+            what.located.place, *routing.table, health, steering::OriginSet{}, what.decision);
     return answer;
 }
 

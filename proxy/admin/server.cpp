@@ -56,6 +56,7 @@ std::string_view phrase(unsigned status) noexcept {
         case 413: return "Content Too Large";
         case 422: return "Unprocessable Content";
         case 431: return "Request Header Fields Too Large";
+        case 500: return "Internal Server Error";
         case 503: return "Service Unavailable";
         default: return "Error";
     }
@@ -115,7 +116,8 @@ struct AdminServer::Session {
 AdminServer::AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry)
     : AdminServer(loop,
                   Process{[&control]() -> const run::Control::Status& { return control.status(); },
-                          [&control] { return control.reload(); }},
+                          [&control] { return control.reload(); },
+                          [&control](const run::OverrideOrder& order) { return control.override_origin(order); }},
                   board, registry) {}
 
 AdminServer::AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry)
@@ -238,21 +240,25 @@ loop::Task<void> AdminServer::serve(Session& session) {
             co_return;
         }
         if (framing->kind == wire::Framing::Kind::chunked || framing->length > body_bytes) {
-            co_await refuse(session, 413, "no request here needs a body\n");
+            co_await refuse(session, 413, "the body is chunked or above 16 KiB\n");
             co_return;
         }
         keep = wire::keeps_alive(head.minor, head.fields);
-        const std::size_t question_mark = head.target.find('?');
-        const Ask ask{head.method, head.target.substr(0, question_mark),
-                      question_mark == head.target.npos ? std::string_view{} : head.target.substr(question_mark + 1),
-                      only_value(head, "authorization")};
+        // The head's bytes go before the body comes, so what the answer needs of it is copied.
+        const std::string method{head.method}, target{head.target}, authorization{only_value(head, "authorization")};
+        session.stream.in().consume(scan.size());  // ends the life of `head`
+        std::string body;
+        if (!co_await read_body(session, framing->length, body)) co_return;
+        const std::string_view asked = target;
+        const std::size_t question_mark = asked.find('?');
+        const Ask ask{method, asked.substr(0, question_mark),
+                      question_mark == asked.npos ? std::string_view{} : asked.substr(question_mark + 1), authorization,
+                      body};
         const auto snapshot = board_.latest();
         const bool allowed = is_allowed(snapshot->routing->config.admin, session.peer);
         const Page page = answer(ask, allowed, *snapshot, registry_, process_);
         keep = keep && allowed && open_;
-        const bool with_body = head.method != "HEAD";
-        session.stream.in().consume(scan.size());  // ends the life of `head` and `ask`
-        if (!co_await discard(session, framing->length)) co_return;
+        const bool with_body = method != "HEAD";
         if (!co_await send(session, page, with_body, keep)) co_return;
     }
     co_await linger(session);
@@ -277,10 +283,11 @@ loop::Task<bool> AdminServer::read_head(Session& session, wire::HeadScan& scan) 
     }
 }
 
-loop::Task<bool> AdminServer::discard(Session& session, std::uint64_t bytes) {
+loop::Task<bool> AdminServer::read_body(Session& session, std::uint64_t bytes, std::string& body) {
     while (bytes > 0) {
         auto& in = session.stream.in();
         const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, in.size()));
+        body.append(in.view().substr(0, part));
         in.consume(part);
         bytes -= part;
         if (bytes == 0) break;

@@ -44,7 +44,7 @@ private:
     loop::Task<void> reap();
     loop::Task<void> serve(Session& session);
     loop::Task<bool> read_head(Session& session, wire::HeadScan& scan);
-    loop::Task<bool> discard(Session& session, std::uint64_t bytes);
+    loop::Task<bool> read_body(Session& session, std::uint64_t bytes, std::string& body);
     loop::Task<bool> send(Session& session, const Page& page, bool body, bool keep);
     loop::Task<bool> refuse(Session& session, unsigned status, std::string_view why);
     loop::Task<void> linger(Session& session);

@@ -36,13 +36,6 @@ json::value known(double value) {
     return value < 0 ? json::value(nullptr) : json::value(value);
 }  // braces would make a list
 
-/// Texts from outside (an errno's words, a file's metadata) may hold any bytes; JSON has to be UTF-8.
-std::string printable(std::string text) {
-    for (char& c : text)
-        if (c < ' ' || c > '~') c = '?';
-    return text;
-}
-
 json::value text_or_null(const std::string& text) {
     return text.empty() ? json::value(nullptr) : json::value(printable(text));
 }
@@ -52,7 +45,8 @@ json::object state_json(const health::State& state) {
             {"reason", health::reason_text(state)},
             {"since", time_json(state.since)},
             {"ejected", state.ejected},
-            {"draining", state.draining}};
+            {"draining", state.draining},
+            {"agent", health::name(state.agent)}};
 }
 
 json::object address_json(const run::Control::Status::Address& address) {
@@ -83,6 +77,18 @@ json::object origin_json(const run::Control::Status::Origin& origin) {
     out["ejections"] = origin.state.ejections;
     out["ejected_until"] = origin.state.ejected ? time_json(origin.state.ejected_until) : nullptr;
     out["rtt_ms"] = known(origin.rtt_ms);
+    out["share"] = origin.share;
+    out["held_s"] = origin.held_s;
+    out["override"] = nullptr;
+    if (origin.by_operator) out["override"] = override_json(*origin.by_operator);
+    json::array checks;
+    for (const auto& check : origin.checks)
+        checks.push_back(json::object{{"name", printable(check.name)},
+                                      {"needs", check.needs},
+                                      {"failing", check.state.failing},
+                                      {"last", health::name(check.state.last)},
+                                      {"since", time_json(check.state.since)}});
+    out["checks"] = std::move(checks);
     json::array addresses;
     for (const auto& address : origin.addresses) addresses.push_back(address_json(address));
     out["addresses"] = std::move(addresses);
@@ -129,8 +135,22 @@ json::object sessions_json(const Registry& registry) {
 
 }  // namespace
 
+std::string printable(std::string text) {
+    for (char& c : text)
+        if (c < ' ' || c > '~') c = '?';
+    return text;
+}
+
+json::value override_json(const run::OverrideRecord& record) {
+    return json::object{{"order", health::name(record.order)},
+                        {"author", record.author},
+                        {"reason", record.why},
+                        {"set", time_json(record.set)},
+                        {"expires", time_json(record.expires)}};
+}
+
 std::string status_json(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status) {
-    json::array origins, databases, certificates;
+    json::array origins, databases, ranges, certificates;
     for (const auto& origin : status.origins) origins.push_back(origin_json(origin));
     for (const auto& database : status.databases)
         databases.push_back(json::object{{"name", database.name},
@@ -138,6 +158,11 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
                                          {"built", time_json(database.built)},
                                          {"lookup_errors", database.errors},
                                          {"problem", text_or_null(database.failure)}});
+    for (const auto& each : status.ranges)
+        ranges.push_back(json::object{{"file", each.file},
+                                      {"service", each.service},
+                                      {"networks", each.networks},
+                                      {"problem", text_or_null(each.failure)}});
     for (const auto& certificate : status.certificates)
         certificates.push_back(
             json::object{{"certificate", certificate.certificate}, {"not_after", time_json(certificate.not_after)}});
@@ -153,6 +178,7 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
         {"sites", sites_json(snapshot)},
         {"origins", std::move(origins)},
         {"geo_databases", std::move(databases)},
+        {"ip_ranges", std::move(ranges)},
         {"certificates", std::move(certificates)},
         {"sessions", sessions_json(registry)},
     };

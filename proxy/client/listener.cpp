@@ -123,9 +123,8 @@ bool Listener::accept_some() noexcept {
         const int descriptor =
             ::accept4(descriptor_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0) {
-            const auto address = geo::Address::from(reinterpret_cast<const sockaddr*>(&peer));
             try {
-                sessions_.open(facts_, descriptor, address.value_or(geo::Address{}));
+                sessions_.open(facts_, descriptor, Party::from(reinterpret_cast<const sockaddr*>(&peer)));
             } catch (const std::bad_alloc&) {
                 context_.counters.accept_errors.add();
             }

@@ -15,6 +15,7 @@ struct ProxyHeader {
     State state = State::more;
     std::size_t used = 0;                ///< bytes to consume when complete
     std::optional<geo::Address> source;  ///< empty for LOCAL and UNKNOWN: the peer itself speaks
+    std::uint16_t source_port = 0;       ///< beside it
 };
 
 /// Pure; `in` is everything received so far. At most 4 KiB of version 2 TLVs are accepted.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace nearhop::client {
@@ -31,18 +32,25 @@ bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, 
 }
 
 /// A peer that speaks for many clients, such as a CDN's.
-bool is_trusted(const Snapshot& snapshot, const geo::Address& peer) { return snapshot.routing->trust.trusts_hop(peer); }
+bool is_trusted(const Snapshot& snapshot, const geo::Address& peer) { return snapshot.trust->trusts_hop(peer); }
+
+Party own_end(int descriptor) noexcept {
+    sockaddr_storage end{};
+    socklen_t size = sizeof end;
+    if (getsockname(descriptor, reinterpret_cast<sockaddr*>(&end), &size) != 0) return {};
+    return Party::from(reinterpret_cast<const sockaddr*>(&end));
+}
 }  // namespace
 
 Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener,
-                 int descriptor, const geo::Address& peer)
+                 int descriptor, const Party& peer)
     : owner_{owner},
       context_{context},
       listener_{std::move(listener)},
       snapshot_{context.snapshot()},
       wake_{context.loop},
       timer_{context.loop, wake_},
-      peer_{peer, listener_->index, {}, {}, {}},
+      peer_{.address = peer.address, .listener = listener_->index, .port = peer.port, .edge = own_end(descriptor)},
       in_handshake_{listener_->kind == conf::ListenerKind::https} {
     stream_.socket().open(context.loop, descriptor, wake_, false);
 }
@@ -113,8 +121,9 @@ loop::Task<bool> Session::read_proxy_header() {
         }
         if (header.state == ProxyHeader::State::complete) {
             stream_.in().consume(header.used);
-            if (header.source) peer_.address = *header.source;
             if (!header.source) co_return true;
+            peer_.address = *header.source;
+            peer_.port = header.source_port;
             // Only now is it known whose connection this is.
             const Refusal why = context_.capacity.judge_address(peer_.address, is_trusted(*snapshot_, peer_.address));
             if (why != Refusal::none) {
@@ -168,6 +177,7 @@ bool Session::take_identity(const wire::ServerHandshake& facts) {
     auto* certificate = SSL_get0_peer_certificate(stream_.tls());
     if (!certificate) return true;
     if (wire::is_expired(certificate) || SSL_get_verify_result(stream_.tls()) != X509_V_OK) return false;
+    peer_.certificate = std::make_unique<const wire::CertificateNames>(wire::certificate_names(certificate));
     peer_.identity = wire::identity_lines(certificate, snapshot_->routing->config.tls.identity);
     return true;
 }
@@ -363,13 +373,13 @@ loop::Task<void> Session::close() {
     }
 }
 
-bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer) {
+bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const Party& peer) {
     context_.counters.sessions_opened.add();
     const auto& snapshot = *context_.snapshot();
-    const bool announced = announces_clients(snapshot, *listener, peer);
+    const bool announced = announces_clients(snapshot, *listener, peer.address);
     const bool secure = listener->kind == conf::ListenerKind::https;
-    const Refusal why = context_.capacity.begin_session(peer, announced || is_trusted(snapshot, peer), secure,
-                                                        context_.loop.now().time_since_epoch());
+    const Refusal why = context_.capacity.begin_session(peer.address, announced || is_trusted(snapshot, peer.address),
+                                                        secure, context_.loop.now().time_since_epoch());
     if (why != Refusal::none) {
         ::close(descriptor);
         context_.counters.sessions_closed.add();
@@ -386,7 +396,7 @@ bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descripto
         throw;
     }
     auto& session = sessions_.front();
-    if (!announced) session.held_ = context_.capacity.hold(peer, exchange::AddressCounts::What::session);
+    if (!announced) session.held_ = context_.capacity.hold(peer.address, exchange::AddressCounts::What::session);
     session.place_ = sessions_.begin();
     session.start();
     return true;

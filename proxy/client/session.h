@@ -12,6 +12,7 @@
 
 namespace nearhop::client {
 
+using Party = origin::Announcement::Party;
 class Sessions;
 
 /// What a session needs to know of the listener that accepted it; shared by its sessions, outlives them.
@@ -31,7 +32,7 @@ struct ListenerFacts {
 class Session final : public Http2Host {
 public:
     Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener, int descriptor,
-            const geo::Address& peer);
+            const Party& peer);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     ~Session();
@@ -105,7 +106,7 @@ public:
     explicit Sessions(exchange::Context& context) noexcept : context_{context}, streams_{context.loop} {}
 
     /// Takes the descriptor over. False (and closed) when the process has no room for it.
-    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const geo::Address& peer);
+    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const Party& peer);
     std::size_t count() const noexcept { return sessions_.size(); }
     bool draining() const noexcept { return draining_; }
     /// Answers carry Connection: close, or GOAWAY goes with them, from now on.

@@ -44,7 +44,7 @@ void Replay::forget() noexcept {
 
 void Attempt::begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method,
                     const conf::Limits& limits, std::string_view upgrade) {
-    reset();
+    forget();
     upgrade_ = upgrade;
     connection = std::move(leased);
     method_ = request_method;
@@ -54,6 +54,12 @@ void Attempt::begin(std::unique_ptr<origin::Connection> leased, std::string_view
 }
 
 void Attempt::reset() noexcept {
+    dial.reset();
+    forget();
+    slot.release();
+}
+
+void Attempt::forget() noexcept {
     connection.reset();
     writer_.clear();
     head_bytes_.clear();
@@ -66,7 +72,7 @@ void Attempt::reset() noexcept {
     chunk_ = {};
     chunk_used_ = 0;
     interims_ = 0;
-    request_complete_ = starved_ = write_broken_ = received_any_ = body_complete_ = keep_alive_ = false;
+    begun = request_complete_ = starved_ = write_broken_ = received_any_ = body_complete_ = keep_alive_ = false;
     sent_at = {};
     fault_ = Fault::none;
     deviations_ = {};
@@ -129,6 +135,11 @@ void Attempt::note(Deviation found) noexcept {
     if (found == Deviation::none || deviations_.has(found)) return;
     deviations_.add(found);
     context_.counters.origin_deviations[static_cast<std::size_t>(found)].add();
+}
+
+void Attempt::drop_field(std::string_view name) {
+    std::erase_if(head_.fields,
+                  [name](const wire::Field& field) { return wire::equal_ignoring_case(field.name, name); });
 }
 
 Attempt::Progress Attempt::receive_head() {

@@ -3,6 +3,7 @@
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
 #include "proxy/origin/connection.h"
+#include "proxy/origin/dial.h"
 #include "proxy/wire/chunked.h"
 #include "proxy/wire/deviation.h"
 #include "proxy/wire/message_writer.h"
@@ -42,13 +43,16 @@ public:
     explicit Attempt(Context& context) noexcept : context_{context} {}
 
     steering::Considered candidate;
+    OriginLoad::Slot slot;               ///< where the origin has a capacity
+    std::unique_ptr<origin::Dial> dial;  ///< until there is a connection
     std::unique_ptr<origin::Connection> connection;
+    bool begun = false;         ///< the request's head is on its way
     loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket
 
     /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.
     void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits,
                std::string_view upgrade = {});
-    /// Closes the connection and forgets the response; capacities stay for the next use.
+    /// Gives the slot back, closes the connection and forgets the response; capacities stay for the next use.
     void reset() noexcept;
 
     wire::Buffer& staging() noexcept {
@@ -66,6 +70,8 @@ public:
     /// Reads towards the response head. `interim`: head() is a 1xx; call again. `failed`: fault() says why.
     Progress receive_head();
     const wire::ResponseHead& head() const noexcept { return head_; }
+    /// Takes fields of this name out of the head: they were for us.
+    void drop_field(std::string_view name);
     const wire::Framing& framing() const noexcept { return framing_; }
     Fault fault() const noexcept { return fault_; }
     /// Where the answer so far differed from HTTP; counted already.
@@ -84,6 +90,7 @@ public:
     bool reusable() const noexcept;
 
 private:
+    void forget() noexcept;
     Fault queue_body(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
                      std::uint64_t& body_read);
     Progress fail(Fault fault) noexcept {

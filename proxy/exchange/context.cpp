@@ -31,6 +31,7 @@ Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::R
     : loop{owner},
       counters{registry.worker(index)},
       capacity{registry.capacity},
+      pins{registry.pins},
       log{access.enabled() ? &access.lane(index) : nullptr},
       index_{index},
       registry_{registry},
@@ -80,6 +81,12 @@ void Context::bind() {
         pool->set_limits(config.limits);
         pool->set_tls(origin.tls_digest);
         fresh->pools.push_back(pool.get());
+        auto& times = times_[origin.identity];
+        if (!times) times = std::make_unique<OriginTimes>();
+        fresh->times.push_back(times.get());
+        if (config.origins[fresh->loads.size()].capacity != 0) fresh->limited.set(fresh->loads.size());
+        fresh->loads.push_back(&registry_.load(origin.name));
+        fresh->pin_ids.push_back(pins.origin(origin.name));
     }
     for (const auto& site : fresh->routing->table->sites) {
         SiteState state;
@@ -107,26 +114,46 @@ void Context::relieve() noexcept {
     for (const auto& [identity, pool] : pools_) pool->close_idle();
 }
 
-steering::OriginSet Context::local_skips(const Routing& routing) noexcept {
-    if (skipped_.none()) return {};
+steering::Local Context::local(const Bound& bound) noexcept {
+    steering::Local local{skips(*bound.routing)};
+    local.stalled = stalled_;
+    if (bound.limited.none()) return local;
+    for (std::size_t id = 0; id < bound.loads.size(); ++id) {
+        if (!bound.limited.test(id)) continue;
+        local.busy.set(id, bound.loads[id]->is_busy());
+        local.full.set(id, bound.loads[id]->is_full());
+    }
+    return local;
+}
+
+const steering::OriginSet& Context::skips(const Routing& routing) noexcept {
+    if (skipped_.none()) return skipped_;
     // A newer verdict knows better, and OriginIds count in one configuration only.
     if (skips_of_.get() != &routing || skips_health_ != seen_->health) {
         skipped_.reset();
-        return {};
+        return skipped_;
     }
     for (std::size_t id = 0; id < skip_until_.size(); ++id)
         if (skipped_.test(id) && skip_until_[id] <= loop.now()) skipped_.reset(id);
     return skipped_;
 }
 
-void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin) {
+void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin, bool is_stalled) {
     if (skips_of_ != routing || skips_health_ != seen_->health) {
         skipped_.reset();
         skips_of_ = routing;
         skips_health_ = seen_->health;
     }
     skipped_.set(origin);
+    stalled_.set(origin, is_stalled);
     skip_until_[origin] = loop.now() + loop::milliseconds{1000};
+}
+
+void Context::stalled(const Bound& bound, geo::OriginId origin) {
+    skip(bound.routing, origin, true);
+    bound.pools[origin]->counters().stalls.add();
+    if (bound.loads[origin]->first_to_report_stall(loop.now()))
+        report({bound.routing, origin, health::Passive::connect_failed, health::Reason::stalled, {}});
 }
 
 void Context::report(run::PassiveReport report) {
@@ -146,6 +173,18 @@ void Context::report_ok(const Bound& bound, geo::OriginId origin) {
 void Context::report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address) {
     if (troubled_addresses_.empty() || troubled_addresses_.erase(address) == 0) return;
     reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, address});
+}
+
+void Context::report_agent(const Bound& bound, geo::OriginId origin, health::Agent word) {
+    const auto& health = *seen_->health;
+    const auto published = origin < health.origins.size() ? health.origins[origin].state.agent : health::Agent::none;
+    const bool is_up = word == health::Agent::up;
+    const bool news = is_up ? published != health::Agent::none : published != word;
+    if (is_up && !news) return;
+    // News too may come with every answer until the control thread has published it.
+    if (loop.now() - agent_told_[origin] < (news ? loop::milliseconds{10} : loop::milliseconds{1000})) return;
+    agent_told_[origin] = loop.now();
+    reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::none, {}, word});
 }
 
 void Context::send_reports() {

@@ -2,6 +2,7 @@
 
 #include "proxy/admin/counters.h"
 #include "proxy/exchange/budget.h"
+#include "proxy/exchange/origin_times.h"
 #include "proxy/loop/loop.h"
 #include "proxy/origin/pool.h"
 #include "proxy/run/access_log.h"
@@ -46,7 +47,11 @@ struct SiteState {
 struct Bound {
     std::shared_ptr<const Routing> routing;
     std::vector<SiteState> sites;      ///< by SiteId
-    std::vector<origin::Pool*> pools;  ///< by OriginId
+    std::vector<origin::Pool*> pools;  ///< by OriginId, as what follows
+    std::vector<OriginTimes*> times;
+    std::vector<OriginLoad*> loads;
+    steering::OriginSet limited;         ///< origins with a capacity: the others' loads are not looked at
+    std::vector<std::uint64_t> pin_ids;  ///< what Pins know origins by
 };
 
 /// Everything that the exchanges of one worker share. Lives as long as the worker's loop; never touched by another
@@ -63,6 +68,7 @@ public:
     loop::Loop& loop;
     admin::WorkerCounters& counters;
     Capacity& capacity;         ///< of the process, shared by all workers
+    Pins& pins;                 ///< the same
     run::AccessLog::Lane* log;  ///< null when the access log is off
     Dice dice;
     /// Our Date field with its CRLF, for now.
@@ -72,9 +78,12 @@ public:
     const std::shared_ptr<const Snapshot>& snapshot();
     const std::shared_ptr<const Bound>& bound();
 
-    /// Origins that this worker passes over for a moment because a connection to them just failed.
-    steering::OriginSet local_skips(const Routing& routing) noexcept;
-    void skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin);
+    /// Origins that this worker passes over for a moment because a connection to them just failed or requests waited in
+    /// vain, and those that are near their capacity.
+    steering::Local local(const Bound& bound) noexcept;
+    void skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin, bool is_stalled = false);
+    /// Requests to the origin wait in vain: others go elsewhere for a moment, and the verdict machine hears of it.
+    void stalled(const Bound& bound, geo::OriginId origin);
 
     /// Tells the control thread what an attempt said of its origin; sent after the current batch of events.
     void report(run::PassiveReport report);
@@ -82,6 +91,8 @@ public:
     /// A dial succeeded: tells it when earlier ones to the same address had failed, so that scattered failures do not
     /// add up to an ejection.
     void report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address);
+    /// What an origin says of itself: told when it is news, and again once a second so that it does not expire.
+    void report_agent(const Bound& bound, geo::OriginId origin, health::Agent word);
     void send_reports();
 
     /// Attempts are recycled: their vectors and buffers keep their capacity.
@@ -105,6 +116,7 @@ public:
 
 private:
     void bind();
+    const steering::OriginSet& skips(const Routing& routing) noexcept;
     void tell_requests() noexcept {
         capacity.add_requests(in_flight_ - told_);
         told_ = in_flight_;
@@ -121,11 +133,14 @@ private:
     std::shared_ptr<const Bound> bound_;
     std::shared_ptr<const Addresses> retained_;
     std::unordered_map<std::string, std::unique_ptr<origin::Pool>> pools_;   // by identity
+    std::unordered_map<std::string, std::unique_ptr<OriginTimes>> times_;    // by identity
     std::unordered_map<std::string, std::unique_ptr<RetryBudget>> budgets_;  // by site name
     std::shared_ptr<const Routing> skips_of_;
     std::array<loop::TimePoint, geo::max_origins> skip_until_{};
-    steering::OriginSet skipped_;
+    steering::OriginSet skipped_, stalled_;  // stalled_: of those that are skipped
     std::shared_ptr<const health::Table> skips_health_;
+    std::array<loop::TimePoint, geo::max_origins>
+        agent_told_{};              ///< by OriginId; after a reload some is told once more
     steering::OriginSet troubled_;  ///< origins whose last report was a failure: the next success is reported too
     std::set<std::string> troubled_addresses_;  ///< the same for dials; usually empty
     std::vector<run::PassiveReport> reports_;

@@ -43,6 +43,7 @@ Exchange::~Exchange() {
     }
     context_.end_request();
     if (attempt_) context_.recycle(std::move(attempt_));
+    if (hedge_) context_.recycle(std::move(hedge_));
     if (parked_) context_.recycle(std::move(parked_));
 }
 
@@ -58,6 +59,7 @@ loop::Task<Outcome> Exchange::run() {
         outcome_.status = 200;
     } else if (fault == Fault::none) {
         state_->budget->on_request(began_);
+        state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
         fault = co_await offer();
         if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
@@ -70,6 +72,8 @@ loop::Task<Outcome> Exchange::run() {
         } else if (fault == Fault::none) {
             fault = co_await relay();
             note_body(fault);
+            if (info(fault).side == Side::origin)
+                state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
         }
     }
     if (fault != Fault::none && !response_started_) answer(fault);
@@ -83,7 +87,7 @@ void Exchange::locate() {
     snapshot_ = context_.snapshot();
     bound_ = context_.bound();
     config_ = &bound_->routing->config;
-    const auto& trust = bound_->routing->trust;
+    const auto& trust = *snapshot_->trust;
 
     steering::ViewerFields viewer;
     std::array<std::string_view, 8> secrets{};
@@ -93,7 +97,9 @@ void Exchange::locate() {
         for (const auto& field : request_.fields)
             for (std::size_t i = 0; i < secret_headers.size() && i < secrets.size(); ++i)
                 if (wire::equal_ignoring_case(field.name, secret_headers[i])) secrets[i] = field.value;
-        trusted = trust.trusts(peer_.address, {secrets.data(), std::min(secrets.size(), secret_headers.size())});
+        steering::PeerCertificate shown;
+        if (peer_.certificate) shown = {peer_.certificate->fingerprint, peer_.certificate->san};
+        trusted = trust.trusts(peer_.address, {secrets.data(), std::min(secrets.size(), secret_headers.size())}, shown);
     }
     if (trusted) viewer = viewer_fields(request_.fields);
     located_ = steering::locate(peer_.address, trusted, viewer, trust, *snapshot_->locator);
@@ -151,7 +157,7 @@ bool Exchange::misdirected(steering::SiteId site) const {
 Fault Exchange::admit() {
     auto& capacity = context_.capacity;
     if (capacity.counts_requests()) {
-        const bool speaks_for_many = bound_->routing->trust.trusts_hop(located_.client);
+        const bool speaks_for_many = snapshot_->trust->trusts_hop(located_.client);
         if (capacity.judge_request(located_.client, speaks_for_many) == Capacity::Verdict::shed)
             return Fault::edge_overloaded;
         held_ = capacity.hold(located_.client, AddressCounts::What::request);
@@ -183,10 +189,12 @@ Fault Exchange::decide() {
     if (misdirected(*site)) return Fault::client_misdirected;
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
-    steering::decide({*site, request_.method, path()}, located_.place, table, *current().health,
-                     context_.local_skips(*bound_->routing), decision_);
+    steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
+                     *current().health, context_.local(*bound_), decision_);
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
+    if (idempotency_key_.data() && method_ == steering::MethodClass::unsafe)
+        pin_key_ = context_.pins.request(site_->name, request_.method, request_.target, idempotency_key_);
     if (!request_.upgrade.empty()) choose_upgrade();
     return Fault::none;
 }
@@ -195,7 +203,7 @@ Fault Exchange::decide() {
 Fault Exchange::check_request() {
     bool underscores = false;
     for (const auto& field : request_.fields) {
-        if (field.id == Name::idempotency_key) idempotency_key_ = true;
+        if (field.id == Name::idempotency_key) idempotency_key_ = field.value;
         if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
     }
     if (underscores) {
@@ -282,6 +290,13 @@ void Exchange::record() {
         auto& origin = *state_->origins[candidate->id];
         origin.requests[static_cast<std::size_t>(candidate->reason)][outcome_.status / 100].add();
         if (outcome_.status != 101) origin.duration.observe_microseconds(microseconds_of(took));
+    }
+    if (moved_) {
+        const bool answered = relayed_ && outcome_.status < 500;
+        const auto what = info(outcome_.fault).side == Side::client ? admin::Moved::client_gone
+                          : answered                                ? admin::Moved::answered
+                                                                    : admin::Moved::failed;
+        state_->counters->moved[static_cast<std::size_t>(what)].add();
     }
     counters.exchanges_finished.add();
     if (!context_.log) return;

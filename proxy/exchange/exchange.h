@@ -19,9 +19,12 @@ namespace nearhop::exchange {
 struct Peer {
     geo::Address address;                ///< the TCP peer, or what its PROXY header said
     std::size_t listener = 0;            ///< index in the configuration
-    std::string server_name;             ///< SNI; empty: none, or no TLS
+    std::string server_name{};           ///< SNI; empty: none, or no TLS
     wire::ClientRule::Id client_rule{};  ///< under which the handshake was made; zero: no certificate was asked for
-    std::string identity;                ///< field lines of the verified client certificate
+    std::string identity{};              ///< field lines of the verified client certificate
+    std::unique_ptr<const wire::CertificateNames> certificate{};  ///< of the same; null: none
+    std::uint16_t port = 0;                                       ///< beside `address`
+    origin::Announcement::Party edge;                             ///< where the connection came to: our end of it
 };
 
 inline double milliseconds_of(loop::Clock::duration time) noexcept {
@@ -52,21 +55,52 @@ private:
     Fault check_request();
     bool misdirected(steering::SiteId site) const;
     Fault admit();
-    const steering::Considered* next_candidate();
+
+    // What ends with a response head: offer.cpp, ask.cpp, hedge.cpp.
     loop::Task<Fault> offer();
-    loop::Task<Fault> connect(const steering::Considered& candidate, bool fresh);
-    loop::Task<Fault> await_head();
+    const steering::Considered* next_candidate();
+    const steering::Considered* pinned_candidate(std::uint64_t origin);
+    bool is_pinned() const;
+    bool claim_pin(geo::OriginId id);
+    bool take_slot(geo::OriginId id);
+    loop::Task<Fault> queue_for(geo::OriginId id);
+    void count_spill(geo::OriginId chosen);
+    bool take_token();
+    loop::Task<Fault> ask(bool fresh);
+    origin::Announcement announcement() const noexcept;
+    void hear_agent(Attempt& attempt);
+    void begin_connect(Attempt& attempt, bool fresh);
+    void end_dial(Attempt& attempt, Fault fault);
+    bool begin_sending(Attempt& attempt);
+    enum class Turn : std::uint8_t { pending, head, failed };
+    Turn take_turn(Attempt& attempt, Fault& fault);
+    bool may_leave() const;
+    /// One exchange's part in noticing that an origin is silent.
+    struct Watch {
+        Silence::Waiter waiting;
+        loop::TimePoint look_at = loop::TimePoint::max();
+        void begin(Exchange& exchange, loop::TimePoint since);
+        static void look(Exchange& exchange, loop::TimePoint now);
+        bool in_vain(Exchange& exchange, loop::TimePoint now);
+    };
+    loop::TimePoint hedge_due(loop::TimePoint asked_at) const;
+    void begin_hedge();
+    bool hedge_wins(Watch& watch);
+    void promote_hedge(Fault fault, unsigned status);
+    void drop_hedge() noexcept;
+    void park(std::unique_ptr<Attempt> attempt);
+    void settle(Attempt& attempt, Fault fault, unsigned status);
+    OriginTimes& times_of(const Attempt& attempt) const noexcept { return *bound_->times[attempt.candidate.id]; }
+
     loop::Task<Fault> relay();
     loop::Task<Fault> tunnel();
     ResponseStart response_start(std::string& own);
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
     Move move_after(Fault fault, unsigned status) const noexcept;
-    bool another_candidate();
+    bool another_candidate() const;
     bool misleading_success() const;
     loop::Task<Fault> back_off();
-    void count_attempt(Fault fault);
-    void note_passive(Fault fault, unsigned status);
     void note_body(Fault fault);
     void answer(Fault fault);
     void record();
@@ -102,8 +136,13 @@ private:
     steering::Decision decision_;
     steering::OriginSet tried_;
     steering::MethodClass method_ = steering::MethodClass::safe;
-    bool idempotency_key_ = false;
-    bool same_origin_tried_ = false;
+    std::string_view idempotency_key_;  ///< data() is null: none
+    std::uint64_t pin_key_ = 0;         ///< what Pins know the request by; 0: it has no key, or needs none
+    steering::OriginSet fresh_tried_;   ///< origins at which a fresh connection was used up already
+    steering::OriginSet full_;          ///< origins that had no room when it was asked for
+    bool moved_ = false;                ///< to another origin than the first
+    bool cut_short_ = false;            ///< the deadline ended a dial before its own time: no fault of its origin
+    bool hedged_ = false;               ///< a second origin was asked beside the first, or could not be
     bool continue_sent_ = false;
     std::string websocket_key_;  ///< made for an extended CONNECT
     bool recorded_ = true;       ///< until run() begins there is nothing to record
@@ -113,6 +152,9 @@ private:
     bool spent_ = false;           ///< OPTIONS that may not be forwarded
 
     std::unique_ptr<Attempt> attempt_;
+    std::unique_ptr<Attempt> hedge_;   ///< the second one, while two are asked
+    OriginLoad::Slot slot_;            ///< for the next attempt
+    steering::Considered candidate_;   ///< of the next attempt, where it is not of the decision
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
     unsigned attempts_ = 0;

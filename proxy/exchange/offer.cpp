@@ -1,14 +1,13 @@
 #include "proxy/exchange/exchange.h"
-#include "proxy/exchange/least_rate.h"
 
 #include <algorithm>
 #include <utility>
 
-/// The part of an exchange that ends with a response head: candidates, connections, what may be tried again.
+/// The part of an exchange that ends with a response head: candidates, and what may be tried again.
 namespace nearhop::exchange {
 
-using loop::Io;
 using steering::Considered;
+using steering::Reason;
 
 namespace {
 
@@ -16,25 +15,111 @@ constexpr std::size_t most_discarded = 16 * 1024;
 
 bool gateway_status(unsigned status) noexcept { return status == 502 || status == 503 || status == 504; }
 
+bool is_forbidden(Reason reason) noexcept {
+    return reason == Reason::forbidden_route || reason == Reason::forbidden_write ||
+           reason == Reason::forbidden_country;
+}
+
 }  // namespace
 
 /// The first candidate that was not tried; verdicts are read again, since they may have changed meanwhile.
 const Considered* Exchange::next_candidate() {
-    if (attempts_ != 0) {
+    if (attempts_ != 0 || full_.any()) {
         const auto& table = *bound_->routing->table;
-        steering::decide({decision_.site, request_.method, path()}, located_.place, table, *current().health,
-                         context_.local_skips(*bound_->routing), decision_);
+        auto local = context_.local(*bound_);
+        local.full |= full_;
+        steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
+                         table, *current().health, local, decision_);
     }
+    if (pin_key_ != 0)
+        if (const auto origin = context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()))
+            return pinned_candidate(origin);
     for (const auto& candidate : decision_.chosen())
         if (!tried_.test(candidate.id)) return &candidate;
     return nullptr;
 }
 
-bool Exchange::another_candidate() {
-    const auto& chosen = decision_.chosen();
+bool Exchange::another_candidate() const {
+    const auto chosen = decision_.chosen();
     return std::any_of(chosen.begin(), chosen.end(), [&](const Considered& candidate) {
         return !tried_.test(candidate.id) && candidate.id != attempt_->candidate.id;
     });
+}
+
+/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so.
+const Considered* Exchange::pinned_candidate(std::uint64_t origin) {
+    for (const auto& considered : decision_.all()) {
+        if (bound_->pin_ids[considered.id] != origin) continue;
+        if (is_forbidden(considered.reason) || tried_.test(considered.id)) return nullptr;
+        candidate_ = considered;
+        candidate_.reason = Reason::key_pinned;
+        return &candidate_;
+    }
+    return nullptr;
+}
+
+bool Exchange::is_pinned() const {
+    return pin_key_ != 0 && context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()) != 0;
+}
+
+/// Before the first byte is sent. False: another request with this key was faster, and went elsewhere.
+bool Exchange::claim_pin(geo::OriginId id) {
+    const auto mine = bound_->pin_ids[id];
+    const auto claim = context_.pins.claim(pin_key_, mine, context_.loop.now().time_since_epoch(),
+                                           config_->failover.idempotency_expiry);
+    if (claim.forgot) context_.counters.keys_forgotten.add();
+    return claim.origin == mine;
+}
+
+/// A share of the origin's capacity in slot_, if it has one and there is room.
+bool Exchange::take_slot(geo::OriginId id) {
+    if (!bound_->limited.test(id) || slot_) return true;
+    slot_ = bound_->loads[id]->enter(context_.loop);
+    return static_cast<bool>(slot_);
+}
+
+/// Waits for a share of the origin's capacity.
+loop::Task<Fault> Exchange::queue_for(geo::OriginId id) {
+    OriginLoad& load = *bound_->loads[id];
+    const auto began = context_.loop.now();
+    const auto until = began + std::min<loop::Clock::duration>(config_->failover.queue_time, time_left());
+    OriginLoad::Waiter place{load, wake_};
+    retry_after_ = std::chrono::seconds{1};
+    if (place.refused()) {
+        load.refused_at_once.fetch_add(1, std::memory_order_relaxed);
+        co_return Fault::origin_full;
+    }
+    load.waited.fetch_add(1, std::memory_order_relaxed);
+    Fault fault = Fault::none;
+    while (!(slot_ = place.take()) && fault == Fault::none) {
+        if (client_.gone()) {
+            fault = Fault::client_gone;
+        } else if (context_.loop.now() >= until) {
+            load.refused_later.fetch_add(1, std::memory_order_relaxed);
+            fault = Fault::origin_full;
+        } else {
+            timer_.expires_at(until);
+            co_await wake_.wait();
+        }
+    }
+    waited_ += context_.loop.now() - began;
+    co_return fault;
+}
+
+/// Of the first origin that would have been chosen, had it had room.
+void Exchange::count_spill(geo::OriginId chosen) {
+    for (const auto& origin : decision_.all()) {
+        if (origin.id == chosen) return;
+        if (origin.reason != Reason::busy && origin.reason != Reason::full) continue;
+        state_->origins[origin.id]->spilled.add();
+        return;
+    }
+}
+
+bool Exchange::take_token() {
+    const bool taken = state_->budget->take();
+    state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
+    return taken;
 }
 
 /// Offers the request to the candidates in order until one answers; `none` leaves the answer in attempt_.
@@ -44,70 +129,88 @@ loop::Task<Fault> Exchange::offer() {
         co_return Fault::client_body_too_large;
     if (request_.extended_connect && forwarding_.upgrade.empty()) co_return Fault::client_upgrade_refused;
     first_attempt_ = context_.loop.now();
-    Fault last = Fault::no_origin;
     bool fresh = false;
     const Considered* candidate = next_candidate();
     while (candidate) {
+        const Considered chosen = *candidate;
+        if (!take_slot(chosen.id)) {
+            // Others may have room; where none has, the first of them is waited for.
+            if (!full_.test(chosen.id)) {
+                full_.set(chosen.id);
+                candidate = next_candidate();
+                continue;
+            }
+            if (const Fault fault = co_await queue_for(chosen.id); fault != Fault::none) co_return fault;
+        }
+        if (attempts_ == 0 && chosen.reason == Reason::spilled) count_spill(chosen.id);
         if (attempt_) context_.recycle(std::move(attempt_));
         attempt_ = context_.fresh_attempt();
-        attempt_->candidate = *candidate;
+        attempt_->candidate = chosen;
+        attempt_->slot = std::move(slot_);
         ++attempts_;
-        Fault fault = co_await connect(attempt_->candidate, fresh);
-        if (fault == Fault::none) {
-            sent_to_.set(attempt_->candidate.id);
-            fault = co_await await_head();
+        Fault fault = co_await ask(fresh);
+        if (fault == Fault::key_pinned) {  // to another origin, a moment ago
+            candidate = next_candidate();
+            continue;
         }
         if (info(fault).side == Side::client || fault == Fault::edge_overloaded) co_return fault;
         const bool sent = attempt_->connection != nullptr;
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
-        count_attempt(fault);
-        note_passive(fault, status);
-        if (fault == Fault::none && !gateway_status(status) && status != 421) co_return fault;
-        last = fault;
+        settle(*attempt_, fault, status);
+        if (fault == Fault::none && !is_retried(status)) co_return fault;
+        const geo::OriginId from = attempt_->candidate.id;
 
         // Whether it may go on elsewhere. The answer at hand is forwarded as it is when nothing better can be had.
-        const Move move = move_after(fault, status);
         const auto stay = [&](admin::Stay why) {
             state_->counters->not_moved[static_cast<std::size_t>(why)].add();
             return fault;
         };
-        if (move == Move::no) co_return stay(replay_.whole() ? admin::Stay::method : admin::Stay::body);
-        if (!failover.enabled) co_return stay(admin::Stay::disabled);
+        const Move move = move_after(fault, status);
+        if (pin_key_ != 0 && status == 421) context_.pins.release(pin_key_, bound_->pin_ids[from]);
+        if (move == Move::no)
+            co_return stay(status == 421 || method_ != steering::MethodClass::unsafe ? admin::Stay::body_not_replayable
+                           : pin_key_ != 0                                           ? admin::Stay::key_pinned
+                                                                                     : admin::Stay::not_idempotent);
+        if (!failover.enabled) co_return stay(admin::Stay::failover_disabled);
         if (time_left() <= loop::Clock::duration::zero()) co_return stay(admin::Stay::deadline);
-        const geo::OriginId from = attempt_->candidate.id;
         if (move == Move::next_origin) {
             tried_.set(from);
-            if (sent && sent_to_.count() >= failover.sent_candidates) co_return stay(admin::Stay::candidates);
-            if (tried_.count() >= failover.connect_candidates) co_return stay(admin::Stay::candidates);
-            candidate = next_candidate();
-            if (!candidate) co_return stay(admin::Stay::candidates);
-        } else {
-            same_origin_tried_ = true;
-        }
-        // A stale connection proves that nothing was processed on it as little as a reset does, but one fresh try at
-        // the same origin adds no load that the client did not cause: it is free, moves after sending are not.
-        if (sent && move == Move::next_origin && !state_->budget->take()) co_return stay(admin::Stay::budget);
-        fresh = move == Move::same_origin;
-        if (fault == Fault::none) parked_ = std::move(attempt_);
-        if (move == Move::next_origin) {
-            state_->origins[from]->moved_away.add();
-            if (attempts_ >= 2) {
-                const Fault left = co_await back_off();
-                if (left != Fault::none) co_return left;
+            if (is_pinned()) {
+                stay(admin::Stay::key_pinned);
+                co_return sent ? fault : Fault::key_pinned;
             }
+            const bool enough = sent && sent_to_.count() >= failover.sent_candidates;
+            candidate = enough || tried_.count() >= failover.connect_candidates ? nullptr : next_candidate();
+            if (!candidate) co_return stay(admin::Stay::candidates_exhausted);
+        } else {
+            fresh_tried_.set(from);
+            candidate_ = attempt_->candidate;
+            candidate = &candidate_;
+            slot_ = std::move(attempt_->slot);
         }
+        // A fresh try after a stale connection adds no load that the client did not cause: it is free.
+        const bool is_free = !sent || (move == Move::same_origin && fault == Fault::origin_stale);
+        if (!is_free && !take_token()) co_return stay(admin::Stay::budget_empty);
+        fresh = move == Move::same_origin;
+        attempt_->slot.release();
+        if (fault == Fault::none) park(std::move(attempt_));
+        if (move == Move::same_origin) continue;
+        moved_ = true;
+        state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
+        if (tried_.count() < 2) continue;
+        if (const Fault left = co_await back_off(); left != Fault::none) co_return left;
     }
-    co_return last;
+    co_return is_pinned() ? Fault::key_pinned : Fault::no_origin;
 }
 
 Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
     const bool sent = attempt_->connection != nullptr;
     const Move move = may_move({.method = method_,
-                                .idempotency_key = idempotency_key_,
+                                .idempotency_key = pin_key_ != 0,
                                 .body_replayable = replay_.whole(),
                                 .request_sent = sent,
                                 .reused_connection = fault == Fault::origin_stale,
-                                .same_origin_tried = same_origin_tried_,
+                                .same_origin_tried = fresh_tried_.test(attempt_->candidate.id),
                                 .status = status});
     // Asking an origin again that did not answer in time only takes longer.
     return fault == Fault::origin_head_timeout && move == Move::same_origin ? Move::no : move;
@@ -116,7 +219,8 @@ Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
 /// The first move is made at once; later ones wait a random moment, so that many exchanges do not knock in step.
 loop::Task<Fault> Exchange::back_off() {
     const auto& failover = config_->failover;
-    const auto ceiling = std::min(failover.backoff * (1u << std::min(attempts_ - 2, 8u)), failover.backoff_max);
+    const auto doublings = std::min<std::size_t>(tried_.count() - 2, 8);
+    const auto ceiling = std::min(failover.backoff * (1u << doublings), failover.backoff_max);
     const auto began = context_.loop.now();
     const auto until = began + std::chrono::duration_cast<loop::milliseconds>(ceiling * context_.dice.fraction());
     while (context_.loop.now() < until) {
@@ -128,118 +232,10 @@ loop::Task<Fault> Exchange::back_off() {
     co_return Fault::none;
 }
 
-/// Gives attempt_ a connection, kept-alive or new. Nothing of the request is sent here.
-loop::Task<Fault> Exchange::connect(const Considered& candidate, bool fresh) {
-    const auto& limits = config_->limits;
-    origin::Pool& pool = *bound_->pools[candidate.id];
-    if (!fresh) {
-        if (auto idle = pool.take()) {
-            idle->stream.socket().notify_to(wake_);
-            attempt_->begin(std::move(idle), request_.method, limits, forwarding_.upgrade);
-            co_return Fault::none;
-        }
-    }
-    const auto began = context_.loop.now();
-    const OriginInfo& origin = bound_->routing->origins[candidate.id];
-    origin::Dial dial{pool, origin, current().addresses, candidate.id, config_->failover, wake_};
-    auto step = dial.step();
-    Fault fault = Fault::none;
-    while (step == origin::Dial::Step::pending) {
-        if (client_.gone()) {
-            fault = Fault::client_gone;
-            break;
-        }
-        if (context_.loop.now() - began >= time_left()) {
-            fault = Fault::origin_connect_timeout;
-            break;
-        }
-        timer_.expires_at(std::min(dial.due(), began + time_left()));
-        co_await wake_.wait();
-        step = dial.step();
-    }
-    const auto took = context_.loop.now() - began;
-    waited_ += took;
-    connect_time_ += took;
-    if (step == origin::Dial::Step::failed) fault = dial.fault();
-    for (const auto& failure : dial.failures())
-        if (info(failure.fault).side == Side::origin)
-            context_.report({bound_->routing, candidate.id, health::Passive::connect_failed, info(failure.fault).reason,
-                             std::string{failure.address}});
-    if (fault != Fault::none) {
-        if (info(fault).side == Side::origin) context_.skip(bound_->routing, candidate.id);
-        co_return fault;
-    }
-    attempt_->begin(dial.take(), request_.method, limits, forwarding_.upgrade);
-    context_.report_dialled(*bound_, candidate.id, attempt_->connection->address);
-    co_return Fault::none;
-}
-
-/// Sends the request and waits for the response head.
-loop::Task<Fault> Exchange::await_head() {
-    Attempt& attempt = *attempt_;
-    const OriginInfo& origin = bound_->routing->origins[attempt.candidate.id];
-    write_request_head(request_, forwarding_, *site_, origin, attempt.staging());
-    auto since = context_.loop.now();
-    LeastRate upload;
-    bool awaits_client = false;
-    const bool could_move =
-        config_->failover.enabled && sent_to_.count() < config_->failover.sent_candidates &&
-        may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin &&
-        another_candidate() && state_->budget->tokens() >= 1;
-    for (;;) {
-        const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
-        if (fault != Fault::none) co_return fault;
-        switch (attempt.receive_head()) {
-            case Attempt::Progress::interim: {
-                const auto& head = attempt.head();
-                const bool wanted = head.status != 100 || (request_.expects_continue && !continue_sent_);
-                if (head.status == 100) continue_sent_ = true;
-                if (wanted && client_.unsent() < wire::Stream::high_water) client_.interim(head.status, head.fields);
-                if (client_.flush() == Io::failed) co_return Fault::client_gone;
-                continue;
-            }
-            case Attempt::Progress::head:
-                head_time_ = context_.loop.now() - std::max(since, attempt.sent_at);
-                waited_ += context_.loop.now() - since;
-                co_return misleading_success() ? Fault::origin_bad_response : Fault::none;
-            case Attempt::Progress::failed: waited_ += context_.loop.now() - since; co_return attempt.fault();
-            case Attempt::Progress::pending: break;
-        }
-        if (client_.gone()) co_return Fault::client_gone;
-
-        const auto now = context_.loop.now();
-        if (attempt.waits_for_client()) {
-            // The client's own slowness costs nobody's deadline.
-            since = now;
-            if (!std::exchange(awaits_client, true)) upload.begin(now, bytes_in_);
-            if (upload.is_too_slow(now, bytes_in_, config_->limits.body_timeout, config_->limits.body_rate))
-                co_return Fault::client_body_timeout;
-            timer_.expires_at(upload.due(config_->limits.body_timeout));
-        } else {
-            awaits_client = false;
-            auto due = since + time_left();
-            if (attempt.request_complete() && could_move && replay_.whole())
-                due = std::min(due, attempt.sent_at + limits_->head_timeout);
-            if (now >= due) {
-                waited_ += now - since;
-                co_return Fault::origin_head_timeout;
-            }
-            timer_.expires_at(due);
-        }
-        co_await wake_.wait();
-    }
-}
-
-/// An extended CONNECT takes any 2xx for a tunnel (RFC 8441 section 5), and a key of ours needs its proper answer.
-bool Exchange::misleading_success() const {
-    if (!request_.extended_connect) return false;
-    const auto& head = attempt_->head();
-    if (!switched()) return head.status < 300;
-    if (websocket_key_.empty()) return false;
-    const std::string wanted = websocket_accept(websocket_key_);
-    return std::none_of(head.fields.begin(), head.fields.end(), [&](const wire::Field& field) {
-        return wire::equal_ignoring_case(field.name, "sec-websocket-accept") && field.value == wanted;
-    });
+/// An answer that is forwarded if nobody does better.
+void Exchange::park(std::unique_ptr<Attempt> attempt) {
+    if (parked_) discard(std::move(parked_));
+    parked_ = std::move(attempt);
 }
 
 /// A response that will not be forwarded: its connection is kept if what is left of it is here already.
@@ -257,24 +253,22 @@ void Exchange::discard(std::unique_ptr<Attempt> attempt) {
     context_.recycle(std::move(attempt));
 }
 
-void Exchange::count_attempt(Fault fault) {
-    auto& counters = *state_->origins[attempt_->candidate.id];
+/// Counts an attempt that has ended, and what it says of its origin's health. A stale connection says nothing; nor does
+/// a client that left, or a deadline that left the origin no time.
+void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
+    const auto id = attempt.candidate.id;
+    auto& counters = *state_->origins[id];
     counters.attempts[static_cast<std::size_t>(fault)].add();
     if (fault == Fault::none)
         counters.head.observe_microseconds(
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(head_time_).count()));
-}
-
-/// What the attempt says of its origin's health. A stale connection says nothing; nor does a client that left.
-void Exchange::note_passive(Fault fault, unsigned status) {
-    const auto id = attempt_->candidate.id;
     auto& pool = bound_->pools[id]->counters();
     if (fault == Fault::none && !gateway_status(status)) {
         context_.report_ok(*bound_, id);
         return;
     }
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
-    if (reason == health::Reason::none) return;
+    if (reason == health::Reason::none || cut_short_) return;
     pool.failed.add();
     const bool answered = fault == Fault::none || fault == Fault::origin_head_timeout;
     context_.report({bound_->routing,

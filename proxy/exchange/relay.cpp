@@ -69,6 +69,7 @@ loop::Task<Fault> Exchange::relay() {
     LeastRate download;
     bool awaits_client = false;
     std::uint64_t delivered = 0;
+    Silence& silence = times_of(attempt).silence;
     bool clean = true;  // nothing came on the connection that makes its next answer doubtful
     for (;;) {
         // A fast origin and a fast client together would never have to wait.
@@ -104,6 +105,7 @@ loop::Task<Fault> Exchange::relay() {
             attempt.consume_body(taken);
             bytes_out_ += taken;
             moved = true;
+            silence.heard(context_.loop.now());
         }
         const std::size_t queued = client_.unsent();
         if (client_.flush() == Io::failed) {

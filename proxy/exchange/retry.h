@@ -14,6 +14,11 @@ enum class Move : std::uint8_t {
     same_origin,  ///< once, on a fresh connection
 };
 
+/// An answer after which another origin may be asked: refused before processing, or a gateway's.
+constexpr bool is_retried(unsigned status) noexcept {
+    return status == 421 || status == 502 || status == 503 || status == 504;
+}
+
 struct MoveFacts {
     steering::MethodClass method = steering::MethodClass::safe;
     bool idempotency_key = false;    ///< the request carries Idempotency-Key

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/loop/loop.h"
+#include "proxy/origin/announcement.h"
 #include "proxy/wire/stream.h"
 
 #include <memory>
@@ -25,7 +26,8 @@ public:
     /// the settings have changed before it was dialled.
     std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions;
     wire::Stream stream;
-    std::string address;  ///< Endpoint::text
+    std::string address;     ///< Endpoint::text
+    Announcement announced;  ///< what it began with
     loop::TimePoint created{};
     loop::TimePoint idle_since{};
     unsigned requests = 0;  ///< sent on it so far

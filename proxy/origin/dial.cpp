@@ -34,8 +34,13 @@ Fault fault_of_connect(int error) noexcept {
 }  // namespace
 
 Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-           const conf::Failover& limits, loop::Notify& notify)
-    : pool_{pool}, origin_{origin}, addresses_{std::move(addresses)}, limits_{limits}, notify_{notify} {
+           const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement)
+    : pool_{pool},
+      origin_{origin},
+      addresses_{std::move(addresses)},
+      limits_{limits},
+      notify_{notify},
+      announcement_{announcement} {
     const auto& all = addresses_->by_origin[id];
     const std::size_t turn = all.empty() ? 0 : pool_.next_turn() % all.size();
     // Good addresses in turn, then the ones that probes say are down.
@@ -93,12 +98,17 @@ bool Dial::advance(Try& attempt) {
     if (attempt.phase == Phase::connecting) {
         const auto connected = stream.socket().connected();
         if (connected.pending) {
-            if (now >= attempt.began + limits_.connect_timeout) fail(attempt, Fault::origin_connect_timeout);
+            if (now >= tries_[0].began + limits_.connect_timeout) fail(attempt, Fault::origin_connect_timeout);
             return false;
         }
         if (connected.error != 0) {
             fail(attempt, fault_of_connect(connected.error));
             return false;
+        }
+        if (!announcement_.empty()) {
+            // Before TLS, and queued only: it leaves in one send with what follows it.
+            attempt.connection->announced = announcement_;
+            stream.write(announcement_.bytes());
         }
         if (!origin_.tls) return true;
         auto& sessions = attempt.connection->sessions = pool_.sessions_for(origin_.tls_digest);
@@ -111,7 +121,7 @@ bool Dial::advance(Try& attempt) {
     switch (stream.handshake()) {
         case Io::ok: return true;
         case Io::blocked:
-            if (now >= attempt.began + limits_.tls_timeout) fail(attempt, Fault::origin_tls_timeout);
+            if (now >= tries_[0].began + limits_.tls_timeout) fail(attempt, Fault::origin_tls_timeout);
             return false;
         case Io::closed:
         case Io::failed: break;
@@ -146,8 +156,9 @@ Dial::Step Dial::step() {
 loop::TimePoint Dial::due() const noexcept {
     auto due = loop::TimePoint::max();
     for (const auto& attempt : tries_) {
-        if (attempt.phase == Phase::connecting) due = std::min(due, attempt.began + limits_.connect_timeout);
-        if (attempt.phase == Phase::handshaking) due = std::min(due, attempt.began + limits_.tls_timeout);
+        // Both addresses share the limits of the attempt.
+        if (attempt.phase == Phase::connecting) due = std::min(due, tries_[0].began + limits_.connect_timeout);
+        if (attempt.phase == Phase::handshaking) due = std::min(due, tries_[0].began + limits_.tls_timeout);
     }
     if (started_ == 1 && started_ < endpoint_count_)
         due = std::min(due, tries_[0].began + limits_.second_address_after);

@@ -20,7 +20,7 @@ public:
     enum class Step : std::uint8_t { pending, ready, failed };
 
     Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-         const conf::Failover& limits, loop::Notify& notify);
+         const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement = {});
 
     Step step();
     /// When step() must be called although nothing notified.
@@ -53,6 +53,7 @@ private:
     std::shared_ptr<const Addresses> addresses_;
     const conf::Failover& limits_;
     loop::Notify& notify_;
+    const Announcement announcement_;
     std::array<const Endpoint*, 2> endpoints_{};
     std::size_t endpoint_count_ = 0;
     std::size_t started_ = 0;

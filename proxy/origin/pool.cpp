@@ -44,10 +44,11 @@ bool Pool::worn(const Connection& connection) const noexcept {
            now - connection.idle_since >= idle_timeout_ || connection.stream.socket().hung_up();
 }
 
-std::unique_ptr<Connection> Pool::take() {
-    while (!idle_.empty()) {
-        auto connection = std::move(idle_.back());
-        idle_.pop_back();
+std::unique_ptr<Connection> Pool::take(const Announcement& announced) {
+    for (std::size_t i = idle_.size(); i-- > 0;) {
+        if (idle_[i]->announced != announced) continue;  // only where an origin wants announcements
+        auto connection = std::move(idle_[i]);
+        idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
         counters_->idle.subtract();
         counters_->active.add();
         if (worn(*connection)) continue;

@@ -22,8 +22,8 @@ public:
 
     void set_limits(const conf::Limits& limits) noexcept;
 
-    /// The most recently used idle connection that is still good, or null.
-    std::unique_ptr<Connection> take();
+    /// The most recently used idle connection that is still good and began with this announcement, or null.
+    std::unique_ptr<Connection> take(const Announcement& announced = {});
     /// Only after a complete, unambiguous exchange with nothing left unread (style.md rule 17). Dropping a connection
     /// instead closes it.
     void keep(std::unique_ptr<Connection> connection);

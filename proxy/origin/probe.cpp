@@ -1,5 +1,6 @@
 #include "proxy/origin/probe.h"
 
+#include "proxy/origin/announcement.h"
 #include "proxy/wire/chunked.h"
 #include "proxy/wire/head.h"
 
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <span>
 #include <string_view>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -64,7 +66,29 @@ private:
     bool found_;
 };
 
+/// application/json or anything +json, with or without parameters.
+bool is_json(std::span<const wire::Field> fields) noexcept {
+    for (const auto& field : fields) {
+        if (!wire::equal_ignoring_case(field.name, "content-type")) continue;
+        std::string_view type = field.value.substr(0, field.value.find(';'));
+        while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+        constexpr std::string_view suffix = "+json";
+        return wire::equal_ignoring_case(type, "application/json") ||
+               (type.size() > suffix.size() &&
+                wire::equal_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
+    }
+    return false;
+}
+
 }  // namespace
+
+health::Agent agent_of(std::span<const wire::Field> fields, std::string_view header) noexcept {
+    health::Agent worst = health::Agent::none;
+    for (const auto& field : fields)
+        if (wire::equal_ignoring_case(field.name, header))
+            worst = std::max(worst, health::agent_word(field.value).value_or(health::Agent::none));
+    return worst;
+}
 
 health::CertificateProblem certificate_problem(long verify_result) noexcept {
     using enum health::CertificateProblem;
@@ -89,12 +113,17 @@ health::CertificateProblem certificate_problem(long verify_result) noexcept {
 ProbePlan::ProbePlan(const OriginInfo& info, const conf::Probe& settings)
     : how{settings},
       tls{info.tls},
+      proxy_protocol{info.proxy_protocol},
       host{info.host},
       host_is_address{info.host_is_address},
       context{info.context},
       request{"GET " + settings.path +
               " HTTP/1.1\r\nHost: " + (settings.host.empty() ? info.host_field : settings.host) +
-              "\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n"} {}
+              "\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n"},
+      rules{settings.checks, settings.expect_region.empty()    ? info.region
+                             : settings.expect_region == "off" ? std::string{}
+                                                               : settings.expect_region},
+      agent_header{info.agent_header} {}
 
 bool ProbePlan::passes(unsigned status) const noexcept {
     return std::any_of(how.statuses.begin(), how.statuses.end(),
@@ -165,6 +194,7 @@ Task<Prober::Result> Prober::connect(const ProbePlan& plan, ProbePhases& phases)
             if (connected.error != 0)
                 co_return Failure{reason_of_connect(connected.error), std::strerror(connected.error)};
             phases.connect = seconds_between(began, wake_.loop().now());
+            if (plan.proxy_protocol) stream_->write(Announcement::local().bytes());
             co_return std::nullopt;
         }
         if (timer_.expired()) co_return Failure{Reason::connect_timeout};
@@ -232,12 +262,20 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
     }
 
     outcome.result.status = head.status;
+    if (!plan.agent_header.empty()) outcome.agent = agent_of(head.fields, plan.agent_header);
     const auto framing = wire::response_framing(head, "GET");
     if (!framing) co_return Failure{Reason::bad_response, "the framing of the answer is ambiguous"};
     if (!plan.passes(head.status)) co_return Failure{Reason::status};
     bool keep = wire::keeps_alive(head.minor, head.fields);
+    const bool json = plan.rules.any() && framing->kind != wire::Framing::Kind::none && is_json(head.fields);
+    std::string body;
     in.consume(scan.size());  // ends the views in `head`
-    if (auto failure = co_await read_body(plan, *framing, keep)) co_return failure;
+    if (auto failure = co_await read_body(plan, *framing, json ? &body : nullptr, keep)) co_return failure;
+    if (json) {
+        auto reading = health::read_body(body, plan.rules);
+        outcome.result.checks = reading.findings;
+        if (reading.reason != Reason::none) co_return Failure{reading.reason, std::move(reading.detail)};
+    }
 
     idle_ = keep && in.empty() && stream_->unsent() == 0;
     if (idle_)
@@ -247,7 +285,7 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
     co_return std::nullopt;
 }
 
-Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing framing, bool& keep) {
+Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing framing, std::string* json, bool& keep) {
     using Kind = wire::Framing::Kind;
     auto& in = stream_->in();
     TextSearch search{plan.how.body_contains};
@@ -287,6 +325,7 @@ Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing fram
         piece = piece.substr(0, room);
         room -= piece.size();
         search.add(piece);
+        if (json) json->append(piece);
         in.consume(used);
     }
     if (!complete || framing.kind == Kind::until_close) keep = false;

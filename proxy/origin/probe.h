@@ -1,17 +1,21 @@
 #pragma once
 
 #include "conf/config.h"
+#include "health/body.h"
 #include "health/verdict.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/snapshot.h"
 #include "proxy/wire/framing.h"
+#include "proxy/wire/head.h"
 #include "proxy/wire/stream.h"
 
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 namespace nearhop::origin {
 
@@ -21,10 +25,13 @@ struct ProbePlan {
 
     conf::Probe how;
     bool tls = true;
-    std::string host;  ///< SNI and verified name
+    bool proxy_protocol = false;  ///< a connection begins with a PROXY header: LOCAL, the edge itself asks
+    std::string host;             ///< SNI and verified name
     bool host_is_address = false;
     std::shared_ptr<ssl_ctx_st> context;
-    std::string request;  ///< the whole head
+    std::string request;       ///< the whole head
+    health::BodyRules rules;   ///< for a body that is declared JSON
+    std::string agent_header;  ///< empty: what the origin says of itself is not believed
 
     bool passes(unsigned status) const noexcept;
 };
@@ -41,6 +48,7 @@ struct ProbeOutcome {
     /// Says nothing of the origin when it neither passed nor has a reason: the edge itself was short of something.
     health::ProbeResult result;
     ProbePhases phases;
+    health::Agent agent = health::Agent::none;  ///< what the origin said of itself
     bool reused = false;  ///< over the connection of an earlier probe: connect and tls were not needed
     std::string detail;   ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
 };
@@ -70,7 +78,7 @@ private:
     loop::Task<Result> connect(const ProbePlan& plan, ProbePhases& phases);
     loop::Task<Result> handshake(const ProbePlan& plan, ProbeOutcome& outcome);
     loop::Task<Result> exchange(const ProbePlan& plan, ProbeOutcome& outcome);
-    loop::Task<Result> read_body(const ProbePlan& plan, wire::Framing framing, bool& keep);
+    loop::Task<Result> read_body(const ProbePlan& plan, wire::Framing framing, std::string* json, bool& keep);
 
     loop::Wake wake_;
     loop::Timer timer_;
@@ -81,6 +89,9 @@ private:
     bool idle_ = false;  ///< the connection waits for the next probe, with nothing unread
     loop::TimePoint deadline_{};
 };
+
+/// What an origin's answer says of the origin itself, in a field of this name; the worst word where there are several.
+health::Agent agent_of(std::span<const wire::Field> fields, std::string_view header) noexcept;
 
 /// What is wrong with a certificate, from OpenSSL's verify result.
 health::CertificateProblem certificate_problem(long verify_result) noexcept;

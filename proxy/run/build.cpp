@@ -1,6 +1,8 @@
 #include "proxy/run/build.h"
 
+#include "geo/catalogue.h"
 #include "proxy/origin/pool.h"
+#include "proxy/run/trusted.h"
 
 #include <algorithm>
 #include <chrono>
@@ -12,28 +14,6 @@ namespace nearhop::run {
 namespace {
 
 using conf::Severity;
-
-std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::Problems& problems) {
-    auto cidr = geo::Cidr::parse(*text);
-    if (!cidr)
-        problems.push_back(
-            {Severity::error, text.mark, text.path,
-             "want a network such as 10.0.0.0/8, without bits behind the prefix, found \"" + *text + '"'});
-    return cidr;
-}
-
-steering::Trust build_trust(const conf::Clients& clients, conf::Problems& problems) {
-    std::vector<steering::Trust::Entry> entries;
-    for (const auto& peer : clients.trusted) {
-        steering::Trust::Entry entry{std::nullopt, peer.secret_header, peer.secret};
-        if (peer.cidr) {
-            entry.cidr = network_from(*peer.cidr, problems);
-            if (!entry.cidr) continue;  // without it the entry would trust more than it says
-        }
-        entries.push_back(std::move(entry));
-    }
-    return steering::Trust{std::move(entries)};
-}
 
 std::vector<geo::CidrTable> build_proxy_protocol(const conf::Config& config, conf::Problems& problems) {
     std::vector<geo::CidrTable> tables;
@@ -53,7 +33,8 @@ std::string identity_of(const conf::Origin& origin) {
     const auto& health = origin.health;
     std::string text = origin.name + (origin.url->tls ? " https://" : " http://") + bracketed(origin.url->host) + ':' +
                        std::to_string(origin.url->port) + " ca=" + *origin.ca + " path=" + health.path +
-                       " host=" + health.host + " body=" + health.body_contains + " status=";
+                       " host=" + health.host + " body=" + health.body_contains +
+                       (origin.proxy_protocol ? " proxy_protocol=v2" : "") + " status=";
     for (const auto& [low, high] : health.statuses) text += std::to_string(low) + '-' + std::to_string(high) + ',';
     return text;
 }
@@ -71,6 +52,9 @@ std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems
         info.host = url.host;
         info.host_is_address = geo::Address::parse(url.host).has_value();
         info.port = url.port;
+        info.proxy_protocol = origin.proxy_protocol;
+        info.region = !origin.region->empty() ? *origin.region : geo::find_region(origin.name) ? origin.name : "";
+        if (origin.health.agent_header != "off") info.agent_header = origin.health.agent_header;
         info.host_field = bracketed(url.host);
         if (url.port != (url.tls ? 443 : 80)) info.host_field += ':' + std::to_string(url.port);
         if (url.tls) {
@@ -187,6 +171,15 @@ std::vector<geo::Override> build_overrides(const conf::Geo& geo, conf::Problems&
 
 }  // namespace
 
+std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::Problems& problems) {
+    auto cidr = geo::Cidr::parse(*text);
+    if (!cidr)
+        problems.push_back(
+            {Severity::error, text.mark, text.path,
+             "want a network such as 10.0.0.0/8, without bits behind the prefix, found \"" + *text + '"'});
+    return cidr;
+}
+
 geo::Database::OpenResult open_database(const std::string& file) {
     auto opened = geo::Database::open(file);
     if (!opened.database) return opened;
@@ -217,7 +210,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     Snapshot snapshot;
 
     routing->table = steering::build_table(config, problems);
-    routing->trust = build_trust(config.clients, problems);
+    build_trust(config, snapshot, problems);
     routing->origins = build_origins(config, problems);
     routing->proxy_protocol = build_proxy_protocol(config, problems);
     routing->client_rules = build_client_rules(config, problems);

@@ -22,6 +22,9 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys);
 /// Both passes over one file, with the problems of both.
 BuildResult load(const std::string& file, const wire::TicketKeys& keys);
 
+/// A network of the configuration; what is none is a problem.
+std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::Problems& problems);
+
 /// Opens a geo database and tries it out; also what a changed file has to pass before it replaces the one in use.
 geo::Database::OpenResult open_database(const std::string& file);
 bool is_old(const geo::Database& database);  ///< built more than 30 days ago

@@ -6,6 +6,8 @@
 
 #include <cstdio>
 #include <exception>
+#include <string_view>
+#include <utility>
 
 namespace nearhop::run {
 namespace {
@@ -33,8 +35,29 @@ void add_explain(CLI::App& app, ExplainOptions& options) {
     command->add_flag("--json", options.json, "Print JSON");
 }
 
+/// drain, force-up, force-down, clear: one set of options, of which the command given is the `action`.
+void add_orders(CLI::App& app, OrderOptions& options) {
+    const std::pair<const char*, const char*> commands[] = {
+        {"drain", "Keep new requests away from an origin of a running nearhop"},
+        {"force-up", "Take an origin for up whatever probes and failures say"},
+        {"force-down", "Take an origin for down whatever probes say"},
+        {"clear", "End such an order"}};
+    for (const auto& [name, what] : commands) {
+        CLI::App* command = add(app, name, what);
+        command->add_option("origin", options.origin, "Its name")->required();
+        command->add_option("--author", options.author, "Who orders it")->required();
+        command->add_option("--reason", options.reason, "Why")->required();
+        if (std::string_view{name} != "clear")
+            command->add_option("--for", options.lasts, "How long, such as 90m; default: 4h, at most 168h");
+        command->add_option("--admin", options.admin, "Admin listener")->capture_default_str();
+        command->add_option("--token-file", options.token_file, "File with admin.token");
+        command->callback([&options, action = name] { options.action = action; });
+    }
+}
+
 int chosen(const CLI::App& app, const std::string& config, const std::string& file, const ExplainOptions& explain,
-           const DemoOptions& demo) {
+           const OrderOptions& order, const DemoOptions& demo) {
+    if (!order.action.empty()) return order_origin(order);
     if (app.got_subcommand("run")) return run_proxy(config);
     if (app.got_subcommand("check")) return check_file(file);
     if (app.got_subcommand("explain")) return explain_request(explain);
@@ -60,6 +83,8 @@ int command_line(int argc, char** argv) {
         ->add_option("file,-c,--config", file, "Configuration file")
         ->required();
     add_explain(app, explain);
+    OrderOptions order;
+    add_orders(app, order);
     CLI::App* tour = add(app, "demo", "Three small regions and the proxy in one process, with commands to try");
     tour->add_option("--port", demo.port, "HTTPS port on loopback; 0: any free one")->capture_default_str();
     tour->add_option("--admin-port", demo.admin_port, "Admin port on loopback; 0: any free one")->capture_default_str();
@@ -72,7 +97,7 @@ int command_line(int argc, char** argv) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
     try {
-        return chosen(app, config, file, explain, demo);
+        return chosen(app, config, file, explain, order, demo);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "nearhop: %s\n", error.what());
         return exit_failed;

@@ -10,7 +10,8 @@ inline constexpr int exit_ok = 0;
 inline constexpr int exit_failed = 1;  ///< something went wrong while it ran
 inline constexpr int exit_usage = 2;   ///< the configuration or the call has errors: trying again does not help
 
-/// The whole command line: `nearhop run | check | explain | demo | version`. Returns the exit code.
+/// The whole command line: `nearhop run | check | explain | drain | force-up | force-down | clear | demo | version`.
+/// Returns the exit code.
 int command_line(int argc, char** argv);
 
 struct DemoOptions {
@@ -32,5 +33,15 @@ struct ExplainOptions {
     bool json = false;
 };
 int explain_request(const ExplainOptions& options);
+
+struct OrderOptions {
+    std::string action;  ///< drain, force-up, force-down, clear
+    std::string origin, author, reason;
+    std::string lasts;  ///< empty: 4h
+    std::string admin = "127.0.0.1:9180";
+    std::string token_file;
+};
+/// Throws std::runtime_error with a sentence when it does not come to an answer.
+int order_origin(const OrderOptions& options);
 
 }  // namespace nearhop::run

@@ -1,12 +1,18 @@
 #include "proxy/run/control.h"
 
+#include "health/leader.h"
 #include "proxy/run/build.h"
 #include "proxy/run/geo_watch.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/origin_watch.h"
+#include "proxy/run/ranges_watch.h"
 #include "proxy/run/status.h"
+#include "proxy/run/trusted.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <ctime>
 #include <map>
 #include <random>
 #include <stdexcept>
@@ -18,7 +24,8 @@ namespace {
 using loop::milliseconds;
 using loop::TimePoint;
 
-constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, geo databases
+constexpr milliseconds traffic_pause{50};         ///< between two looks at traffic counters because of failures
+constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, watched files
 constexpr milliseconds first_round_limit{5'000};  ///< then clients are served, whatever is still unknown
 
 bool same(const Endpoint& left, const Endpoint& right) { return left.text == right.text && left.down == right.down; }
@@ -27,13 +34,35 @@ bool same(const Endpoint& left, const Endpoint& right) { return left.text == rig
 bool same(const health::OriginHealth& left, const health::OriginHealth& right) {
     health::State state = left.state;
     state.changing = right.state.changing;
-    return state == right.state && left.rtt_ms == right.rtt_ms;
+    return state == right.state && left.rtt_ms == right.rtt_ms && left.failing == right.failing &&
+           left.share == right.share;
 }
 
 template <class T>
 bool same(const std::vector<T>& left, const std::vector<T>& right) {
     return std::equal(left.begin(), left.end(), right.begin(), right.end(),
                       [](const T& a, const T& b) { return same(a, b); });
+}
+
+std::string state_file_of(const conf::Admin& admin) {
+    if (!admin.state_file->empty()) return *admin.state_file;
+    const char* folders = std::getenv("STATE_DIRECTORY");  // systemd's; several are separated by colons
+    if (!folders || *folders != '/') return {};
+    const std::string_view all = folders;
+    return std::string{all.substr(0, all.find(':'))} + "/overrides.json";
+}
+
+void log_override(std::string_view event, const OverrideRecord& record) {
+    const std::time_t until = std::chrono::system_clock::to_time_t(record.expires);
+    std::tm parts{};
+    gmtime_r(&until, &parts);
+    char text[32] = "-";
+    if (record.order != health::Override::none) std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    log_warning(event, {{"origin", record.origin},
+                        {"override", health::name(record.order)},
+                        {"author", record.author},
+                        {"reason", record.why},
+                        {"expires", text}});
 }
 
 }  // namespace
@@ -44,7 +73,12 @@ struct Control::Impl final : private loop::Notify {
         status.config_loaded = std::chrono::system_clock::now();
         status.config_generation = latest.routing->config_generation;
         geo.follow(latest.routing->config.geo, latest.locator->databases());
+        follow_ranges();
         publish();
+        overrides.set_file(state_file_of(latest.routing->config.admin));
+        if (const auto problem = overrides.load(std::chrono::system_clock::now(), loop.now()); !problem.empty())
+            log_error("overrides_refused", {{"what", problem}});
+        for (const auto& [name, record] : overrides.all()) log_override("override_restored", record);
         if (latest.routing->config.geo.databases.empty() && is_old(*geo.databases().front().database))
             log_info("geo_database", {{"embedded", true}, {"old", true}});
     }
@@ -55,6 +89,7 @@ struct Control::Impl final : private loop::Notify {
         follow_origins(std::make_unique<origin::Resolver>(loop, latest.routing->config.dns));
         next_tick = loop.now() + tick;
         next_geo = loop.now() + latest.routing->config.geo.watch;
+        next_ranges = loop.now() + latest.routing->config.clients.watch;
         first_round_ends = loop.now() + first_round_limit;
         timer.expires_at(next_tick);
         republish();
@@ -63,6 +98,10 @@ struct Control::Impl final : private loop::Notify {
     ReloadResult reload() {
         auto loaded = load(latest.routing->config.file, keys);
         std::unique_ptr<origin::Resolver> other;
+        if (loaded.snapshot) {
+            refuse_short_ranges(latest, *loaded.snapshot, loaded.snapshot->routing->config.clients, loaded.problems);
+            if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+        }
         if (loaded.snapshot) {
             const auto& dns = loaded.snapshot->routing->config.dns;
             try {
@@ -89,10 +128,15 @@ struct Control::Impl final : private loop::Notify {
         routing->config_generation = status.config_generation;
         latest.routing = std::move(routing);
         latest.locator = loaded.snapshot->locator;
+        latest.trust = loaded.snapshot->trust;
+        latest.trusted_ranges = loaded.snapshot->trusted_ranges;
         latest.server_tls = loaded.snapshot->server_tls;
         set_log_level(latest.routing->config.log.level);
         geo.follow(latest.routing->config.geo, latest.locator->databases());
         next_geo = loop.now() + latest.routing->config.geo.watch;
+        follow_ranges();
+        next_ranges = loop.now() + latest.routing->config.clients.watch;
+        follow_state_file();
         if (started) follow_origins(std::move(other));
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
@@ -106,12 +150,38 @@ struct Control::Impl final : private loop::Notify {
     void report(const std::vector<PassiveReport>& reports) {
         for (const auto& each : reports) {
             const auto found = watches.find(each.routing->origins[each.origin].identity);
-            if (found != watches.end()) found->second->on_report(each);
+            if (found == watches.end()) continue;
+            found->second->on_report(each);
+            if (each.result != health::Passive::ok)
+                next_traffic = std::min(next_traffic, std::max(loop.now(), traffic_read + traffic_pause));
         }
+        // A share of failures is noticed as soon as a row of them, not with the next tick.
+        if (next_traffic < next_tick) timer.expires_at(next_traffic);
     }
 
     void set_ready(bool ready) {
         if (std::exchange(latest.ready, ready) != ready) publish();
+    }
+
+    OverrideResult override_origin(const OverrideOrder& order) {
+        OverrideResult result;
+        const auto& origins = latest.routing->origins;
+        result.known_origin =
+            std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == order.origin; });
+        if (!result.known_origin) return result;
+        if (order.order == health::Override::none) {
+            overrides.remove(order.origin);
+            log_override("override", {order.origin, order.order, order.author, order.why, {}, {}, {}});
+        } else {
+            result.record = overrides.put(order, std::chrono::system_clock::now(), loop.now());
+            log_override("override", *result.record);
+        }
+        apply_overrides();
+        result.not_saved = overrides.save();
+        result.saved = result.not_saved.empty();
+        if (!result.saved && !overrides.file().empty())
+            log_error("overrides_not_saved", {{"what", result.not_saved}, {"held_in_memory", true}});
+        return result;
     }
 
     const Status& refresh_status() {
@@ -123,11 +193,15 @@ struct Control::Impl final : private loop::Notify {
                 status.origins.push_back(watch->second->status());
             else
                 status.origins.emplace_back().name = origin.name;  // before start()
+            if (const auto* order = overrides.find(origin.name)) status.origins.back().by_operator = *order;
         }
         status.databases.clear();
         for (const auto& each : geo.databases())
             status.databases.push_back({each.database->name(), each.database->type(), each.database->built(),
                                         each.database->errors(), each.failure});
+        status.ranges.clear();
+        for (const auto& each : ranges.lists())
+            status.ranges.push_back({each.ranges.file, each.ranges.service, each.ranges.networks.size(), each.failure});
         status.certificates.clear();
         if (latest.server_tls) status.certificates = latest.server_tls->expiries();
         return status;
@@ -142,11 +216,19 @@ struct Control::Impl final : private loop::Notify {
 private:
     void notify() noexcept override {
         const TimePoint now = loop.now();
+        if (now >= next_traffic && now < next_tick) {
+            read_traffic();
+            timer.expires_at(next_tick);
+        }
         if (now < next_tick) return;
         next_tick = now + tick;
         timer.expires_at(next_tick);
         read_traffic();
+        for (const auto& [identity, watch] : watches) watch->on_tick();
+        look_at_leaders();
+        end_overrides();
         if (now >= next_geo) look_at_databases();
+        if (now >= next_ranges) look_at_ranges();
         republish();
     }
 
@@ -179,9 +261,40 @@ private:
         watches = std::move(next);
         holding = true;
         for (std::size_t i = 0; i < routing.origins.size(); ++i)
-            watches[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i], dns,
-                                                            *resolver);
+            watches[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i],
+                                                            routing.config.failback, dns, *resolver);
+        apply_overrides();
         holding = false;
+    }
+
+    void apply_overrides() {
+        for (const auto& origin : latest.routing->origins) {
+            const auto watch = watches.find(origin.identity);
+            const auto* order = overrides.find(origin.name);
+            if (watch != watches.end()) watch->second->set_override(order ? order->order : health::Override::none);
+        }
+    }
+
+    void end_overrides() {
+        const auto ended = overrides.take_ended(loop.now());
+        if (ended.empty()) return;
+        for (const auto& record : ended) log_override("override_expired", record);
+        apply_overrides();
+        save_overrides();
+    }
+
+    void save_overrides() {
+        if (overrides.file().empty()) return;
+        if (const auto problem = overrides.save(); !problem.empty())
+            log_error("overrides_not_saved", {{"what", problem}, {"held_in_memory", true}});
+    }
+
+    /// Another file gets what holds now, also if that is nothing: what it held before must not come back later.
+    void follow_state_file() {
+        const auto file = state_file_of(latest.routing->config.admin);
+        if (file == overrides.file()) return;
+        overrides.set_file(file);
+        save_overrides();
     }
 
     std::shared_ptr<const health::Table> make_health() {
@@ -191,7 +304,34 @@ private:
             const auto watch = watches.find(origin.identity);
             table->origins.push_back(watch == watches.end() ? health::OriginHealth{} : watch->second->health());
         }
+        for (const auto& site : latest.routing->table->sites) {
+            const auto leader = leaders.find(site.name);
+            const bool kept = leader != leaders.end() && leader->second.origin();
+            table->leaders.push_back(kept ? *leader->second.origin() : -1);
+        }
         return table;
+    }
+
+    /// Which origin each site by latency keeps to. By name: a reload forgets nothing.
+    void look_at_leaders() {
+        std::map<std::string, health::Leader> next;
+        const auto& table = *latest.routing->table;
+        for (const auto& site : table.sites) {
+            if (site.policy != conf::Policy::latency) continue;
+            std::vector<health::Leader::Candidate> candidates;
+            for (const auto id : site.failover_order) {
+                const auto& health = latest.health->origins[id];
+                const bool measured = health.rtt_ms >= 0;
+                candidates.push_back(
+                    {static_cast<std::uint16_t>(id),
+                     measured ? static_cast<std::int32_t>(std::lround(std::min(health.rtt_ms, 1e6))) : -1,
+                     table.origins[id].weight, health.state.eligible() && health.share == health::Failback::everyone});
+            }
+            auto& leader = next[site.name] = leaders[site.name];
+            if (leader.look(candidates, loop.now()) && leader.origin())
+                log_info("leader", {{"site", site.name}, {"origin", table.origins[*leader.origin()].name}});
+        }
+        leaders = std::move(next);
     }
 
     std::shared_ptr<const Addresses> make_addresses() const {
@@ -209,7 +349,8 @@ private:
         if (holding) return;
         auto health = make_health();
         auto addresses = make_addresses();
-        const bool new_health = !same(health->origins, latest.health->origins);
+        const bool new_health =
+            !same(health->origins, latest.health->origins) || health->leaders != latest.health->leaders;
         const bool new_addresses =
             !std::equal(addresses->by_origin.begin(), addresses->by_origin.end(), latest.addresses->by_origin.begin(),
                         latest.addresses->by_origin.end(), [](const auto& a, const auto& b) { return same(a, b); });
@@ -243,8 +384,26 @@ private:
         publish();
     }
 
+    void follow_ranges() {
+        ranges.follow(latest.trusted_ranges ? *latest.trusted_ranges : std::vector<TrustedRanges>{});
+    }
+
+    void look_at_ranges() {
+        const auto& clients = latest.routing->config.clients;
+        next_ranges = loop.now() + clients.watch;
+        const auto found = ranges.look();
+        status.ranges_replaced += found.replaced;
+        status.ranges_refused += found.refused;
+        if (found.replaced == 0) return;
+        latest.trusted_ranges = std::make_shared<const std::vector<TrustedRanges>>(ranges.in_use());
+        latest.trust = make_trust(clients, *latest.trusted_ranges);
+        publish();
+    }
+
     /// What workers counted since the last look, for the rule on shares of failures.
     void read_traffic() {
+        traffic_read = loop.now();
+        next_traffic = TimePoint::max();
         std::map<std::string, OriginWatch*> by_name;
         for (const auto& origin : latest.routing->origins) by_name[origin.name] = watches[origin.identity].get();
         for (const auto& [name, blocks] : registry.pools()) {
@@ -270,12 +429,16 @@ private:
     Snapshot latest;
     Status status;
     GeoWatch geo;
+    RangesWatch ranges;
+    Overrides overrides;
     std::minstd_rand random{std::random_device{}()};
-    std::map<std::string, Traffic> traffic;  // by origin name
+    std::map<std::string, Traffic> traffic;         // by origin name
+    std::map<std::string, health::Leader> leaders;  // by site name
     bool started = false;
     bool holding = false;  // several changes are under way: one publication for all
     std::function<void()> on_first_round;
-    TimePoint first_round_ends{}, next_tick{}, next_geo{};
+    TimePoint first_round_ends{}, next_tick{}, next_geo{}, next_ranges{};
+    TimePoint traffic_read{}, next_traffic = TimePoint::max();
     loop::Timer timer{loop, *this};
     OriginWatch::Surroundings around{loop, [this] { return std::uniform_real_distribution<double>{0, 1}(random); },
                                      [this] { republish(); }};
@@ -300,6 +463,7 @@ void Control::report(std::vector<PassiveReport> reports) {
 
 Control::ReloadResult Control::reload() { return impl_->reload(); }
 void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
+Control::OverrideResult Control::override_origin(const OverrideOrder& order) { return impl_->override_origin(order); }
 void Control::set_ready(bool ready) { impl_->set_ready(ready); }
 const Snapshot& Control::current() const noexcept { return impl_->current(); }
 const Control::Status& Control::status() { return impl_->refresh_status(); }

@@ -3,10 +3,12 @@
 #include "health/verdict.h"
 #include "proxy/admin/counters.h"
 #include "proxy/loop/loop.h"
+#include "proxy/run/overrides.h"
 #include "proxy/snapshot.h"
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@ struct PassiveReport {
     health::Passive result = health::Passive::ok;
     health::Reason reason = health::Reason::none;
     std::string address;  ///< Endpoint::text when a dial to one address failed; empty: the attempt as a whole
+    health::Agent agent = health::Agent::none;  ///< what the origin said of itself; then the report is of this alone
 };
 
 /// The control thread's work: configuration and reload, DNS, probes, verdicts, geo databases, certificates. It alone
@@ -50,6 +53,15 @@ public:
     void on_reload(std::function<void()> then);
 
     void set_ready(bool ready);
+
+    struct OverrideResult {
+        std::optional<OverrideRecord> record;  ///< what holds now; nullopt: there is no such origin, or it was cleared
+        bool known_origin = false;
+        bool saved = false;       ///< it outlives a restart
+        std::string not_saved{};  ///< why not
+    };
+    /// Holds from now on, whether it could be saved or not. Override::none clears. The texts were checked.
+    OverrideResult override_origin(const OverrideOrder& order);
 
     const Snapshot& current() const noexcept;
 

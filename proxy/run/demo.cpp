@@ -84,6 +84,7 @@ std::string configuration(const DemoOptions& options, const Folder& folder, cons
                        "\"}\n"
                        "log: {access: \"off\", level: warning}\n"
                        "health: {interval: 1s, interval_transitional: 500ms, interval_down: 1s}\n"
+                       "failback: {hold: 3s, ramp: 3s}\n"
                        "shutdown: {grace: 100ms, drain: 1s}\n"
                        "origins:\n";
     for (std::size_t i = 0; i < regions.size(); ++i)

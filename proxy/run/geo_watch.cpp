@@ -3,29 +3,17 @@
 #include "proxy/run/build.h"
 #include "proxy/run/logging.h"
 
-#include <ctime>
-#include <sys/stat.h>
 #include <utility>
 
 namespace nearhop::run {
-
-GeoWatch::Stamp GeoWatch::stamp_of(const std::string& file) noexcept {
-    struct stat now{};
-    if (::stat(file.c_str(), &now) != 0) return {};  // no file is a content too: reported once
-    return {now.st_mtim.tv_sec, now.st_mtim.tv_nsec, static_cast<std::uint64_t>(now.st_size),
-            static_cast<std::uint64_t>(now.st_ino)};
-}
 
 void GeoWatch::follow(const conf::Geo& geo, const std::vector<std::shared_ptr<const geo::Database>>& databases) {
     followed_.clear();
     stamps_.clear();
     for (std::size_t i = 0; i < databases.size(); ++i) {
         const std::string file = i < geo.databases.size() ? *geo.databases[i] : std::string{};
-        Stamp stamp = file.empty() ? Stamp{} : stamp_of(file);
-        // One that was written at about the time it was opened may have changed in between: open it once more.
-        if (stamp.seconds + 2 >= std::time(nullptr)) stamp = {.seconds = -1};
         followed_.push_back({file, databases[i], {}});
-        stamps_.push_back(stamp);
+        stamps_.push_back(file.empty() ? FileStamp{} : FileStamp::of_read(file));
     }
 }
 
@@ -34,7 +22,7 @@ GeoWatch::Result GeoWatch::look() {
     for (std::size_t i = 0; i < followed_.size(); ++i) {
         auto& each = followed_[i];
         if (each.file.empty()) continue;
-        const Stamp stamp = stamp_of(each.file);
+        const FileStamp stamp = FileStamp::of(each.file);
         if (std::exchange(stamps_[i], stamp) == stamp) continue;
         auto opened = open_database(each.file);
         each.failure = opened.error;

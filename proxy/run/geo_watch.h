@@ -2,7 +2,7 @@
 
 #include "conf/config.h"
 #include "geo/database.h"
-#include "proxy/loop/loop.h"
+#include "proxy/run/file_stamp.h"
 
 #include <cstdint>
 #include <memory>
@@ -35,16 +35,8 @@ public:
     std::vector<std::shared_ptr<const geo::Database>> in_use() const;
 
 private:
-    /// What tells one content of a file from another.
-    struct Stamp {
-        std::int64_t seconds = 0, nanoseconds = 0;
-        std::uint64_t size = 0, inode = 0;
-        bool operator==(const Stamp&) const = default;
-    };
-    static Stamp stamp_of(const std::string& file) noexcept;
-
     std::vector<Followed> followed_;
-    std::vector<Stamp> stamps_;
+    std::vector<FileStamp> stamps_;
 };
 
 }  // namespace nearhop::run

@@ -23,6 +23,17 @@ std::string list_of(const std::vector<geo::Address>& addresses) {
     return text.empty() ? "-" : text;
 }
 
+std::string_view name(conf::Need need) noexcept {
+    switch (need) {
+        case conf::Need::note: return "note";
+        case conf::Need::degraded: return "degraded";
+        case conf::Need::writes: return "writes";
+        case conf::Need::paths: return "paths";
+        case conf::Need::down: return "down";
+    }
+    return "?";
+}
+
 }  // namespace
 
 health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive) {
@@ -68,11 +79,12 @@ OriginWatch::OriginWatch(Surroundings& around, OriginFigures& figures, const con
     : around_{around},
       figures_{figures},
       monitor_{thresholds_of(probe, passive)},
+      failback_{health::FailbackSettings{}},
       resolve_wake_{around.loop},
       resolve_timer_{around.loop, resolve_wake_} {}
 
-void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, const conf::Dns& dns,
-                            origin::Resolver& resolver) {
+void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, const conf::Failback& failback,
+                            const conf::Dns& dns, origin::Resolver& resolver) {
     const bool first = !plan_;
     const auto& health = origin.health;
     name_ = info.name;
@@ -81,6 +93,14 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
+    failback_.set({failback.hold, failback.ramp, failback.hold_max, failback.half_life, failback.error_percent});
+    checks_ = health.checks;
+    agent_expiry_ = health.agent_expiry;
+    apply({}, [&] {
+        monitor_.set_checks(checks_, around_.loop.now());
+        logged_ = monitor_.failing();  // the same ones by other numbers
+        return !first;
+    });
     min_ttl_ = dns.min_ttl;
     max_ttl_ = dns.max_ttl;
     const bool other_resolver = std::exchange(resolver_, &resolver) != &resolver;
@@ -98,6 +118,8 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
 
 void OriginWatch::on_report(const PassiveReport& report) {
     const auto now = around_.loop.now();
+    if (report.agent != health::Agent::none)
+        return apply({}, [&] { return monitor_.on_agent(report.agent, agent_expiry_, now); });
     apply(report.address, [&] {
         return report.address.empty()
                    ? monitor_.on_passive({}, report.result, report.reason, now, around_.dice())
@@ -106,8 +128,44 @@ void OriginWatch::on_report(const PassiveReport& report) {
 }
 
 void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures) {
+    answers_ += successes + failures;
+    failures_ += failures;
     if (successes == 0 && failures == 0) return;
     apply({}, [&] { return monitor_.on_traffic(successes, failures, around_.loop.now(), around_.dice()); });
+}
+
+void OriginWatch::on_tick() {
+    apply({}, [&] { return monitor_.on_time(around_.loop.now()); });
+    look_at_return(std::exchange(answers_, 0), std::exchange(failures_, 0));
+}
+
+/// One line when an origin begins to wait for its clients, one when it gets the first and one when it has all.
+void OriginWatch::look_at_return(std::uint64_t answers, std::uint64_t failures) {
+    const auto state = monitor_.state();
+    if (state.verdict == health::Verdict::unknown) return;
+    const auto now = around_.loop.now();
+    if (state.order == health::Override::force_up) failback_.pardon();  // the operator wants its traffic now
+    const bool held = failback_.holding();
+    const bool grew = failback_.ramping();
+    failback_.look(state.verdict != health::Verdict::down && !state.ejected, answers, failures, now);
+    if (failback_.holding() && !held) {
+        const auto held_ms = std::chrono::duration_cast<loop::milliseconds>(failback_.hold_until() - now).count();
+        log_info("failback", {{"origin", name_}, {"state", "held"}, {"for_ms", static_cast<std::uint64_t>(held_ms)}});
+    }
+    if (failback_.ramping() && !grew) log_info("failback", {{"origin", name_}, {"state", "returning"}});
+    if ((held || grew) && failback_.share() == health::Failback::everyone && state.eligible())
+        log_info("failback", {{"origin", name_}, {"state", "back"}});
+}
+
+bool OriginWatch::set_override(health::Override order) {
+    const auto before = monitor_.state().verdict;
+    if (!monitor_.set_override(order, around_.loop.now())) return false;
+    const auto after = monitor_.state().verdict;
+    if (before != after) ++figures_.changes[static_cast<std::size_t>(after)];
+    look_at_return(0, 0);
+    hurry();
+    around_.changed();
+    return true;
 }
 
 health::OriginHealth OriginWatch::health() {
@@ -115,6 +173,7 @@ health::OriginHealth OriginWatch::health() {
     const bool moved = (health.rtt_ms < 0) != (shown_rtt_ < 0) || std::abs(health.rtt_ms - shown_rtt_) > rtt_step_ms;
     if (moved) shown_rtt_ = health.rtt_ms;
     health.rtt_ms = shown_rtt_;
+    health.share = failback_.share();
     return health;
 }
 
@@ -135,12 +194,15 @@ void OriginWatch::apply(std::string_view address, Call call) {
     // An ejection makes the probes faster even where nothing is published.
     hurry();
     if (!changed) return;
+    look_at_return(0, 0);
 
+    log_checks(address);
     const health::State after = monitor_.state();
     const health::State address_after = monitor_.address_state(address);
     const auto level = [](const health::State& state) { return state.eligible() ? LogLevel::info : LogLevel::warning; };
     const auto moved = [](const health::State& left, const health::State& right) {
-        return left.verdict != right.verdict || left.ejected != right.ejected || left.draining != right.draining;
+        return left.verdict != right.verdict || left.ejected != right.ejected || left.draining != right.draining ||
+               left.agent != right.agent;
     };
     if (moved(before, after)) {
         const bool alone = addresses_.size() == 1;
@@ -153,6 +215,20 @@ void OriginWatch::apply(std::string_view address, Call call) {
         log_event(level(address_after), "address_verdict",
                   health::describe(name_, address_before, address_after, address));
     around_.changed();
+}
+
+void OriginWatch::log_checks(std::string_view address) {
+    const auto before = std::exchange(logged_, monitor_.failing());
+    for (std::size_t i = 0; i < checks_.size(); ++i) {
+        const auto state = monitor_.check(i);
+        if (state.failing == ((before >> i & 1u) != 0)) continue;
+        log_event(state.failing ? LogLevel::warning : LogLevel::info, "check",
+                  {{"origin", name_},
+                   {"check", checks_[i].name},
+                   {"failing", state.failing},
+                   {"needs", name(checks_[i].need)},
+                   {"address", address.empty() ? "-" : address}});
+    }
 }
 
 loop::Task<> OriginWatch::keep_resolving() {
@@ -227,11 +303,13 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
         address.began = around_.loop.now();
         address.due = TimePoint::max();
         origin::ProbeOutcome outcome;
+        const auto plan = plan_;
         try {
-            outcome = co_await address.prober.probe(plan_);
+            outcome = co_await address.prober.probe(plan);
         } catch (const std::bad_alloc&) {
             outcome = {};  // says nothing of the origin
         }
+        if (plan != plan_) outcome.result.checks = {};  // numbered by another configuration
         learn(address, outcome);
         address.dice = around_.dice();
         address.due = next_probe(address);
@@ -266,6 +344,8 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
     if (phases.tls >= 0) figures_.tls.observe(phases.tls);
     if (phases.first_byte >= 0) figures_.first_byte.observe(phases.first_byte);
     if (outcome.result.reason == health::Reason::none) return;
+    if (outcome.agent != health::Agent::none)
+        apply({}, [&] { return monitor_.on_agent(outcome.agent, agent_expiry_, around_.loop.now()); });
 
     const std::string& text = address.endpoint.text;
     const auto now = around_.loop.now();
@@ -286,9 +366,13 @@ Control::Status::Origin OriginWatch::status() const {
     status.name = name_;
     status.state = monitor_.state();
     status.rtt_ms = monitor_.health(now).rtt_ms;
+    status.share = static_cast<double>(failback_.share()) / health::Failback::everyone;
+    if (failback_.holding()) status.held_s = std::chrono::duration<double>(failback_.hold_until() - now).count();
     for (const auto& address : addresses_)
         status.addresses.push_back(
             {address->endpoint.text, monitor_.address_state(address->endpoint.text), address->probed, address->last});
+    for (std::size_t i = 0; i < checks_.size(); ++i)
+        status.checks.push_back({checks_[i].name, name(checks_[i].need), monitor_.check(i)});
     status.by_name = by_name_;
     if (resolved_at_ != TimePoint{}) status.dns_age_s = std::chrono::duration<double>(now - resolved_at_).count();
     status.dns_ttl_s = static_cast<double>(ttl_.count());

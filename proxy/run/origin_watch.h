@@ -35,11 +35,15 @@ public:
 
     /// Takes on the settings of a new configuration (the first one too) and starts or goes on. `resolver` must stay
     /// until the next call.
-    void configure(const OriginInfo& info, const conf::Origin& origin, const conf::Dns& dns,
-                   origin::Resolver& resolver);
+    void configure(const OriginInfo& info, const conf::Origin& origin, const conf::Failback& failback,
+                   const conf::Dns& dns, origin::Resolver& resolver);
 
     void on_report(const PassiveReport& report);
     void on_traffic(std::uint64_t successes, std::uint64_t failures);
+    /// Once a second: what holds for a time only may be over.
+    void on_tick();
+    /// The operator's order; whoever gives it logs it. True when it is a new one.
+    bool set_override(health::Override order);
 
     bool decided() const noexcept { return monitor_.decided(); }
     /// As to be published: small moves of the round trip are left out.
@@ -67,7 +71,9 @@ private:
     loop::Task<> keep_probing(AddressWatch& address);
     void learn(const origin::Resolved& resolved);
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
+    void log_checks(std::string_view address);
     void set_addresses(const std::vector<geo::Address>& addresses);
+    void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
     loop::TimePoint next_probe(const AddressWatch& address) const;
     /// Runs one call of the monitor, then logs, counts and announces what it changed.
@@ -81,8 +87,13 @@ private:
     std::uint16_t port_ = 0;
     health::Intervals intervals_;
     std::shared_ptr<const origin::ProbePlan> plan_;
+    std::vector<conf::Check> checks_;
+    health::CheckSet logged_ = 0;  ///< checks that fail, as the log knows it
+    conf::milliseconds agent_expiry_{};
     conf::seconds min_ttl_{}, max_ttl_{};
     double shown_rtt_ = -1;
+    health::Failback failback_;
+    std::uint64_t answers_ = 0, failures_ = 0;  ///< of live traffic since the last tick
 
     bool by_name_ = false;
     origin::Resolver* resolver_ = nullptr;

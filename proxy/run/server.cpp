@@ -113,6 +113,7 @@ Server::Server(Snapshot first, const wire::TicketKeys& keys)
     signals_ = std::make_unique<Signals>(*this);
     stage_timer_ = std::make_unique<StageTimer>(*this);
     registry_.capacity.prepare(config().limits.addresses);
+    registry_.pins.prepare(config().failover.idempotency_keys);
     set_capacity();
     memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
 }
@@ -233,6 +234,8 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
 /// for clients and half for origins, after a reserve for probes, admin, logs and databases.
 void Server::set_capacity() {
     const auto& limits = config().limits;
+    for (const auto& origin : config().origins)
+        registry_.load(origin.name).set(origin.capacity, config().failover.queue);
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     const std::uint64_t reserve =

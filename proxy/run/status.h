@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/problem.h"
+#include "health/origin_health.h"
 #include "proxy/admin/counters.h"
 #include "proxy/origin/probe.h"
 #include "proxy/run/control.h"
@@ -9,7 +10,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nearhop::run {
@@ -50,10 +53,19 @@ struct Control::Status {
         bool probed = false;        ///< the rest means something
         origin::ProbeOutcome last;  ///< its phases, reason and what went wrong in words
     };
+    struct Check {
+        std::string name;
+        std::string_view needs;  ///< what it moves: "note", "writes", "paths" ...
+        health::CheckState state;
+    };
     struct Origin {
         std::string name;
         health::State state;
-        double rtt_ms = -1;  ///< negative: not known
+        std::vector<Check> checks{};                  ///< as configured
+        std::optional<OverrideRecord> by_operator{};  ///< the standing order
+        double rtt_ms = -1;                           ///< negative: not known
+        double share = 1;                             ///< of its clients, 0 to 1; below 1 while it comes back
+        double held_s = 0;                            ///< until it gets the first of them
         std::vector<Address> addresses;
         bool by_name = false;       ///< DNS is asked; else the address is in the configuration
         double dns_age_s = -1;      ///< since the last good answer; negative: none yet
@@ -67,6 +79,13 @@ struct Control::Status {
         std::string failure;  ///< why its file's newer content is not in use; empty: it is
     };
 
+    /// What an entry of clients.trusted takes from a file.
+    struct Ranges {
+        std::string file, service;
+        std::size_t networks = 0;
+        std::string failure;  ///< as of a database
+    };
+
     std::vector<Origin> origins;                   ///< by OriginId
     std::map<std::string, OriginFigures> figures;  ///< by origin name
 
@@ -78,6 +97,8 @@ struct Control::Status {
 
     std::vector<Database> databases;
     std::uint64_t databases_replaced = 0, databases_refused = 0;  ///< by the watch, not by reloads
+    std::vector<Ranges> ranges;
+    std::uint64_t ranges_replaced = 0, ranges_refused = 0;  ///< by the watch, not by reloads
     std::vector<wire::ServerTls::Expiry> certificates;
 };
 

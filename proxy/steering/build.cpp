@@ -57,6 +57,7 @@ private:
         entry.name = origin.name;
         entry.host = origin.url->host;
         entry.weight = origin.weight;
+        entry.checks = origin.health.checks;
 
         const bool named = !origin.region->empty();
         const geo::CloudRegion* region = geo::find_region(named ? *origin.region : origin.name);
@@ -110,6 +111,7 @@ private:
         site.all_down = given.all_down;
         site.host_header = given.host_header;
         site.decision_header = given.decision_header;
+        site.hedge = given.hedge;
         site.server_timing = given.server_timing;
         site.via_header = given.via_header;
         site.normalize_path = given.normalize_path;

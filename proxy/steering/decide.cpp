@@ -1,7 +1,9 @@
+#include "health/leader.h"
 #include "proxy/steering/decision.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace nearhop::steering {
@@ -52,19 +54,52 @@ Reason forbidden(const Rules& rules, OriginId id) noexcept {
 
 /// Step 6: how far back health moves an origin. Up to local_skip it is a normal candidate. Worse ones are used only
 /// when no normal one but a skipped one is left, and those that are down only when all are.
-enum class Rank : std::uint8_t { up, degraded, unknown, local_skip, ejected, ejected_and_skipped, down, never };
+enum class Rank : std::uint8_t {
+    up,
+    busy,  ///< up, but near its capacity
+    degraded,
+    unknown,
+    returning,
+    full,
+    local_skip,
+    leaving,
+    check_failed,
+    ejected,
+    aside_and_skipped,
+    down,
+    never
+};
 
 /// Draining is the operator's own word, not a guess of the machine that may be overruled: a draining origin gets no new
-/// exchange even when every other one is down. Who drains the last origin of a site wants it left alone.
-Rank rank_of(OriginId id, const health::Table& health, const OriginSet& local_skips) noexcept {
-    if (id >= health.origins.size()) return local_skips[id] ? Rank::local_skip : Rank::unknown;
-    const health::State& state = health.origins[id].state;
-    if (state.draining) return Rank::never;
+/// exchange even when every other one is down. Who drains the last origin of a site wants it left alone; likewise who
+/// forces it down. An origin's own word is that of software, and all of them may say the same: it can be overruled.
+///
+/// A request that needs a failing check stays away like from an ejected origin, not only behind the others as from a
+/// degraded one: a write on a read-only database fails, or worse, half succeeds, so that it is no second choice while
+/// an origin is there that can do it. It is the last one all the same: checks may be wrong, and an answer of the
+/// application says more than a 503 of ours.
+Rank rank_of(OriginId id, const Facts& facts, const Table& table, const health::Table& health,
+             const Local& local) noexcept {
+    const OriginSet& local_skips = local.skips;
+    if (id >= health.origins.size())
+        return local_skips[id] ? Rank::local_skip : local.full[id] ? Rank::full : Rank::unknown;
+    const health::OriginHealth& seen = health.origins[id];
+    const health::State& state = seen.state;
+    if (state.draining || state.order == health::Override::force_down) return Rank::never;
     if (state.verdict == health::Verdict::down) return Rank::down;
-    if (state.ejected) return local_skips[id] ? Rank::ejected_and_skipped : Rank::ejected;
+    Rank aside = Rank::up;
+    if (state.ejected)
+        aside = Rank::ejected;
+    else if (seen.failing != 0 && needs_failing(table.origins[id], seen.failing, facts.method, facts.path))
+        aside = Rank::check_failed;
+    else if (state.agent == health::Agent::drain)
+        aside = Rank::leaving;
+    if (aside != Rank::up) return local_skips[id] ? Rank::aside_and_skipped : aside;
     if (local_skips[id]) return Rank::local_skip;
+    if (local.full[id]) return Rank::full;
+    if (seen.share <= facts.line) return Rank::returning;
     switch (state.verdict) {
-        case health::Verdict::up: return Rank::up;
+        case health::Verdict::up: return local.busy[id] ? Rank::busy : Rank::up;
         case health::Verdict::degraded: return Rank::degraded;
         default: return Rank::unknown;
     }
@@ -126,6 +161,7 @@ private:
         std::int32_t ms;  ///< rounded, so that ties are real ties; unknown_ms: neither measured nor modelled
         bool in_band;     ///< as good as the best: weights decide
         unsigned weight;
+        bool leads;  ///< the site keeps to it
     };
     static constexpr std::int32_t unknown_ms = std::numeric_limits<std::int32_t>::max();
 
@@ -137,12 +173,12 @@ private:
         return km < 0 ? unknown_ms : static_cast<std::int32_t>(std::lround(geo::model_rtt_ms(km)));
     }
 
-    /// max(25 ms, 15 %) above the best.
     static std::int32_t band_above(std::int32_t best) noexcept {
-        return best == unknown_ms ? -1 : best + std::max(25, best * 15 / 100);
+        return best == unknown_ms ? -1 : health::latency_band(best);
     }
 
     static bool before(const Timed& a, const Timed& b) noexcept {
+        if (a.leads != b.leads) return a.leads;
         if (a.in_band != b.in_band) return a.in_band;
         return a.in_band ? a.weight > b.weight : a.ms < b.ms;
     }
@@ -157,10 +193,12 @@ private:
             if (!left_[id]) continue;  // the override's
             const std::int32_t km = km_of(id, distances);
             const std::int32_t ms = milliseconds_to(id, km, health);
-            timed[count++] = {id, km, ms, false, table_.origins[id].weight};
+            const bool may_serve = rules_.allowed[id] && ranks[id] <= Rank::unknown;
+            const bool leads = may_serve && health.leader_of(decision_.site) == static_cast<std::int32_t>(id);
+            timed[count++] = {id, km, ms, false, table_.origins[id].weight, leads};
             if (!rules_.allowed[id]) continue;
             best_of_any = std::min(best_of_any, ms);
-            if (ranks[id] <= Rank::unknown) best = std::min(best, ms);
+            if (may_serve) best = std::min(best, ms);
         }
         const std::int32_t band = band_above(best != unknown_ms ? best : best_of_any);
         for (std::size_t i = 0; i < count; ++i) {
@@ -201,9 +239,15 @@ void with_distances(const SiteTable& site, const geo::Place& place, Use use) noe
 
 /// The worst rank that still makes a candidate, given the best one that is there.
 Rank worst_used(Rank best, conf::AllDown all_down) noexcept {
-    if (best <= Rank::unknown) return Rank::local_skip;
-    if (best <= Rank::ejected_and_skipped) return Rank::ejected_and_skipped;
-    return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::ejected_and_skipped;
+    if (best <= Rank::full) return Rank::local_skip;
+    if (best <= Rank::aside_and_skipped) return Rank::aside_and_skipped;
+    return best == Rank::down && all_down == conf::AllDown::open ? Rank::down : Rank::aside_and_skipped;
+}
+
+/// What keeps an origin aside that just refused a connection as well: the worst of it, as rank_of() judges.
+Rank without_skip(Rank rank, OriginId id, const Facts& facts, const Table& table,
+                  const health::Table& health) noexcept {
+    return rank == Rank::aside_and_skipped ? rank_of(id, facts, table, health, Local{}) : rank;
 }
 
 /// The reason of a candidate: health's where health moved it, else a rule's, else the policy's.
@@ -213,31 +257,59 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
         case Rank::unknown:
             if (any_known) return Reason::unknown;
             break;  // the first seconds: no verdict has moved anything
+        case Rank::returning: return Reason::returning;
         case Rank::local_skip: return Reason::local_skip;
-        case Rank::ejected:
-        case Rank::ejected_and_skipped: return Reason::last_eligible;
+        case Rank::leaving: return Reason::leaving;
+        case Rank::check_failed: return Reason::check_overruled;
+        case Rank::ejected: return Reason::last_eligible;
         case Rank::down: return Reason::all_down_open;
+        case Rank::busy: return Reason::busy;
+        case Rank::full: return Reason::full;
         case Rank::up:
+        case Rank::aside_and_skipped:
         case Rank::never: break;
     }
     return narrowed == Reason::surplus || policy == Reason::override_order ? policy : narrowed;
 }
 
 /// Of an allowed origin that is no candidate although there was room for one.
-Reason passed_over(Rank rank) noexcept {
+/// Whether the first candidate stands there because an origin before it, in the order of the policy, has no room.
+bool is_spilled(std::span<const Considered> considered, const Rules& rules, const Ranks& ranks,
+                OriginId first) noexcept {
+    for (const Considered& origin : considered) {
+        if (origin.id == first) return false;
+        if (rules.allowed[origin.id] && (ranks[origin.id] == Rank::busy || ranks[origin.id] == Rank::full)) return true;
+    }
+    return false;
+}
+
+Reason passed_over(Rank rank, const health::State& state) noexcept {
     switch (rank) {
-        case Rank::ejected:
-        case Rank::ejected_and_skipped: return Reason::ejected;
+        case Rank::leaving: return Reason::agent_draining;
+        case Rank::check_failed: return Reason::check_failed;
+        case Rank::ejected: return Reason::ejected;
         case Rank::down: return Reason::down;
-        case Rank::never: return Reason::draining;
+        case Rank::never: return state.draining ? Reason::draining : Reason::forced_down;
         default: return Reason::surplus;
     }
 }
 
 }  // namespace
 
+std::uint16_t line_of(const geo::Address& client) noexcept {
+    const geo::Address address = client.canonical();
+    std::uint64_t halves[2];
+    std::memcpy(halves, address.bytes().data(), sizeof halves);
+    std::uint64_t hash = address.is_v4() ? halves[1] : halves[0];
+    for (int round = 0; round < 2; ++round) {  // every bit of the result depends on every bit of the address
+        hash ^= hash >> 32;
+        hash *= 0x9e3779b97f4a7c15U;
+    }
+    return static_cast<std::uint16_t>(hash >> 48);
+}
+
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const OriginSet& local_skips, Decision& decision) noexcept {
+            const Local& local, Decision& decision) noexcept {
     const SiteTable& site = table.sites[facts.site];
     decision.site = facts.site;
     decision.route = route_of(site, facts.method, facts.path, false);
@@ -247,7 +319,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
     Rank best = Rank::never;
     bool any_known = false;
     for (const OriginId id : site.failover_order) {
-        ranks[id] = rank_of(id, health, local_skips);
+        ranks[id] = rank_of(id, facts, table, health, local);
         if (!rules.allowed[id]) continue;
         best = std::min(best, ranks[id]);
         any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;
@@ -268,15 +340,27 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
                 origin.reason = Reason::surplus;
                 continue;
             }
-            origin.reason = chosen_reason(rank, any_known, rules.narrowed, origin.reason);
+            const Reason policy = origin.reason;
+            origin.reason =
+                chosen_reason(without_skip(rank, origin.id, facts, table, health), any_known, rules.narrowed, policy);
+            if (rank == Rank::busy && rank == best)
+                origin.reason = chosen_reason(Rank::up, true, rules.narrowed, policy);
+            if (rank == Rank::local_skip && local.stalled[origin.id]) origin.reason = Reason::stalled;
             decision.candidates[decision.candidate_count++] = origin;
         }
+    }
+    if (decision.candidate_count != 0 && ranks[decision.candidates[0].id] < Rank::full &&
+        is_spilled(considered, rules, ranks, decision.candidates[0].id)) {
+        decision.candidates[0].reason = Reason::spilled;
+        for (Considered& origin : considered)
+            if (origin.id == decision.candidates[0].id) origin.reason = Reason::spilled;
     }
     for (Considered& origin : considered) {
         if (!rules.allowed[origin.id])
             origin.reason = forbidden(rules, origin.id);
         else if (ranks[origin.id] > worst)
-            origin.reason = passed_over(ranks[origin.id]);
+            origin.reason = passed_over(without_skip(ranks[origin.id], origin.id, facts, table, health),
+                                        health.origins[origin.id].state);
     }
 }
 

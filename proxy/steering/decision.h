@@ -20,16 +20,24 @@ enum class Reason : std::uint8_t {
     next_nearest,    ///< candidate: a nearer one was passed over, or it is the second choice
     lowest_latency,  ///< candidate under policy latency
     next_latency,
-    country_map,     ///< candidate: listed for the client's country, group or continent, or by default row
-    failover_order,  ///< candidate: configuration order (policy failover, or place unknown)
-    override_order,  ///< candidate: the operator's override of this address lists it
-    writer,          ///< candidate: the request is a write and this origin takes writes
-    pinned,          ///< candidate: the route names it
-    degraded,        ///< candidate behind every up origin
-    unknown,         ///< candidate behind every up and degraded origin: no verdict yet
-    local_skip,      ///< candidate behind everything eligible: it just refused a connection to this worker
-    last_eligible,   ///< candidate although ejected: nothing else would be left
-    all_down_open,   ///< candidate although down, by all_down: open
+    country_map,      ///< candidate: listed for the client's country, group or continent, or by default row
+    failover_order,   ///< candidate: configuration order (policy failover, or place unknown)
+    override_order,   ///< candidate: the operator's override of this address lists it
+    writer,           ///< candidate: the request is a write and this origin takes writes
+    pinned,           ///< candidate: the route names it
+    degraded,         ///< candidate behind every up origin
+    unknown,          ///< candidate behind every up and degraded origin: no verdict yet
+    returning,        ///< candidate behind those: well again, but this client's turn to go back has not come
+    local_skip,       ///< candidate behind everything eligible: it just refused a connection to this worker
+    stalled,          ///< the same: requests of this worker waited for it in vain
+    spilled,          ///< first candidate because a better one is busy or full
+    busy,             ///< candidate behind those with room: above 80 % of its capacity
+    full,             ///< candidate behind everything healthy: at its capacity, requests must wait
+    key_pinned,       ///< the only candidate: the request's Idempotency-Key went there before
+    leaving,          ///< candidate although it drains by its own word: nothing better would be left
+    check_overruled,  ///< candidate although a check that the request needs fails: nothing better would be left
+    last_eligible,    ///< candidate although ejected: nothing else would be left
+    all_down_open,    ///< candidate although down, by all_down: open
     // Not candidates:
     forbidden_route,    ///< the route allows other origins only
     forbidden_write,    ///< takes no writes
@@ -37,7 +45,10 @@ enum class Reason : std::uint8_t {
     down,
     ejected,
     draining,
-    surplus,  ///< would do, but three candidates are enough
+    agent_draining,  ///< drains by its own word
+    check_failed,    ///< a check that the request needs fails there
+    forced_down,     ///< by the operator
+    surplus,         ///< would do, but three candidates are enough
 };
 std::string_view name(Reason reason) noexcept;
 std::string_view describe(Reason reason) noexcept;  ///< a clause for people: "first by distance"
@@ -46,7 +57,8 @@ std::string_view describe(Reason reason) noexcept;  ///< a clause for people: "f
 struct Facts {
     SiteId site = 0;
     std::string_view method;
-    std::string_view path;  ///< target up to '?'
+    std::string_view path;   ///< target up to '?'
+    std::uint16_t line = 0;  ///< the client's place in the line for an origin that comes back: line_of()
 };
 
 /// One origin that was looked at, in the order of the policy.
@@ -55,6 +67,10 @@ struct Considered {
     Reason reason = Reason::down;
     std::int32_t km = -1;  ///< distance from the client, -1: unknown
 };
+
+/// The same for one client (an IPv4 address, or the /64 of an IPv6 one) on every edge and after every restart: each
+/// client goes back once. Spread evenly over all values.
+std::uint16_t line_of(const geo::Address& client) noexcept;
 
 inline constexpr std::size_t max_candidates = 3;
 
@@ -70,10 +86,20 @@ struct Decision {
     std::span<const Considered> all() const noexcept { return {considered.data(), considered_count}; }
 };
 
-/// Steps 3-7 of design.md section 5. `local_skips`: origins that this worker just failed to connect to.
+/// What this edge itself knows of origins at this moment, beside their published health.
+struct Local {
+    OriginSet skips;    ///< this worker just failed there
+    OriginSet stalled;  ///< of those: requests waited in vain
+    OriginSet busy;     ///< at the soft bound of their capacity
+    OriginSet full;     ///< at the hard one; in `busy` too or not, that makes no difference
+    Local() = default;
+    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers know of skips only
+};
+
+/// Steps 3-7 of design.md section 5.
 /// Writes into `decision` (reused by the caller, so that 64 slots are not cleared per request).
 /// `facts.site` must be a site of `table`; an origin that `health` does not know counts as unknown.
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const OriginSet& local_skips, Decision& decision) noexcept;
+            const Local& local, Decision& decision) noexcept;
 
 }  // namespace nearhop::steering

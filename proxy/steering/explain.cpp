@@ -52,10 +52,36 @@ void pad(std::string& line, std::size_t width) {
     line += "  ";
 }
 
-std::string verdict_text(const health::State& state) {
+/// Strings from a request may hold any bytes; JSON has to be UTF-8. Not to be read back: for people and logs.
+std::string printable(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte >= 0x20 && byte < 0x7f) {
+            out += c;
+            continue;
+        }
+        char escaped[5];
+        std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+        out += escaped;
+    }
+    return out;
+}
+
+/// Calls `use(name)` for each check that fails.
+template <class Use>
+void for_each_failing(const OriginTable& origin, health::CheckSet failing, Use use) {
+    for (std::size_t i = 0; i < origin.checks.size(); ++i)
+        if ((failing >> i & 1u) != 0) use(origin.checks[i].name);
+}
+
+std::string verdict_text(const OriginTable& origin, const health::OriginHealth& seen) {
+    const health::State& state = seen.state;
     std::string text{health::name(state.verdict)};
     if (state.ejected) text += ", ejected";
     if (state.draining) text += ", draining";
+    if (state.agent != health::Agent::none) text += ", by its own word " + std::string{health::name(state.agent)};
+    for_each_failing(origin, seen.failing, [&](const std::string& name) { text += ", " + printable(name) + " fails"; });
     if (state.reason != health::Reason::none && state.reason != health::Reason::passed)
         text += " (" + health::reason_text(state) + ")";
     return text;
@@ -73,7 +99,7 @@ void append_origin(std::string& out, std::string_view mark, std::size_t width, c
     pad(line, 6 + width + 18);
     line += seen.rtt_ms >= 0 ? fixed(seen.rtt_ms) + " ms" : "not measured";
     pad(line, 6 + width + 34);
-    line += verdict_text(seen.state);
+    line += verdict_text(known, seen);
     line += "\n         ";
     line += name(origin.reason);
     line += ": ";
@@ -131,6 +157,8 @@ void append_names(std::string& out, const Explanation& what, const Table& table)
 json::object origin_json(const Considered& origin, const Table& table, const health::Table& health) {
     const auto seen = health_of(origin.id, health);
     const OriginTable& known = table.origins[origin.id];
+    json::array failing;
+    for_each_failing(known, seen.failing, [&](const std::string& check) { failing.emplace_back(printable(check)); });
     return {{"origin", known.name},
             {"reason", name(origin.reason)},
             {"km", origin.km < 0 ? json::value(nullptr) : json::value(origin.km)},
@@ -138,6 +166,9 @@ json::object origin_json(const Considered& origin, const Table& table, const hea
             {"verdict", health::name(seen.state.verdict)},
             {"ejected", seen.state.ejected},
             {"draining", seen.state.draining},
+            {"agent", health::name(seen.state.agent)},
+            {"override", health::name(seen.state.order)},
+            {"failing_checks", std::move(failing)},
             {"region", known.region},
             {"host", known.host}};
 }
@@ -157,22 +188,6 @@ json::object place_json(const Located& located) {
     if (place.country) out["country"] = place.country->text();
     if (place.subdivision[0] != '\0') out["subdivision"] = place.subdivision;
     if (place.continent) out["continent"] = geo::code(*place.continent);
-    return out;
-}
-
-/// Strings from a request may hold any bytes; JSON has to be UTF-8. Not to be read back: for people and logs.
-std::string printable(std::string_view text) {
-    std::string out;
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte < 0x7f) {
-            out += c;
-            continue;
-        }
-        char escaped[5];
-        std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-        out += escaped;
-    }
     return out;
 }
 

@@ -30,13 +30,22 @@ struct ViewerFields {
     void add_forwarded_for(std::string_view line) noexcept;
 };
 
+/// By what a peer's verified certificate may be known. Empty: it has shown none.
+struct PeerCertificate {
+    std::string_view fingerprint;  ///< SHA-256 in lower-case hex
+    std::string_view san;          ///< its alternative names, separated by commas
+};
+
 /// Which peers are believed (geo-rules section 3). Immutable; part of the snapshot.
 class Trust {
 public:
+    /// One way to be trusted: every part that is given must match. An entry without any part trusts nobody.
     struct Entry {
         std::optional<geo::Cidr> cidr;
-        std::string secret_header;  ///< lower case; empty: not required
+        std::string secret_header;  ///< empty: not required
         std::string secret;
+        std::string fingerprint{};  ///< of the client certificate; empty: any, or none
+        std::string san{};          ///< one of its names; empty: any, or none
     };
     Trust() = default;
     explicit Trust(std::vector<Entry> entries);
@@ -44,16 +53,26 @@ public:
     /// Entries that need a secret: the field names to look for in a head (lower case). Usually empty or one.
     std::span<const std::string> secret_headers() const noexcept { return secret_headers_; }
 
-    /// True when one entry matches in all its parts. `secret_of(i)` is the value of secret_headers()[i] in this
+    /// True when one entry matches in all its parts. `secrets[i]` is the value of secret_headers()[i] in this
     /// request, empty when absent. Constant-time comparison.
-    bool trusts(const geo::Address& peer, std::span<const std::string_view> secrets) const noexcept;
+    bool trusts(const geo::Address& peer, std::span<const std::string_view> secrets,
+                const PeerCertificate& certificate = {}) const noexcept;
     /// CIDRs only: for the X-Forwarded-For walk.
     bool trusts_hop(const geo::Address& hop) const noexcept { return hops_.contains(hop); }
-    bool empty() const noexcept { return entries_.empty(); }
+    bool empty() const noexcept { return rules_.empty(); }
 
 private:
-    std::vector<Entry> entries_;
-    std::vector<std::size_t> secret_index_;
+    /// Entries that ask for the same beside their network: a file's hundreds of networks are one rule, and one look-up.
+    struct Rule {
+        Entry parts;  ///< without a cidr
+        std::size_t secret_index = 0;
+        bool any_network = false;
+        std::vector<std::pair<geo::Cidr, std::uint32_t>> listed{};  ///< until `networks` is made of them
+        geo::CidrTable networks{};
+    };
+    Rule& rule_for(const Entry& entry);
+
+    std::vector<Rule> rules_;
     std::vector<std::string> secret_headers_;
     geo::CidrTable hops_;
 };

@@ -15,6 +15,7 @@ std::string_view name(Reason reason) noexcept {
         case Reason::pinned: return "pinned";
         case Reason::degraded: return "degraded";
         case Reason::unknown: return "unknown";
+        case Reason::returning: return "returning";
         case Reason::last_eligible: return "last_eligible";
         case Reason::all_down_open: return "all_down_open";
         case Reason::forbidden_route: return "forbidden_route";
@@ -24,6 +25,16 @@ std::string_view name(Reason reason) noexcept {
         case Reason::ejected: return "ejected";
         case Reason::draining: return "draining";
         case Reason::local_skip: return "local_skip";
+        case Reason::stalled: return "stalled";
+        case Reason::spilled: return "spilled";
+        case Reason::busy: return "busy";
+        case Reason::full: return "full";
+        case Reason::key_pinned: return "key_pinned";
+        case Reason::leaving: return "leaving";
+        case Reason::check_overruled: return "check_overruled";
+        case Reason::agent_draining: return "agent_draining";
+        case Reason::check_failed: return "check_failed";
+        case Reason::forced_down: return "forced_down";
         case Reason::surplus: return "surplus";
     }
     return "?";
@@ -42,6 +53,7 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::pinned: return "the route names it";
         case Reason::degraded: return "degraded: behind every origin that is up";
         case Reason::unknown: return "no verdict yet: behind every origin that is up or degraded";
+        case Reason::returning: return "well again, and gets its clients back by and by: not this one yet";
         case Reason::last_eligible: return "ejected, but nothing better would be left";
         case Reason::all_down_open: return "down, but all are, and the site tries all the same";
         case Reason::forbidden_route: return "the route allows other origins only";
@@ -51,6 +63,17 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::ejected: return "ejected by live traffic";
         case Reason::draining: return "draining: takes no new exchange";
         case Reason::local_skip: return "just refused a connection: behind every other origin";
+        case Reason::stalled: return "just left several requests without an answer: behind every other origin";
+        case Reason::spilled: return "first of those with room: a better one is near its capacity";
+        case Reason::busy: return "above 80 % of its capacity: behind those with room";
+        case Reason::full: return "at its capacity: requests must wait";
+        case Reason::key_pinned: return "an earlier request with the same Idempotency-Key went there";
+        case Reason::leaving: return "drains by its own word, but nothing better would be left";
+        case Reason::check_overruled:
+            return "a check that this request needs fails there, but nothing better would be left";
+        case Reason::agent_draining: return "drains by its own word";
+        case Reason::check_failed: return "a check that this request needs fails there";
+        case Reason::forced_down: return "forced down by the operator: takes no new exchange";
         case Reason::surplus: return "would do, but three candidates are enough";
     }
     return "?";

@@ -23,7 +23,27 @@ bool holds(std::string_view prefix, std::string_view path) noexcept {
     return prefix.back() == '/' || path.size() == prefix.size() || path[prefix.size()] == '/';
 }
 
+/// "/files/*" holds `/files` and what is below it, another pattern itself alone.
+bool matches(std::string_view pattern, std::string_view path) noexcept {
+    if (!pattern.ends_with("/*")) return path == pattern;
+    return holds(pattern.substr(0, pattern.size() - 2), path);
+}
+
 }  // namespace
+
+bool needs_failing(const OriginTable& origin, health::CheckSet failing, std::string_view method,
+                   std::string_view path) noexcept {
+    for (std::size_t i = 0; failing != 0 && i < origin.checks.size(); ++i, failing = failing >> 1) {
+        if ((failing & 1u) == 0) continue;
+        const conf::Check& check = origin.checks[i];
+        if (check.need == conf::Need::writes && method_class(method) != MethodClass::safe) return true;
+        if (check.need == conf::Need::paths &&
+            std::any_of(check.paths.begin(), check.paths.end(),
+                        [path](std::string_view pattern) { return matches(pattern, path); }))
+            return true;
+    }
+    return false;
+}
 
 RouteId route_of(const SiteTable& site, std::string_view method, std::string_view path, bool decoded) noexcept {
     const std::size_t last = site.routes.size() - 1;  // build_table puts a route for everything there

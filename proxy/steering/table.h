@@ -3,6 +3,7 @@
 #include "conf/config.h"
 #include "geo/locator.h"
 #include "geo/ranking.h"
+#include "health/verdict.h"
 
 #include <bitset>
 #include <cstdint>
@@ -45,6 +46,7 @@ struct SiteTable {
     std::string name;
     conf::Policy policy = conf::Policy::nearest;
     conf::AllDown all_down = conf::AllDown::open;
+    conf::Hedge hedge;
     OriginSet members;
     OriginSet writers;                         ///< origins that take unsafe methods; equals members when not configured
     std::vector<OriginId> failover_order;      ///< as configured
@@ -80,7 +82,12 @@ struct OriginTable {
     std::string host;    ///< of the origin's URL: SNI and the name that its certificate must carry
     std::optional<geo::Point> point;
     unsigned weight = 1;
+    std::vector<conf::Check> checks;  ///< health::OriginHealth::failing counts in this
 };
+
+/// Whether a request with this method and path needs one of the origin's `failing` checks. No allocation.
+bool needs_failing(const OriginTable& origin, health::CheckSet failing, std::string_view method,
+                   std::string_view path) noexcept;
 
 struct Table {
     std::vector<OriginTable> origins;              ///< by OriginId, in configuration order

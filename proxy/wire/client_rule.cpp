@@ -160,6 +160,10 @@ std::string identity_lines(x509_st* certificate, const conf::ClientIdentity& nam
     return lines;
 }
 
+CertificateNames certificate_names(x509_st* certificate) {
+    return {fingerprint_of(certificate), alternatives_of(certificate)};
+}
+
 bool is_expired(x509_st* certificate) noexcept { return X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0; }
 
 }  // namespace nearhop::wire

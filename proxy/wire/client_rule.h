@@ -58,6 +58,13 @@ struct ServerHandshake {
 /// configured.
 std::string identity_lines(x509_st* certificate, const conf::ClientIdentity& names);
 
+/// By what a peer may be trusted, each part as identity_lines() writes it.
+struct CertificateNames {
+    std::string fingerprint;
+    std::string san;
+};
+CertificateNames certificate_names(x509_st* certificate);
+
 /// A session may outlive the certificate that it was made with.
 bool is_expired(x509_st* certificate) noexcept;
 

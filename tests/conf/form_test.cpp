@@ -59,6 +59,19 @@ TEST(RateLimits, AreInheritedAndABurstIsTheRatesNumberUnlessWritten) {
     EXPECT_EQ(read(base()).sites[0].rate_limit.address.count, 0U);
 }
 
+TEST(Hedge, IsOffATimeOrP95) {
+    const Config config = read(base() +
+                               "sites:\n"
+                               "  a: {hosts: [a.test], hedge: 300ms}\n"
+                               "  b: {hosts: [b.test], hedge: p95}\n"
+                               "  c: {hosts: [c.test], hedge: off}\n"
+                               "  d: {hosts: [d.test]}\n");
+    EXPECT_EQ(config.sites[0].hedge, (Hedge{Hedge::Kind::after, 300ms}));
+    EXPECT_EQ(config.sites[1].hedge.kind, Hedge::Kind::p95);
+    EXPECT_EQ(config.sites[2].hedge, Hedge{});
+    EXPECT_EQ(config.sites[3].hedge, Hedge{});
+}
+
 TEST(FullForm, ReadsListenersTrustAndAdmin) {
     const Config config = read(
         "listeners:\n"
@@ -69,7 +82,10 @@ TEST(FullForm, ReadsListenersTrustAndAdmin) {
         "  min_version: 1.3\n"
         "  ciphers: HIGH\n"
         "clients:\n"
-        "  trusted: [10.0.0.0/8, {cidr: 192.0.2.1, secret_header: {name: X-S, value: long-enough}}]\n"
+        "  trusted: [10.0.0.0/8, {cidr: 192.0.2.1, secret_header: {name: X-S, value: long-enough}},\n"
+        "    {ip_ranges: r.json, service: EC2, certificate: {san: 'DNS:a', fingerprint: '" +
+        std::string(32, 'A') + ":" + std::string(32, '0') +
+        "'}}]\n"
         "origins: {us: {url: 'http://[::1]:8080', region: us-east-1, coordinates: [38.9, -77.4], ca: ca.pem,\n"
         "               bias: -99, weight: 0}}\n"
         "admin: {listen: '0.0.0.0:9000', token: long-enough, allow: 10.0.0.0/8}\n"
@@ -86,10 +102,16 @@ TEST(FullForm, ReadsListenersTrustAndAdmin) {
     EXPECT_EQ(*config.tls.certificates[1].certificate, "/etc/nearhop/b.pem");
     EXPECT_EQ(config.tls.min_version, TlsVersion::tls1_3);
     EXPECT_EQ(*config.tls.ciphers, "HIGH");
-    ASSERT_EQ(config.clients.trusted.size(), 2U);
+    ASSERT_EQ(config.clients.trusted.size(), 3U);
     EXPECT_EQ(**config.clients.trusted[0].cidr, "10.0.0.0/8");
     EXPECT_EQ(config.clients.trusted[1].secret_header, "X-S");
     EXPECT_EQ(config.clients.trusted[1].secret, "long-enough");
+    EXPECT_EQ(*config.clients.trusted[2].ip_ranges, "/etc/nearhop/r.json");
+    EXPECT_EQ(*config.clients.trusted[2].service, "EC2");
+    EXPECT_TRUE(config.clients.trusted[2].certificate.given());
+    EXPECT_EQ(config.clients.trusted[2].certificate.san, "DNS:a");
+    EXPECT_EQ(config.clients.trusted[2].certificate.fingerprint, std::string(32, 'a') + std::string(32, '0'));
+    EXPECT_FALSE(config.clients.trusted[1].certificate.given());
     const Origin& origin = config.origins.at(0);
     EXPECT_FALSE(origin.url->tls);
     EXPECT_EQ(origin.url->host, "::1");

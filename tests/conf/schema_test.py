@@ -51,6 +51,7 @@ GOOD = [
     "admin: off",
     "admin: {listen: '127.0.0.1:9'}",
     "clients: {trusted: [10.0.0.0/8, {cidr: 192.0.2.0/24, secret_header: {name: X-Key, value: 12345678}}]}",
+    "clients: {trusted: [{ip_ranges: /r.json, service: EC2, certificate: {san: 'DNS:a.example'}}]}",
     "sites: {a: {hosts: [a.example, b.example], routes: [{path: /x, methods: GET}]}}",
     "sites: [{name: a, hosts: a.example}, {name: b, default: true}]",
     "sites: {a: {policy: country, groups: {nordic: [SE, NO]}, countries: {nordic: eu, NO: [us, eu], "
@@ -81,6 +82,8 @@ WRONG = [
     "clients: {trusted: 10.0.0.0/8}",
     "clients: {trusted: [{secret_header: {name: X-Key}}]}",
     "clients: {trusted: [{cidr: 10.0.0.0/8, secret_header: {name: X-Key, value: short}}]}",
+    "clients: {trusted: [{ip_ranges: /r.json, service: ec2}]}",
+    "clients: {trusted: [{cidr: 10.0.0.0/8, certificate: {fingerprint: abc}}]}",
     "geo: {overrides: [{point: [1, 2]}]}",
     "geo: {overrides: [{cidr: 10.0.0.0/8, point: [91, 2]}]}",
     "geo: {overrides: [{cidr: 10.0.0.0/8, point: [1]}]}",

@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from contextlib import ExitStack
 
 import pytest
 from support import faults
@@ -192,6 +194,44 @@ def test_an_origin_that_cuts_each_answer_short_is_ejected(scene, start):
     wait_until(lambda: cut() == "us-east-1", what=lambda: f"an ejection {edge.status()}")
     assert ejected(edge)
     assert 20 <= len(scene[NEAR].requests) <= 60
+
+
+def decision(answer):
+    return dict(part.split("=", 1) for part in answer.get("X-Nearhop-Decision").split("; "))
+
+
+def test_a_worker_that_saw_one_connection_fail_tries_the_origin_no_more(scene, start):
+    edge = start(scene.config(workers=1))
+    assert ask(edge) == NEAR
+    scene[NEAR].refuse()
+    scene[NEAR].drop("fin")
+    with edge.connect() as connection:
+        first, second = (decision(connection.request("GET", "/", viewer("DE"))) for _ in range(2))
+    assert (first["origin"], first["attempts"]) == ("us-east-1", "2")
+    assert (second["origin"], second["attempts"]) == ("us-east-1", "1")
+
+
+@pytest.mark.parametrize(
+    "passive, failures", [({}, 5), ({"status_failures": 1000, "ratio_percent": 50}, 16)], ids=["row", "share"]
+)
+def test_what_one_worker_learns_moves_all_within_100_ms(scene, start, passive, failures):
+    edge = start(scene.config(workers=2, failover={"budget_percent": 100}, passive=passive))
+    with ExitStack() as open_ones:
+        connections = [open_ones.enter_context(edge.connect()) for _ in range(16)]  # over both workers
+        for connection in connections:
+            assert connection.request("GET", "/", viewer("DE")).region == NEAR
+        scene[NEAR].answer = faults.status(503)
+        for _ in range(failures):  # one connection, one worker; the last one ejects: 5 in a row, or 16 of 32
+            assert decision(connections[0].request("GET", "/", viewer("DE")))["attempts"] == "2"
+        began = time.monotonic()
+        late = []
+        while time.monotonic() < began + 0.3 * SLOW:
+            for connection in connections:
+                asked = time.monotonic() - began
+                if decision(connection.request("GET", "/", viewer("DE")))["attempts"] != "1":
+                    late.append(asked)
+    assert not late or max(late) < 0.1 * SLOW, late
+    print(f"last attempt at the ejected origin after {max(late, default=0) * 1000:.1f} ms")
 
 
 def test_an_ejected_origin_returns_after_passing_probes(scene, start):

@@ -1,5 +1,7 @@
 #include "tests/geo/support.h"
 
+#include <random>
+
 namespace nearhop::geo {
 namespace {
 
@@ -71,6 +73,59 @@ TEST(CidrTable, FindsEveryOneOfManyNetworksOfOneLength) {
 
 TEST(CidrTable, OfTwoEqualNetworksTheFirstCounts) {
     EXPECT_EQ(table({"10.0.0.0/8", "10.0.0.0/8"}).find(ip("10.0.0.1")), 0U);
+}
+
+TEST(CidrTable, NetworksThatBeginOrEndTogetherEndWhereTheyShould) {
+    const auto nested =
+        table({"10.0.0.0/8", "10.0.0.0/16", "10.0.0.0", "10.255.0.0/16", "10.255.255.255", "11.0.0.0/8"});
+    EXPECT_FALSE(nested.find(ip("9.255.255.255")));
+    EXPECT_EQ(nested.find(ip("10.0.0.0")), 2U);
+    EXPECT_EQ(nested.find(ip("10.0.0.1")), 1U);
+    EXPECT_EQ(nested.find(ip("10.0.255.255")), 1U);
+    EXPECT_EQ(nested.find(ip("10.1.0.0")), 0U);
+    EXPECT_EQ(nested.find(ip("10.255.255.254")), 3U);
+    EXPECT_EQ(nested.find(ip("10.255.255.255")), 4U);
+    EXPECT_EQ(nested.find(ip("11.0.0.0")), 5U);
+    EXPECT_FALSE(nested.find(ip("12.0.0.0")));
+}
+
+TEST(CidrTable, HoldsTheFirstAndTheLastAddressOfAll) {
+    const auto all = table({"::/0", "ffff::/16", "0.0.0.0/0", "::/64"});
+    EXPECT_EQ(all.find(ip("::")), 3U);
+    EXPECT_EQ(all.find(ip("0:0:0:1::")), 0U);
+    EXPECT_EQ(all.find(ip("255.255.255.255")), 2U);
+    EXPECT_EQ(all.find(ip("::1:0:0:0")), 3U) << "behind all of IPv4";
+    EXPECT_EQ(all.find(ip("fffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff")), 0U);
+    EXPECT_EQ(all.find(ip("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")), 1U);
+}
+
+/// Beside what it must be: the longest of all networks that hold the address, looked at one by one.
+TEST(CidrTable, AgreesWithLookingAtEveryNetwork) {
+    std::mt19937 random{7};
+    for (int round = 0; round < 200; ++round) {
+        std::vector<std::pair<Cidr, std::uint32_t>> entries;
+        const auto address = [&] {  // few bits differ, so that networks nest, touch and repeat
+            Address::Bytes bytes = Address::v4(0x0a000000U | (random() & 0x7U) << 21 | (random() & 0x7U)).bytes();
+            if (random() % 4 == 0) bytes[0] = static_cast<std::uint8_t>(random() & 0x80U);
+            return Address{bytes};
+        };
+        for (std::uint32_t i = 0; i < 40; ++i) {
+            const unsigned bits =
+                random() % 8 == 0 ? static_cast<unsigned>(random() % 129) : 104 + static_cast<unsigned>(random() % 25);
+            auto bytes = address().bytes();
+            for (unsigned bit = bits; bit < 128; ++bit)
+                bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] & ~(0x80U >> (bit % 8)));
+            entries.emplace_back(Cidr{Address{bytes}, bits}, i);
+        }
+        const CidrTable made{entries};
+        for (int i = 0; i < 100; ++i) {
+            const Address asked = address();
+            const std::pair<Cidr, std::uint32_t>* best = nullptr;
+            for (const auto& entry : entries)
+                if (entry.first.contains(asked) && (!best || entry.first.bits > best->first.bits)) best = &entry;
+            EXPECT_EQ(made.find(asked), best ? std::optional{best->second} : std::nullopt) << asked.text();
+        }
+    }
 }
 
 TEST(CidrTable, IsEmptyByDefaultAndThenFindsNothing) {

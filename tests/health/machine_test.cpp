@@ -302,21 +302,6 @@ TEST(Machine, KeepsSayingWhyItIsEjectedWhenTheVerdictMoves) {
     EXPECT_TRUE(machine.state().eligible());
 }
 
-TEST(Machine, DrainsBesideEverythingElse) {
-    auto machine = up_machine();
-    EXPECT_TRUE(machine.set_draining(true, t0 + 1s));
-    EXPECT_FALSE(machine.set_draining(true, t0 + 2s));
-    EXPECT_EQ(machine.state().reason, Reason::operator_drain);
-    EXPECT_EQ(machine.state().since, t0 + 1s);
-    EXPECT_FALSE(machine.state().eligible());
-    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0), t0 + 3s);
-    EXPECT_EQ(machine.state().verdict, Verdict::down);
-    EXPECT_TRUE(machine.state().draining);
-    EXPECT_TRUE(machine.set_draining(false, t0 + 4s));
-    EXPECT_FALSE(machine.state().draining);
-    EXPECT_EQ(machine.state().verdict, Verdict::down);
-}
-
 TEST(Machine, KeepsStateAndCountersOverNewThresholds) {
     auto machine = ejected_machine();
     for (int i = 0; i < 2; ++i) machine.on_probe(fail(t0 + 1s), t0 + 1s);

@@ -174,7 +174,7 @@ TEST(OriginMonitor, CountsAnAttemptAgainstTheOriginAndADialAgainstItsAddressOnly
 TEST(OriginMonitor, DrainsAndKeepsItsStateOverNewThresholds) {
     Origin origin{{a}};
     origin.pass(a, t0);
-    EXPECT_TRUE(origin.set_draining(true, t0 + 1s));
+    EXPECT_TRUE(origin.set_override(Override::drain, t0 + 1s));
     EXPECT_FALSE(origin.state().eligible());
     const auto before = origin.state();
     Thresholds thresholds;

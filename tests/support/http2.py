@@ -63,7 +63,7 @@ class Http2:
     """One connection. `settings` are the client's own; `replenish` gives windows back as DATA comes."""
 
     def __init__(self, address, ca, *, name=HOST, settings=(), replenish=True, timeout=10, source=None, alpn=("h2",),
-                 preface=True, receive_buffer=None, window=None):  # fmt: skip
+                 preface=True, receive_buffer=None, window=None, tls=None):  # fmt: skip
         self.socket = socket.socket()
         self.socket.settimeout(patient(timeout))
         if receive_buffer:
@@ -72,7 +72,7 @@ class Http2:
             self.socket.bind((source, 0))
         self.socket.connect(split(address))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        context = trusting(ca)
+        context = tls or trusting(ca)
         context.set_alpn_protocols(list(alpn))
         self.socket = context.wrap_socket(self.socket, server_hostname=name, suppress_ragged_eofs=False)
         self.protocol = self.socket.selected_alpn_protocol()

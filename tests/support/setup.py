@@ -95,6 +95,7 @@ class Scene:
             },
             "admin": {"listen": "127.0.0.1:0", "token": TOKEN},
             "log": {"access": "stdout", "format": "json", "level": "info"},
+            "failback": {"hold": "0s", "ramp": "0s"},  # an origin is back as soon as its verdict says so
             "shutdown": {"grace": "0s", "drain": "2s"},
         }
         for origin in config["origins"].values():

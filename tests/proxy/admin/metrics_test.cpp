@@ -44,17 +44,23 @@ std::set<std::string> sample_names(const std::string& text) {
 
 /// Something of everything.
 void fill(World& world) {
+    world.status.origins[0].state.agent = health::Agent::drain;
+    world.status.origins[0].checks.push_back({"database", "writes", {true, health::Finding::fail, {}}});
     for (unsigned worker = 0; worker < 2; ++worker) {
         auto& origin = *world.registry.origin(worker, "main", "eu-west-1");
         origin.requests[static_cast<std::size_t>(steering::Reason::nearest)][2].add(3);
         origin.requests[static_cast<std::size_t>(steering::Reason::pinned)][0].add();
         origin.attempts[0].add(3);
         origin.attempts[static_cast<std::size_t>(exchange::Fault::origin_refused)].add();
-        origin.moved_away.add();
+        origin.moved_away[0].add();
+        origin.moved_away[static_cast<std::size_t>(exchange::Fault::origin_reset)].add(2);
+        origin.hedges.add(3);
         origin.duration.observe_microseconds(1500);
         origin.duration.observe_microseconds(60'000'000);
         auto& site = *world.registry.site(worker, "main");
-        site.not_moved[static_cast<std::size_t>(Stay::budget)].add(2);
+        site.not_moved[static_cast<std::size_t>(Stay::budget_empty)].add(2);
+        site.moved[static_cast<std::size_t>(Moved::answered)].add();
+        site.retry_tokens.set(20);
         site.own_answers[static_cast<std::size_t>(exchange::Fault::no_origin)].add();
         auto& pool = *world.registry.pool(worker, "eu-west-1");
         pool.idle.add(4);
@@ -69,6 +75,7 @@ void fill(World& world) {
         counts.client_deviations[static_cast<std::size_t>(wire::Deviation::empty_line)].add();
     }
     world.registry.log_write_dropped.add(1);
+    world.registry.load("eu-west-1").set(10, 5);
     auto& figures = world.status.figures["eu-west-1"];
     figures.probes[static_cast<std::size_t>(health::Reason::passed)] = 7;
     figures.probes[static_cast<std::size_t>(health::Reason::tls_certificate)] = 1;
@@ -95,9 +102,17 @@ TEST(Metrics, AddUpTheWorkers) {
         {R"(nearhop_requests_total{site="main",origin="us-east-1",reason="nearest",class="2xx"})", 0},
         {R"(nearhop_attempts_total{site="main",origin="eu-west-1",result="ok"})", 6},
         {R"(nearhop_attempts_total{site="main",origin="eu-west-1",result="origin_refused"})", 2},
-        {R"(nearhop_failovers_total{site="main",origin="eu-west-1"})", 2},
-        {R"(nearhop_not_moved_total{site="main",why="budget"})", 4},
-        {R"(nearhop_not_moved_total{site="main",why="started"})", 0},
+        {R"(nearhop_failovers_total{site="main",origin="eu-west-1",fault="status"})", 2},
+        {R"(nearhop_failovers_total{site="main",origin="eu-west-1",fault="origin_reset"})", 4},
+        {R"(nearhop_failovers_total{site="main",origin="us-east-1",fault="status"})", 0},
+        {R"(nearhop_moved_requests_total{site="main",outcome="answered"})", 2},
+        {R"(nearhop_moved_requests_total{site="main",outcome="client_gone"})", 0},
+        {R"(nearhop_not_moved_total{site="main",why="budget_empty"})", 4},
+        {R"(nearhop_not_moved_total{site="main",why="response_started"})", 0},
+        {R"(nearhop_retry_budget_tokens{site="main"})", 40},
+        {R"(nearhop_hedges_total{site="main",origin="eu-west-1"})", 6},
+        {R"(nearhop_origin_capacity{origin="eu-west-1"})", 10},
+        {R"(nearhop_origin_full_total{origin="eu-west-1",why="queue_time"})", 0},
         {R"(nearhop_own_answers_total{site="main",fault="no_origin"})", 2},
         {R"(nearhop_faults_total{fault="client_gone"})", 2},
         {R"(nearhop_faults_total{fault="edge_internal"})", 0},
@@ -271,12 +286,12 @@ TEST(ShortNames, AreTheLastPartsThatTellPathsApart) {
 TEST(Registry, KeepsBlocksOverALookUpFromAnywhere) {
     Registry registry{3};
     const auto first = registry.origin(1, "s", "o");
-    first->moved_away.add(2);
+    first->moved_away[0].add(2);
     EXPECT_EQ(registry.origin(1, "s", "o"), first);
     EXPECT_NE(registry.origin(2, "s", "o"), first);
     EXPECT_NE(registry.origin(1, "s", "other"), first);
     EXPECT_EQ(registry.origins().at({"s", "o"}).size(), 3u);
-    EXPECT_EQ(registry.origins().at({"s", "o"})[1]->moved_away.get(), 2u);
+    EXPECT_EQ(registry.origins().at({"s", "o"})[1]->moved_away[0].get(), 2u);
     const auto pool = registry.pool(0, "o");
     const auto site = registry.site(0, "s");
     EXPECT_EQ(registry.pools().at("o")[0], pool);

@@ -55,6 +55,7 @@ struct World {
         }
         for (const auto& database : snapshot.locator->databases())
             status.databases.push_back({database->name(), database->type(), database->built(), 0, ""});
+        status.ranges.push_back({"/etc/nearhop/ip-ranges.json", "EC2", 3, ""});
     }
 
     Process process() {

@@ -139,6 +139,21 @@ TEST_F(DialTest, ASecondAddressIsTriedBesideASlowFirst) {
     EXPECT_EQ(counters->active.get(), 0U) << "the slower one was closed, and the winner was dropped by this test";
 }
 
+TEST_F(DialTest, BothAddressesShareOneLimit) {
+    add(silent());
+    add(silent());
+    limits.second_address_after = loop::milliseconds{100};
+    limits.connect_timeout = loop::milliseconds{200};
+    const auto began = loop.now();
+    Dial dial{pool, origin, addresses, 0, limits, wake};
+    ASSERT_EQ(dial.step(), Dial::Step::pending);
+    EXPECT_EQ(dial.due(), began + loop::milliseconds{100});
+    ASSERT_EQ(finish(dial), Dial::Step::failed);
+    EXPECT_EQ(dial.fault(), Fault::origin_connect_timeout);
+    EXPECT_EQ(dial.failures().size(), 2U);
+    EXPECT_LT(loop.now() - began, loop::milliseconds{290}) << "not 100 and then 200";
+}
+
 TEST_F(DialTest, AddressesTakeTurnsAndTheOnesThatAreDownComeLast) {
     const std::array<Listening, 3> all;
     for (std::size_t i = 0; i < all.size(); ++i) {

@@ -65,6 +65,25 @@ TEST_F(PoolTest, TheMostRecentlyUsedConnectionIsTakenFirst) {
     EXPECT_EQ(counters->active.get(), 1U) << "the second one was dropped at once";
 }
 
+TEST_F(PoolTest, AConnectionServesOnlyTheClientThatItAnnounced) {
+    const auto announced = [](std::uint16_t port) {
+        return Announcement::of({geo::Address::v4(1), port}, {geo::Address::v4(2), 443});
+    };
+    for (std::uint16_t port = 1; port <= 3; ++port) {
+        auto connection = connect();
+        connection->announced = announced(port);
+        pool.keep(std::move(connection));
+    }
+    EXPECT_EQ(pool.take(announced(4)), nullptr);
+    EXPECT_EQ(pool.take(), nullptr) << "nobody's request goes on a connection that says whose it is";
+    EXPECT_EQ(counters->idle.get(), 3U);
+    const auto taken = pool.take(announced(1));
+    ASSERT_NE(taken, nullptr);
+    EXPECT_EQ(taken->announced, announced(1));
+    EXPECT_EQ(pool.take(announced(1)), nullptr);
+    EXPECT_NE(pool.take(announced(3)), nullptr);
+}
+
 TEST_F(PoolTest, UnreadOrUnsentBytesForbidReuse) {
     auto unread = connect();
     unread->stream.in().append("x");

@@ -335,6 +335,51 @@ TEST(LocalSkip, ThatIsAllThereIsBringsEjectedOriginsBackBehindIt) {
               "us-east-1:local_skip eu-west-1:last_eligible ap-southeast-1:last_eligible");
 }
 
+TEST(LocalSkip, SaysWhereRequestsWaitedInVain) {
+    World world{three};
+    world.stall("eu-west-1");
+    EXPECT_EQ(world.candidates(from("DE")), "us-east-1:next_nearest ap-southeast-1:next_nearest eu-west-1:stalled");
+}
+
+TEST(Capacity, ABusyOriginGoesBehindOthersThatAreUpAndBeforeAllElse) {
+    World world{three};
+    world.busy("eu-west-1");
+    EXPECT_EQ(world.candidates(from("DE")), "us-east-1:spilled ap-southeast-1:next_nearest eu-west-1:busy");
+    world.set("us-east-1", Verdict::degraded);
+    world.set("ap-southeast-1", Verdict::unknown);
+    EXPECT_EQ(world.candidates(from("DE")), "eu-west-1:nearest us-east-1:degraded ap-southeast-1:unknown");
+}
+
+TEST(Capacity, WhereAllAreBusyThePolicyDecidesAsEver) {
+    World world{three};
+    for (const auto* name : {"us-east-1", "eu-west-1", "ap-southeast-1"}) world.busy(name);
+    EXPECT_EQ(world.candidates(from("DE")), "eu-west-1:nearest us-east-1:next_nearest ap-southeast-1:next_nearest");
+}
+
+TEST(Capacity, AFullOriginGoesBehindAllThatAreHealthyAndBeforeThoseThatJustFailed) {
+    World world{three};
+    world.full("eu-west-1");
+    world.set("us-east-1", Verdict::degraded);
+    world.skip("ap-southeast-1");
+    EXPECT_EQ(world.candidates(from("DE")), "us-east-1:spilled eu-west-1:full ap-southeast-1:local_skip");
+    world.full("us-east-1");
+    EXPECT_EQ(world.candidates(from("DE")), "eu-west-1:full us-east-1:full ap-southeast-1:local_skip");
+}
+
+TEST(Capacity, BringsNoOriginBackThatHealthKeepsOut) {
+    World world{three};
+    world.full("eu-west-1");
+    world.set("us-east-1", Verdict::down);
+    world.state("ap-southeast-1").ejected = true;
+    EXPECT_EQ(world.considered(from("DE")), "eu-west-1:full us-east-1:down ap-southeast-1:ejected");
+}
+
+TEST(Capacity, OfAForbiddenOriginSpillsNothing) {
+    World world{three + "sites:\n  main: {hosts: [a.example.com], writes: us-east-1}\n"};
+    world.full("eu-west-1");
+    EXPECT_EQ(world.candidates(from("DE"), "POST"), "us-east-1:writer");
+}
+
 // Step 7.
 
 TEST(Candidates, AreThreeAndTheOthersAreSurplus) {

@@ -45,19 +45,27 @@ std::string site_of_policy(const char* policy) {
 
 class Invariants : public testing::TestWithParam<const char*> {
 protected:
-    World world{"geo: {overrides: [{cidr: 10.0.0.0/16, origins: [sa-east-1, us-east-1]}]}\n" + three +
-                "  us-west-2: https://usw.example.com\n  sa-east-1: https://sa.example.com\n" +
-                site_of_policy(GetParam())};
+    World world{
+        "health: {checks: {cache: note, database: writes, storage: [/pinned/*]}}\n"
+        "geo: {overrides: [{cidr: 10.0.0.0/16, origins: [sa-east-1, us-east-1]}]}\n" +
+        three + "  us-west-2: https://usw.example.com\n  sa-east-1: https://sa.example.com\n" +
+        site_of_policy(GetParam())};
     std::mt19937 dice{20240229};  // fixed: a failure must come back
 
     unsigned roll(unsigned sides) { return static_cast<unsigned>(dice() % sides); }
 
     void shuffle_health() {
-        world.skips = OriginSet{dice() & dice() & 31U};
+        world.local.skips = OriginSet{dice() & dice() & 31U};
+        world.local.stalled = world.local.skips & OriginSet{dice() & 31U};
+        world.local.busy = OriginSet{dice() & dice() & 31U};
+        world.local.full = OriginSet{dice() & dice() & 31U};
         for (auto& origin : world.health.origins) {
             origin.state.verdict = static_cast<health::Verdict>(roll(4));
             origin.state.ejected = roll(3) == 0;
             origin.state.draining = roll(5) == 0;
+            origin.state.agent = roll(4) == 0 ? health::Agent::drain : health::Agent::none;
+            origin.state.order = roll(8) == 0 ? health::Override::force_down : health::Override::none;
+            origin.failing = roll(2) == 0 ? health::CheckSet{} : static_cast<health::CheckSet>(roll(8));
             origin.rtt_ms = roll(3) == 0 ? -1.0 : static_cast<double>(roll(300));
         }
     }
@@ -100,6 +108,7 @@ TEST_P(Invariants, HoldForAnyHealthAndPlace) {
             const auto& state = world.health.origins[origin.id].state;
             ASSERT_FALSE(is_forbidden(origin.reason));
             ASSERT_FALSE(state.draining);
+            ASSERT_NE(state.order, health::Override::force_down);
             ASSERT_TRUE(!(method[0] == 'P') || site.writers[origin.id]);
             ASSERT_TRUE(site.routes[decision.route].allowed[origin.id]);
             ASSERT_EQ(state.verdict == health::Verdict::down, origin.reason == Reason::all_down_open);
@@ -111,7 +120,19 @@ TEST_P(Invariants, HoldForAnyHealthAndPlace) {
         // Nobody is left without an origin that could have served.
         if (decision.candidate_count == 0) {
             for (const Considered& origin : decision.all())
-                ASSERT_TRUE(is_forbidden(origin.reason) || origin.reason == Reason::draining);
+                ASSERT_TRUE(is_forbidden(origin.reason) || origin.reason == Reason::draining ||
+                            origin.reason == Reason::forced_down);
+        }
+        // Whoever cannot do what is asked for comes after all who can.
+        const auto cannot = [&](const Considered& origin) {
+            const auto failing = world.health.origins[origin.id].failing;
+            return ((failing & 2U) != 0 && method[0] == 'P') || ((failing & 4U) != 0 && path[1] != '\0');
+        };
+        for (std::size_t i = 1; i < decision.chosen().size(); ++i) {
+            const auto& state = world.health.origins[decision.chosen()[i].id].state;
+            if (!cannot(decision.chosen()[i - 1]) || cannot(decision.chosen()[i])) continue;
+            ASSERT_TRUE(state.ejected || state.verdict == health::Verdict::down ||
+                        world.skips[decision.chosen()[i].id]);
         }
         ASSERT_EQ(world.text(world.ask(place, method, path).all()), world.text(decision.all())) << "not stable";
     }
@@ -151,7 +172,7 @@ TEST_P(Invariants, NothingIsAllocated) {
                            : locate(round % 3 == 0 ? peer : stranger, round % 3 == 0, fields, trust, locator).place;
         if (const auto site = world.table->site_of("WWW.some.Example.com.:443"))
             decide({.site = *site, .method = "POST", .path = "/pinned/and/longer"}, place, *world.table, world.health,
-                   world.skips, world.decision);
+                   world.local, world.decision);
     };
     once(0);
     once(3);  // tables that are read on first use

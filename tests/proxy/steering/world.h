@@ -45,11 +45,17 @@ public:
     health::State& state(std::string_view name) { return health.origins[id(name)].state; }
     void set(std::string_view name, health::Verdict verdict) { state(name).verdict = verdict; }
     void rtt(std::string_view name, double ms) { health.origins[id(name)].rtt_ms = ms; }
-    void skip(std::string_view name) { skips.set(id(name)); }
+    void skip(std::string_view name) { local.skips.set(id(name)); }
+    void stall(std::string_view name) {
+        skip(name);
+        local.stalled.set(id(name));
+    }
+    void busy(std::string_view name) { local.busy.set(id(name)); }
+    void full(std::string_view name) { local.full.set(id(name)); }
 
     const Decision& ask(const geo::Place& place, std::string_view method = "GET", std::string_view path = "/",
                         SiteId site = 0) {
-        decide({.site = site, .method = method, .path = path}, place, *table, health, skips, decision);
+        decide({.site = site, .method = method, .path = path}, place, *table, health, local, decision);
         return decision;
     }
     /// "eu-west-1:nearest us-east-1:next_nearest": the candidates.
@@ -77,7 +83,7 @@ public:
 
     std::shared_ptr<const Table> table;
     health::Table health;
-    OriginSet skips;
+    Local local;
     Decision decision;
     conf::Problems problems;
 };

@@ -1,0 +1,267 @@
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/least_rate.h"
+#include "proxy/origin/probe.h"
+
+#include <algorithm>
+#include <utility>
+
+/// One attempt of an exchange: its connection, the request on it, and the wait for a response head. Where a hedge runs
+/// beside it, hedge.cpp has the second one's part.
+namespace nearhop::exchange {
+
+using loop::Io;
+using loop::TimePoint;
+
+/// Gives the attempt an idle connection, or begins to dial. Nothing of the request is sent here.
+void Exchange::begin_connect(Attempt& attempt, bool fresh) {
+    const auto id = attempt.candidate.id;
+    origin::Pool& pool = *bound_->pools[id];
+    const OriginInfo& origin = bound_->routing->origins[id];
+    const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
+    if (!fresh) {
+        if (auto idle = pool.take(announcement)) {
+            idle->stream.socket().notify_to(wake_);
+            attempt.begin(std::move(idle), request_.method, config_->limits, forwarding_.upgrade);
+            return;
+        }
+    }
+    attempt.dial =
+        std::make_unique<origin::Dial>(pool, origin, current().addresses, id, config_->failover, wake_, announcement);
+}
+
+/// The client as it was located; its port is known only where it is who the connection came from.
+origin::Announcement Exchange::announcement() const noexcept {
+    const std::uint16_t port = located_.client == peer_.address ? peer_.port : std::uint16_t{0};
+    return origin::Announcement::of({located_.client, port}, peer_.edge);
+}
+
+/// What the origin says of itself in the head at hand is for us, not for the client.
+void Exchange::hear_agent(Attempt& attempt) {
+    const OriginInfo& origin = bound_->routing->origins[attempt.candidate.id];
+    if (origin.agent_header.empty()) return;
+    if (const auto word = origin::agent_of(attempt.head().fields, origin.agent_header); word != health::Agent::none)
+        context_.report_agent(*bound_, attempt.candidate.id, word);
+    attempt.drop_field(origin.agent_header);
+}
+
+/// The dial is over, `fault` says how: what it learnt is told, and the connection is the attempt's.
+void Exchange::end_dial(Attempt& attempt, Fault fault) {
+    const auto id = attempt.candidate.id;
+    const auto dial = std::move(attempt.dial);
+    for (const auto& failure : dial->failures())
+        if (info(failure.fault).side == Side::origin)
+            context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,
+                             std::string{failure.address}});
+    if (fault != Fault::none) {
+        if (info(fault).side == Side::origin && !cut_short_) context_.skip(bound_->routing, id);
+        return;
+    }
+    attempt.begin(dial->take(), request_.method, config_->limits, forwarding_.upgrade);
+    context_.report_dialled(*bound_, id, attempt.connection->address);
+}
+
+/// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
+bool Exchange::begin_sending(Attempt& attempt) {
+    const auto id = attempt.candidate.id;
+    if (pin_key_ != 0 && !claim_pin(id)) return false;
+    sent_to_.set(id);
+    write_request_head(request_, forwarding_, *site_, bound_->routing->origins[id], attempt.staging());
+    return true;
+}
+
+/// Does what can be done for the attempt now; `failed` leaves the reason in `fault`.
+Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
+    const auto now = context_.loop.now();
+    if (attempt.dial) {
+        const auto step = attempt.dial->step();
+        if (step == origin::Dial::Step::pending) return Turn::pending;
+        fault = step == origin::Dial::Step::failed ? attempt.dial->fault() : Fault::none;
+        end_dial(attempt, fault);
+        if (fault != Fault::none) return Turn::failed;
+        // A TCP connection is made by the origin's kernel, a handshake by its process.
+        if (attempt.connection->stream.is_tls()) times_of(attempt).silence.heard(now);
+    }
+    if (!attempt.begun) {
+        if (!begin_sending(attempt)) {
+            fault = Fault::key_pinned;
+            return Turn::failed;
+        }
+        attempt.begun = true;
+    }
+    for (;;) {
+        fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
+        if (fault != Fault::none) return Turn::failed;
+        switch (attempt.receive_head()) {
+            case Attempt::Progress::pending: return Turn::pending;
+            case Attempt::Progress::failed: fault = attempt.fault(); return Turn::failed;
+            case Attempt::Progress::head:
+                hear_agent(attempt);
+                times_of(attempt).silence.answered(now);
+                if (attempt.request_complete()) {
+                    head_time_ = now - attempt.sent_at;
+                    times_of(attempt).heads.add(head_time_);
+                }
+                return Turn::head;
+            case Attempt::Progress::interim: {
+                hear_agent(attempt);
+                times_of(attempt).silence.heard(now);
+                if (&attempt != attempt_.get()) continue;
+                const auto& head = attempt.head();
+                const bool wanted = head.status != 100 || (request_.expects_continue && !continue_sent_);
+                if (head.status == 100) continue_sent_ = true;
+                if (wanted && client_.unsent() < wire::Stream::high_water) client_.interim(head.status, head.fields);
+                if (client_.flush() != Io::failed) continue;
+                fault = Fault::client_gone;
+                return Turn::failed;
+            }
+        }
+    }
+}
+
+/// Whether the retry table allows to go on elsewhere although the origin may still answer.
+bool Exchange::may_leave() const {
+    const auto& failover = config_->failover;
+    if (!failover.enabled || !another_candidate()) return false;
+    if (!attempt_->connection) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
+    return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
+           may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
+}
+
+/// Notes that attempt_ waits for its origin since then, and when to look whether all who wait there do so in vain. One
+/// of the first few need not look, a later one does.
+void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
+    const auto& passive = exchange.config_->origins[exchange.attempt_->candidate.id].passive;
+    look_at = TimePoint::max();
+    if (!passive.enabled || passive.stall == passive.stall.zero()) return;
+    auto& times = exchange.times_of(*exchange.attempt_);
+    waiting.join(times.silence, exchange.wake_, since);
+    if (times.silence.may_be_found() && times.heads.known())
+        look_at = since + times.silence.patience(passive.stall, times.heads);
+}
+
+bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
+    if (now >= look_at) {
+        look_at = TimePoint::max();
+        look(exchange, now);
+    }
+    return waiting.in_vain();
+}
+
+void Exchange::Watch::look(Exchange& exchange, TimePoint now) {
+    const auto id = exchange.attempt_->candidate.id;
+    auto& times = exchange.times_of(*exchange.attempt_);
+    if (times.silence.found(now, exchange.config_->origins[id].passive.stall, times.heads))
+        exchange.context_.stalled(*exchange.bound_, id);
+}
+
+/// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
+loop::Task<Fault> Exchange::ask(bool fresh) {
+    enum class Phase : std::uint8_t { begins, dials, sends, waits };  // of attempt_
+    auto phase = Phase::begins;
+    const auto asked_at = context_.loop.now();
+    auto since = asked_at;
+    LeastRate upload;
+    bool awaits_client = false;
+    Watch watch;
+    auto hedge_at = TimePoint::max();
+    begin_connect(*attempt_, fresh);
+    for (;;) {
+        const auto now = context_.loop.now();
+        Fault fault = Fault::none;
+        const Turn turn = take_turn(*attempt_, fault);
+        if (info(fault).side == Side::client) co_return fault;
+        if (phase <= Phase::dials && attempt_->begun) {
+            if (phase == Phase::dials) connect_time_ += now - since;
+            waited_ += now - since;
+            since = now;
+            phase = Phase::sends;
+            watch.waiting.leave();
+        }
+        const unsigned status = turn == Turn::head ? attempt_->head().status : 0;
+        const bool good = turn == Turn::head && !is_retried(status);
+        if (turn != Turn::pending && (good || !hedge_)) {
+            if (turn == Turn::head && !attempt_->request_complete()) head_time_ = now - since;
+            if (phase == Phase::dials) connect_time_ += now - since;
+            waited_ += now - since;
+            drop_hedge();
+            if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
+            co_return fault;
+        }
+        if (turn == Turn::pending && hedge_ && hedge_wins(watch)) {
+            waited_ += now - since;
+            co_return Fault::none;
+        }
+        if (client_.gone()) co_return Fault::client_gone;
+
+        bool out = turn != Turn::pending;
+        auto due = TimePoint::max();
+        if (!out && attempt_->waits_for_client()) {
+            // The client's own slowness costs nobody's deadline.
+            if (!std::exchange(awaits_client, true)) {
+                waited_ += now - since;
+                upload.begin(now, bytes_in_);
+            }
+            if (upload.is_too_slow(now, bytes_in_, config_->limits.body_timeout, config_->limits.body_rate))
+                co_return Fault::client_body_timeout;
+            due = upload.due(config_->limits.body_timeout);
+        } else if (!out) {
+            awaits_client = false;
+            due = since + time_left();
+            if (now >= due) {
+                waited_ += now - since;
+                drop_hedge();
+                cut_short_ = attempt_->dial != nullptr;
+                co_return cut_short_ ? Fault::origin_connect_timeout : Fault::origin_head_timeout;
+            }
+            if (attempt_->dial) {
+                if (std::exchange(phase, Phase::dials) != Phase::dials) {
+                    watch.begin(*this, now);
+                    hedge_at = hedge_due(asked_at);
+                }
+                due = std::min(due, attempt_->dial->due());
+            } else if (attempt_->request_complete()) {
+                if (std::exchange(phase, Phase::waits) != Phase::waits) {
+                    watch.begin(*this, attempt_->sent_at);
+                    hedge_at = hedge_due(asked_at);
+                }
+                const auto head_due = attempt_->sent_at + limits_->head_timeout;
+                if (now >= head_due)
+                    fault = Fault::origin_head_timeout;
+                else
+                    due = std::min(due, head_due);
+            }
+            if (fault == Fault::none && watch.in_vain(*this, now)) fault = Fault::origin_stalled;
+            if (fault != Fault::none && !hedge_ && !may_leave()) fault = Fault::none;
+            out = fault != Fault::none;
+            if (!out && !hedged_ && now >= hedge_at) begin_hedge();
+            due = std::min({due, watch.look_at, hedged_ ? TimePoint::max() : hedge_at});
+        }
+        if (out) waited_ += now - since;
+        if (out && !hedge_) co_return fault;
+        if (out) {
+            promote_hedge(fault, status);
+            since = now;
+            phase = Phase::begins;
+            watch.waiting.leave();
+            continue;
+        }
+        if (hedge_ && hedge_->dial) due = std::min(due, hedge_->dial->due());
+        timer_.expires_at(due);
+        co_await wake_.wait();
+        if (awaits_client) since = context_.loop.now();
+    }
+}
+
+/// An extended CONNECT takes any 2xx for a tunnel (RFC 8441 section 5), and a key of ours needs its proper answer.
+bool Exchange::misleading_success() const {
+    if (!request_.extended_connect) return false;
+    const auto& head = attempt_->head();
+    if (!switched()) return head.status < 300;
+    if (websocket_key_.empty()) return false;
+    const std::string wanted = websocket_accept(websocket_key_);
+    return std::none_of(head.fields.begin(), head.fields.end(), [&](const wire::Field& field) {
+        return wire::equal_ignoring_case(field.name, "sec-websocket-accept") && field.value == wanted;
+    });
+}
+
+}  // namespace nearhop::exchange

@@ -1,0 +1,169 @@
+"""What operators order of an origin by hand: who, why, until when; over restarts and reloads."""
+
+import json
+import resource
+import signal
+import urllib.parse
+
+import pytest
+from support.client import Connection, request_bytes
+from support.clock import wait_until
+from support.proxy import TOKEN, run
+from support.setup import quick, viewer
+
+NEAR, NEXT = "eu-west-1", "us-east-1"
+
+
+def order(edge, action, origin=NEAR, token=TOKEN, **parameters):
+    """As curl's --data-urlencode does it."""
+    given = {"author": "ada", "reason": "database upgrade", **parameters}
+    if "lasts" in given:
+        given["for"] = given.pop("lasts")
+    body = urllib.parse.urlencode({key: value for key, value in given.items() if value is not None}).encode()
+    fields = [("Content-Type", "application/x-www-form-urlencoded")]
+    if token:
+        fields.append(("Authorization", f"Bearer {token}"))
+    with Connection(edge.addresses("admin")[0]) as connection:
+        connection.send(request_bytes("POST", f"/origins/{origin}/{action}", fields, body, host="admin"))
+        return connection.response("POST")
+
+
+def ask(edge, country="DE"):
+    return edge.fetch(fields=viewer(country)).region
+
+
+def config(scene, file=None, **health):
+    made = scene.config(health=quick(**health))
+    if file:
+        made["admin"]["state_file"] = str(file)
+    return made
+
+
+def test_a_drain_moves_new_requests_at_once_and_says_who_and_why(scene, start):
+    edge = start(config(scene))
+    assert ask(edge) == NEAR
+    answer = order(edge, "drain", reason='upgrade of "db" grün', lasts="2h")
+    told = json.loads(answer.body)
+    assert answer.status == 200 and told["holds"] and not told["saved"]
+    assert ask(edge) == NEXT
+    status = edge.origin_status(NEAR)
+    assert status["draining"] and status["verdict"] == "up"
+    assert status["override"]["order"] == "drain" and status["override"]["author"] == "ada"
+    assert status["override"]["reason"] == 'upgrade of "db" grün'
+    assert status["override"]["expires"] > status["override"]["set"]
+    assert edge.metrics().value("nearhop_origin_override", origin=NEAR, override="drain") == 1
+    assert edge.metrics().value("nearhop_origin_override", origin=NEXT, override="drain") == 0
+    explained = edge.explain(country="DE")
+    assert {each["origin"]: each["override"] for each in explained["others"]} == {NEAR: "drain"}
+    lines = edge.log.wait(event="override", origin=NEAR, override="drain")
+    assert len(lines) == 1 and lines[0]["author"] == "ada" and '"db"' in lines[0]["reason"]
+
+    assert json.loads(order(edge, "clear", author="bob").body)["override"] is None
+    assert ask(edge) == NEAR
+    assert edge.origin_status(NEAR)["override"] is None
+    edge.log.wait(event="override", origin=NEAR, override="none", author="bob")
+
+
+def test_an_order_to_be_down_is_kept_even_when_nothing_else_is_left(scene, start):
+    edge = start(config(scene))
+    for name in scene.origins:
+        assert order(edge, "force-down", name).status == 200
+    assert edge.fetch(fields=viewer("DE")).status == 503
+    assert edge.verdict(NEAR) == "down"
+    order(edge, "clear", NEXT)
+    assert ask(edge) == NEXT
+
+
+def test_an_order_to_be_up_stands_above_probes_and_failures(scene, start):
+    scene[NEAR].health = 503
+    edge = start(config(scene))
+    edge.wait_verdict(NEAR, "down")
+    assert ask(edge) == NEXT
+    order(edge, "force-up")
+    assert edge.verdict(NEAR) == "up" and ask(edge) == NEAR
+    seen = len(scene[NEAR].probes)
+    wait_until(lambda: len(scene[NEAR].probes) > seen + 4, what="probes, which go on")
+    assert ask(edge) == NEAR
+    order(edge, "clear")
+    assert edge.verdict(NEAR) == "down" and ask(edge) == NEXT
+
+
+def test_an_order_ends_at_its_time(scene, start):
+    edge = start(config(scene))
+    order(edge, "drain", lasts="1s")
+    assert ask(edge) == NEXT
+    wait_until(lambda: edge.origin_status(NEAR)["override"] is None, what="its end")
+    assert ask(edge) == NEAR
+    edge.log.wait(event="override_expired", origin=NEAR, author="ada")
+
+
+def test_orders_outlive_a_restart_and_a_reload(scene, start, tmp_path):
+    file = tmp_path / "overrides.json"
+    edge = start(config(scene, file))
+    assert json.loads(order(edge, "drain").body)["saved"]
+    assert json.loads(order(edge, "force-down", NEXT, lasts="1s").body)["saved"]
+    wait_until(lambda: edge.origin_status(NEXT)["override"] is None, what="the end of the short one")
+    edge.reload(config(scene, file, path="/health?another=identity"))
+    for origin in scene:
+        origin.health_path = "/health?another=identity"
+    assert edge.origin_status(NEAR)["draining"]
+    edge.process.kill()
+    edge.expected_end = -signal.SIGKILL
+    edge.wait_end()
+
+    again = start(config(scene, file, path="/health?another=identity"))
+    assert ask(again) == NEXT, "the first answer knows"
+    assert again.origin_status(NEAR)["override"]["author"] == "ada"
+    again.log.wait(event="override_restored", origin=NEAR, reason="database upgrade")
+    order(again, "clear")
+    assert ask(again) == NEAR
+    assert json.loads(file.read_text())["overrides"] == []
+
+
+def test_a_state_file_that_is_not_understood_is_refused_with_a_line_and_the_edge_starts(scene, start, tmp_path):
+    file = tmp_path / "overrides.json"
+    file.write_text('{"version": 1, "overrides": [{"origin": "eu-west-1"}]}')
+    edge = start(config(scene, file))
+    assert ask(edge) == NEAR
+    assert str(file) in edge.log.wait(event="overrides_refused")[0]["what"]
+
+
+def test_a_full_disk_fails_the_answer_but_the_order_holds(scene, start, tmp_path):
+    ignored = lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # noqa: E731 - a full disk sends none either
+    edge = start(config(scene, tmp_path / "overrides.json"), limits=ignored)
+    resource.prlimit(edge.pid, resource.RLIMIT_FSIZE, (0, 0))
+    answer = order(edge, "drain")
+    told = json.loads(answer.body)
+    assert answer.status == 500
+    assert told["holds"] and not told["saved"] and "File too large" in told["not_saved"]
+    edge.log.wait(event="overrides_not_saved")
+    assert ask(edge) == NEXT and edge.origin_status(NEAR)["draining"]
+
+
+@pytest.mark.parametrize(
+    "changes, status",
+    [({"token": None}, 401), ({"token": "wrong-wrong"}, 401), ({"author": None}, 400), ({"reason": None}, 400),
+     ({"reason": "a\nb"}, 400), ({"lasts": "200h"}, 400), ({"origin": "nobody"}, 404)],
+)  # fmt: skip
+def test_what_is_not_complete_or_not_allowed_changes_nothing(scene, start, changes, status):
+    edge = start(config(scene))
+    assert order(edge, "drain", **changes).status == status
+    assert ask(edge) == NEAR and not edge.log.find(event="override")
+
+
+def test_the_command_line_gives_orders_too(scene, start, tmp_path):
+    edge = start(config(scene))
+    token = tmp_path / "token"
+    token.write_text(TOKEN + "\n")
+    at = ("--admin", edge.addresses("admin")[0], "--token-file", token)
+    done = run("drain", NEAR, "--author", "ada", "--reason", "grün & more", "--for", "90m", *at)
+    assert done.returncode == 0 and json.loads(done.stdout)["override"]["reason"] == "grün & more"
+    assert ask(edge) == NEXT
+    assert run("clear", NEAR, "--author", "ada", "--reason", "done", *at).returncode == 0
+    assert ask(edge) == NEAR
+    refused = run("force-down", "nobody", "--author", "ada", "--reason", "x", *at)
+    assert refused.returncode == 1 and "no origin has this name" in refused.stderr
+    assert run("drain", NEAR, "--author", "ada", "--reason", "x", *at[:2]).returncode == 1
+    assert run("drain", NEAR, "--author", "ada", *at).returncode == 2
+    edge.stop()
+    assert "no admin listener" in run("drain", NEAR, "--author", "a", "--reason", "x", *at).stderr

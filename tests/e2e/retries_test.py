@@ -1,0 +1,106 @@
+"""The finer points of the retry table, and that each outcome is counted by its cause."""
+
+import time
+
+import pytest
+from support import faults
+from support.client import Truncated, request_bytes
+from support.clock import SLOW, wait_until
+
+CALM = {"enabled": False}
+
+
+def edge_for(scene, start, *, site=None, **changes):
+    return start(scene.config(site={"policy": "failover", **(site or {})}, passive=CALM, workers=1, **changes))
+
+
+def stale_then(then):
+    """Closes a connection at its second request; on a fresh one after that, `then`."""
+    closed = []
+
+    def answer(request):
+        request.read_body()
+        if request.connection.requests > 1:
+            closed.append(request)
+            faults.end(request, "fin")
+        (then if closed else faults.normally)(request)
+
+    return answer
+
+
+def test_each_origin_gets_its_fresh_connection_when_the_kept_one_is_stale(plain_scene, start):
+    edge = edge_for(plain_scene, start)
+    near, next_one = plain_scene["us-east-1"], plain_scene["eu-west-1"]
+    near.answer = faults.status(503)
+    next_one.answer = stale_then(faults.normally)
+    assert edge.fetch().region == "eu-west-1"  # leaves a connection there
+    near.answer = stale_then(faults.status(503))
+    near.drop()
+    assert edge.fetch().region == "us-east-1"  # and here
+    answer = edge.fetch()
+    assert (answer.status, answer.region, answer.decision["attempts"]) == (200, "eu-west-1", "4")
+
+
+def test_the_deadline_does_not_count_the_clients_own_time(plain_scene, start):
+    deadline = 0.4 * SLOW
+    edge = edge_for(plain_scene, start, site={"deadline": f"{int(deadline * 1000)}ms", "head_timeout": "100ms"})
+    with edge.connect() as connection:
+        body = b"x" * 10
+        whole = request_bytes("POST", body=body)
+        connection.send(whole[:-5])
+        wait_until(lambda: plain_scene["us-east-1"].attempts == 1, what="the origin to hear of it")
+        time.sleep(deadline * 1.5)  # the client's pace
+        connection.send(whole[-5:])
+        assert connection.response("POST").status == 200
+
+
+def test_a_request_that_may_not_move_waits_longer_than_the_time_of_one_attempt(plain_scene, start):
+    budget = {"budget_percent": 0, "budget_minimum": 1}
+    edge = edge_for(plain_scene, start, site={"head_timeout": "100ms", "deadline": "700ms"}, failover=budget)
+    plain_scene["us-east-1"].answer = faults.hang
+    assert edge.fetch().region == "eu-west-1"
+    began = time.monotonic()
+    assert edge.fetch().fault == "origin_head_timeout"
+    assert time.monotonic() - began > 0.6, "the budget is empty: the rest of the deadline applies"
+
+
+@pytest.mark.parametrize(
+    ("answer", "method", "failover", "why"),
+    [
+        (faults.reset, "POST", {}, "not_idempotent"),
+        (faults.status(503), "POST", {}, "not_idempotent"),
+        (faults.status(503), "GET", {"budget_percent": 0, "budget_minimum": 0}, "budget_empty"),
+        (faults.status(503), "GET", {"enabled": False}, "failover_disabled"),
+        (faults.status(503), "GET", {"sent_candidates": 1}, "candidates_exhausted"),
+        (faults.reset, "PUT", {}, "body_not_replayable"),
+        (faults.truncated(10), "GET", {}, "response_started"),
+    ],
+)
+def test_a_request_that_stays_is_counted_by_why(plain_scene, start, answer, method, failover, why):
+    edge = edge_for(plain_scene, start, site={"replay_buffer": "0B"}, failover=failover)
+    plain_scene["us-east-1"].answer = answer
+    try:
+        edge.fetch(method, body=None if method == "GET" else b"some body")
+    except Truncated:
+        assert why == "response_started"
+    metrics = edge.settled()
+    wait_until(lambda: edge.metrics().sum("nearhop_not_moved_total", why=why) == 1, what=f"{why} to be counted")
+    assert metrics.sum("nearhop_not_moved_total") == 1 and not plain_scene["eu-west-1"].requests
+
+
+def test_a_request_that_moved_is_counted_by_cause_and_outcome(plain_scene, start):
+    edge = edge_for(plain_scene, start)
+    near, next_one = plain_scene["us-east-1"], plain_scene["eu-west-1"]
+    near.answer = faults.reset
+    assert edge.fetch().status == 200
+    near.answer = faults.status(504)
+    assert edge.fetch().status == 200
+    next_one.answer = faults.status(502)
+    assert edge.fetch().status == 502
+    metrics = edge.settled()
+    moves = {"origin_reset": 1, "status": 2}
+    for fault, count in moves.items():
+        assert metrics.sum("nearhop_failovers_total", origin="us-east-1", fault=fault) == count, fault
+    assert metrics.sum("nearhop_moved_requests_total", outcome="answered") == 2
+    assert metrics.sum("nearhop_moved_requests_total", outcome="failed") == 1
+    assert metrics.sum("nearhop_retry_budget_tokens", site="main") in (16, 17)

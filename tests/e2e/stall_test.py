@@ -1,0 +1,160 @@
+"""An origin that takes requests and answers none is noticed by the requests that wait there, before any timeout."""
+
+import signal
+import threading
+import time
+from contextlib import ExitStack
+
+import pytest
+from support import faults
+from support.clock import SLOW, patient, wait_until
+from support.load import Load
+from support.origin_process import OriginProcess
+from support.setup import REGIONS, Scene, viewer
+
+STALL = f"{int(300 * SLOW)}ms"
+
+
+def warm(edge, count=150):
+    """So many quick answers that the edge knows how quick the origin is."""
+    with edge.connect() as connection:
+        for _ in range(count):
+            assert connection.request().region == "us-east-1"
+
+
+def ask(edge, count, answers, **options):
+    def one():
+        began = time.monotonic()
+        answer = edge.fetch(timeout=patient(30), **options)
+        answer.seconds = time.monotonic() - began
+        answers.append(answer)
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def stalls(edge):
+    return edge.metrics().sum("nearhop_origin_stalls_total", origin="us-east-1")
+
+
+def config_for(scene, **passive):
+    return scene.config(site={"policy": "failover"}, workers=1, passive={"stall": STALL, **passive})
+
+
+def test_requests_that_wait_in_vain_move_and_others_are_not_sent_there(plain_scene, start):
+    edge = start(config_for(plain_scene))
+    warm(edge)
+    plain_scene["us-east-1"].answer = faults.hang
+    answers = []
+    for thread in ask(edge, 6, answers):
+        thread.join(patient(30))
+    assert [answer.region for answer in answers] == ["eu-west-1"] * 6
+    assert max(answer.seconds for answer in answers) < patient(5), "long before the ten seconds of head_timeout"
+    metrics = edge.settled()
+    assert metrics.sum("nearhop_failovers_total", origin="us-east-1", fault="origin_stalled") >= 3
+    assert metrics.sum("nearhop_origin_stalls_total", origin="us-east-1") >= 1
+    assert edge.fetch().region == "eu-west-1"
+
+
+def test_it_is_ejected_when_that_happens_again_and_again(plain_scene, start):
+    edge = start(config_for(plain_scene))
+    warm(edge)
+    plain_scene["us-east-1"].answer = faults.hang
+
+    def ejected():
+        for thread in ask(edge, 4, []):
+            thread.join(patient(30))
+        return edge.origin_status("us-east-1")["ejected"]
+
+    wait_until(ejected, 30, "the ejection")
+    assert stalls(edge) >= 3, "one is not enough"
+    edge.log.wait_text(r"us-east-1.*ejected=true.*requests wait in vain")
+
+
+def test_a_post_that_waits_in_vain_goes_on_waiting(plain_scene, start):
+    edge = start(config_for(plain_scene))
+    warm(edge)
+    go = threading.Event()
+    plain_scene["us-east-1"].answer = faults.until(go, faults.normally)
+    posts, gets = [], []
+    threads = ask(edge, 4, posts, method="POST", body=b"x")
+    wait_until(lambda: stalls(edge) == 1, what="the silence to be noticed")
+    threads += ask(edge, 2, gets)
+    wait_until(lambda: len(gets) == 2, what="GETs to be answered elsewhere")
+    assert not posts
+    go.set()
+    for thread in threads:
+        thread.join(patient(30))
+    assert [answer.region for answer in posts] == ["us-east-1"] * 4
+    assert not [request for request in plain_scene["eu-west-1"].requests if request.method == "POST"]
+
+
+def test_a_slow_path_among_others_is_no_sign(plain_scene, start):
+    edge = start(config_for(plain_scene))
+    warm(edge)
+    go = threading.Event()
+
+    def by_path(request):
+        (faults.until(go, faults.normally) if request.target == "/slow" else faults.normally)(request)
+
+    plain_scene["us-east-1"].answer = by_path
+    slow = []
+    threads = ask(edge, 8, slow, target="/slow")
+    wait_until(lambda: plain_scene["us-east-1"].attempts == 158, what="eight to wait")
+    until = time.monotonic() + patient(1.5)
+    with edge.connect() as connection:
+        while time.monotonic() < until:
+            assert connection.request().region == "us-east-1"
+    go.set()
+    for thread in threads:
+        thread.join(patient(30))
+    assert [answer.region for answer in slow] == ["us-east-1"] * 8
+    assert stalls(edge) == 0
+
+
+def test_it_can_be_switched_off(plain_scene, start):
+    edge = start(config_for(plain_scene, stall="0s"))
+    warm(edge)
+    go = threading.Event()
+    plain_scene["us-east-1"].answer = faults.until(go, faults.normally)
+    answers = []
+    threads = ask(edge, 6, answers)
+    wait_until(lambda: plain_scene["us-east-1"].attempts == 156, what="six to wait")
+    for _ in range(int(patient(50))):
+        edge.metrics()  # time goes by with something to do
+        time.sleep(0.01)
+    assert not answers and stalls(edge) == 0
+    go.set()
+    for thread in threads:
+        thread.join(patient(30))
+
+
+@pytest.mark.skipif(SLOW > 1, reason="measures time")
+def test_a_stopped_origin_delays_few_requests(authority, tmp_path, start):
+    """The bar of nginx and HAProxy in small: checks each second, an answer timeout of two seconds, no hedging."""
+    identity = authority.leaf("127.0.0.1")
+    with ExitStack() as stack:
+        processes = {name: stack.enter_context(OriginProcess(name, identity, tmp_path)) for name in REGIONS}
+        with Scene(authority) as scene:
+            health = {"interval": "1s", "interval_transitional": "1s", "interval_down": "1s", "timeout": "900ms"}
+            config = scene.config(health=health, site={"head_timeout": "2s"})
+        for name, process in processes.items():
+            config["origins"][name]["url"] = process.url
+        edge = start(config)
+        load = Load(edge.https, authority.file, rate=200, connections=64, fields=viewer("DE"))
+        with load.running():
+            wait_until(lambda: load.regions()["eu-west-1"] > 400, what=load.summary)
+            since = time.monotonic()
+            processes["eu-west-1"].signal(signal.SIGSTOP)
+            try:
+                wait_until(lambda: load.regions(since)["us-east-1"] > 800, 20, load.summary)
+            finally:
+                processes["eu-west-1"].signal(signal.SIGCONT)
+        late = [o for o in load.outcomes if o.began >= since - 0.5 and o.seconds > 0.25]
+        print(load.summary(), "late", len(late), "stalls", edge.metrics().sum("nearhop_origin_stalls_total"))
+        assert not load.errors() and not load.truncated(), (load.summary(), load.errors()[:5])
+        assert edge.metrics().sum("nearhop_origin_stalls_total", origin="eu-west-1") >= 1
+        assert len(late) <= 60, load.summary()
+        assert load.slowest() < 2, load.summary()
