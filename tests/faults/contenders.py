@@ -201,7 +201,7 @@ backend origins
   http-request disable-l7-retry if METH_POST
   option httpchk
   http-check send meth GET uri /health ver HTTP/1.1 hdr Host {HOST}
-  default-server check inter 1s fastinter 300ms downinter 1s rise 2 fall 3 observe layer7 error-limit 5 on-error mark-down on-marked-down shutdown-sessions
+  default-server check inter 1s fastinter 300ms downinter 1s rise 2 fall 3 observe layer7 error-limit 5 on-error mark-down
 """ + "\n".join(lines) + "\n"  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def main():
     options.add_argument("--only", metavar="NAMES")
     options.add_argument("--list", action="store_true")
     options.add_argument("--against", metavar="NAMES", default="")
+    options.add_argument("--without-ours", action="store_true")
     options.add_argument("--table", metavar="FILE", type=Path)
     options.add_argument("--results", metavar="FILE", type=Path, help="JSON lines, appended: one for each row")
     options.add_argument("--from-results", action="store_true", help="no run: the table from the lines in --results")
@@ -59,7 +60,8 @@ def main():
 
 
 def run(given):
-    contenders = [Nearhop] + [CONTENDERS[name] for name in given.against.split(",") if name]
+    contenders = [] if given.without_ours else [Nearhop]
+    contenders += [CONTENDERS[name] for name in given.against.split(",") if name]
     rows, failed = [], []
     with tempfile.TemporaryDirectory(prefix="nearhop-faults-") as temporary:
         folder = (given.folder or Path(temporary)).resolve()
