@@ -11,6 +11,7 @@ Exit code 1 when ours misses a bar."""
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -47,6 +48,9 @@ def main():
     options.add_argument("--from-results", action="store_true", help="no run: the table from the lines in --results")
     options.add_argument("--folder", type=Path, help="keeps logs and outcomes there")
     given = options.parse_args()
+    # Ended from outside, the stage is still cleared: nginx and HAProxy do not die with us by themselves.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     if given.list:
         print("\n".join(f"{f.name:18} {f.title}" for f in FAULTS))
         return 0
