@@ -2,7 +2,6 @@
 does not; no doubtful connection is used again."""
 
 import json
-import signal
 import threading
 import time
 
@@ -411,29 +410,3 @@ def test_when_all_certificates_are_bad_the_answer_is_502_and_no_plain_text_flows
     response = edge.fetch()
     assert (response.status, response.fault) == (502, "origin_certificate")
     assert not scene.requests()
-
-
-# ---- the edge's own fault -------------------------------------------------------------------------------------------
-def test_an_edge_that_stood_still_does_not_call_an_answer_late_that_had_come(scene, edge, origin):
-    """A wait that ends by SIGCONT reports no events: timers that judged then would cut the answer off."""
-    half, go_on = threading.Event(), threading.Event()
-
-    def in_halves(request):
-        whole = request.answer_bytes(200, b"b" * 1000)
-        request.connection.write(whole[:-500])
-        half.set()
-        go_on.wait(60)
-        request.connection.write(whole[-500:])
-
-    origin.answer = in_halves
-    with edge.connect() as connection:
-        connection.send(request_bytes(target="/halves"))
-        assert half.wait(patient(20))
-        edge.signal(signal.SIGSTOP)
-        stopped = time.monotonic()
-        try:
-            go_on.set()
-            wait_until(lambda: time.monotonic() > stopped + 0.7 * SLOW, what="the body's time to pass")
-        finally:
-            edge.signal(signal.SIGCONT)
-        assert connection.response().body == b"b" * 1000
