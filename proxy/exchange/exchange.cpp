@@ -66,12 +66,15 @@ loop::Task<Outcome> Exchange::run() {
             fault = Fault::none;
         }
         if (parked_) discard(std::move(parked_));
-        if (fault == Fault::none && switched())
+        if (fault == Fault::none && switched()) {
+            note_body(Fault::none);  // how a tunnel ends is the application's own business
             fault = co_await tunnel();
-        else if (fault == Fault::none)
+        } else if (fault == Fault::none) {
             fault = co_await relay();
-        if (relayed_ && info(fault).side == Side::origin)
-            state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
+            note_body(fault);
+            if (info(fault).side == Side::origin)
+                state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
+        }
     }
     if (fault != Fault::none && !response_started_) answer(fault);
     outcome_.fault = fault;

@@ -101,6 +101,7 @@ private:
     bool another_candidate() const;
     bool misleading_success() const;
     loop::Task<Fault> back_off();
+    void note_body(Fault fault);
     void answer(Fault fault);
     void record();
     void choose_request_id();

@@ -264,7 +264,6 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(head_time_).count()));
     auto& pool = bound_->pools[id]->counters();
     if (fault == Fault::none && !gateway_status(status)) {
-        pool.ok.add();
         context_.report_ok(*bound_, id);
         return;
     }
@@ -277,6 +276,16 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
                      answered ? health::Passive::answered_failed : health::Passive::connect_failed,
                      reason,
                      {}});
+}
+
+/// A head alone is no success: an origin that cuts each of its answers short would otherwise pass for a good one.
+void Exchange::note_body(Fault fault) {
+    const auto id = attempt_->candidate.id;
+    if (gateway_status(attempt_->head().status)) return;  // has counted as a failure already
+    auto& pool = bound_->pools[id]->counters();
+    if (info(fault).side != Side::origin) return pool.ok.add();
+    pool.failed.add();
+    context_.report({bound_->routing, id, health::Passive::answered_failed, info(fault).reason, {}});
 }
 
 }  // namespace nearhop::exchange

@@ -89,20 +89,37 @@ void Loop::unwatch(int descriptor, Watch& watch) noexcept {
         if (event.data.ptr == &watch) event.events = 0;
 }
 
+/// How many events there were and are noted now; negative: the wait was interrupted.
+int Loop::take_events(int wait) {
+    std::array<epoll_event, full_batch> events;
+    const int count = epoll_wait(epoll_, events.data(), full_batch, wait);
+    if (count < 0) return count;
+    now_ = Clock::now();
+    batch_ = {events.data(), static_cast<std::size_t>(count)};
+    for (auto& event : batch_) {
+        if (event.data.ptr == nullptr)
+            mail_came_ = true;
+        else if (event.events != 0)
+            static_cast<Watch*>(event.data.ptr)->on_events(event.events);
+    }
+    batch_ = {};
+    return count;
+}
+
 void Loop::run() {
-    std::array<epoll_event, 256> events;
+    constexpr milliseconds stood_still{100};
+    constexpr int most_looks = 16;
     while (!stopped_.load(std::memory_order_acquire)) {
-        const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_milliseconds());
-        now_ = Clock::now();
-        batch_ = {events.data(), static_cast<std::size_t>(std::max(count, 0))};
-        bool mail = false;
-        for (auto& event : batch_) {
-            if (event.data.ptr == nullptr)
-                mail = true;
-            else if (event.events != 0)
-                static_cast<Watch*>(event.data.ptr)->on_events(event.events);
-        }
-        if (mail) {
+        const auto before = now_;
+        const int wait = wait_milliseconds();
+        int count = take_events(wait);
+        if (count < 0) continue;
+        // After SIGCONT, or on a starved core, these events are old ones while the time is new: whoever compares it
+        // with a deadline must know what has arrived since, or calls an answer late that has come.
+        const bool late = wait >= 0 && now_ > before + milliseconds{wait} + stood_still;
+        for (int looks = 0; (count == full_batch || (late && looks == 0)) && looks < most_looks; ++looks)
+            count = take_events(0);
+        if (std::exchange(mail_came_, false)) {
             std::uint64_t ignored = 0;
             [[maybe_unused]] const auto drained = read(wakeup_, &ignored, sizeof ignored);
             std::vector<std::function<void()>> work;
@@ -114,7 +131,6 @@ void Loop::run() {
         }
         run_timers();
         resume_ready();
-        batch_ = {};
         if (after_batch_) after_batch_();
     }
 }

@@ -148,6 +148,7 @@ public:
 private:
     friend class Wake;
     friend class Timer;
+    static constexpr int full_batch = 256;      // events of one epoll_wait
     static constexpr std::size_t slots = 1024;  // about four seconds; later timers are looked at once per turn
 
     class Mailbox;
@@ -155,6 +156,7 @@ private:
     void arm(Timer& timer) noexcept;
     void run_timers() noexcept;
     int wait_milliseconds() const noexcept;
+    int take_events(int wait);
     void resume_ready();
 
     int epoll_ = -1;
@@ -166,6 +168,7 @@ private:
     std::vector<std::uint64_t> busy_;  // one bit per slot that may hold timers
     detail::Link ready_;
     std::span<epoll_event> batch_;
+    bool mail_came_ = false;
     std::function<void()> after_batch_;
     std::atomic<bool> stopped_{false};
     std::mutex mutex_;

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from support import faults
+from support.client import Truncated
 from support.clock import SLOW, wait_until
 from support.load import Load
 from support.setup import quick, viewer
@@ -178,6 +179,21 @@ def test_three_failed_connections_in_a_row_eject(scene, start):
     origin.on_accept = faults.reset_on_accept
     origin.drop("fin")
     wait_until(lambda: ask(edge) == "us-east-1" and ejected(edge), what=lambda: f"an ejection {edge.status()}")
+
+
+def test_an_origin_that_cuts_each_answer_short_is_ejected(scene, start):
+    edge = start(scene.config())
+    scene[NEAR].answer = faults.truncated(100, then="rst")
+
+    def cut():
+        try:
+            return edge.fetch(fields=viewer("DE")).region
+        except Truncated:
+            return None
+
+    wait_until(lambda: cut() == "us-east-1", what=lambda: f"an ejection {edge.status()}")
+    assert ejected(edge)
+    assert 20 <= len(scene[NEAR].requests) <= 60
 
 
 def decision(answer):

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <functional>
 #include <memory>
 #include <random>
 #include <sys/epoll.h>
@@ -13,6 +14,7 @@
 namespace {
 std::int64_t fake_nanoseconds = 1'000'000'000;
 std::int64_t waits = 0;
+std::function<void()> instead_of_a_wait;  // once
 }  // namespace
 
 extern "C" int clock_gettime(clockid_t clock, timespec* into) noexcept {
@@ -24,6 +26,10 @@ extern "C" int clock_gettime(clockid_t clock, timespec* into) noexcept {
 
 extern "C" int epoll_wait(int epoll, epoll_event* events, int room, int timeout) {
     ++waits;
+    if (instead_of_a_wait) {
+        std::exchange(instead_of_a_wait, nullptr)();
+        return 0;
+    }
     const int count = static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, room, 0, nullptr, 8));
     if (count != 0 || timeout == 0) return count;
     if (timeout < 0) {
@@ -77,6 +83,31 @@ TEST(Timer, RingsOnceNeverEarlyAndAtMostTwoTicksLate) {
         EXPECT_FALSE(ring.early) << wait;
         EXPECT_LE(ring.late, 2 * Loop::tick) << wait;
     }
+}
+
+TEST(Timer, AfterAStandstillWhatArrivedMeanwhileIsKnownBeforeADeadlineIsJudged) {
+    Loop loop;
+    std::array<int, 2> ends{};
+    ASSERT_EQ(pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC), 0);
+    struct Seen final : Watch {
+        void on_events(std::uint32_t) noexcept override { came = true; }
+        bool came = false;
+    } seen;
+    ASSERT_TRUE(loop.watch(ends[0], EPOLLIN, seen));
+    Ring deadline{loop};
+    bool known = false;
+    deadline.then = [&] { known = seen.came; };
+    deadline.timer.expires_after(milliseconds{1000});
+    instead_of_a_wait = [&] {  // SIGSTOP as a wait ends without an event; a byte comes; SIGCONT
+        ASSERT_EQ(write(ends[1], "x", 1), 1);
+        fake_nanoseconds += 2'500'000'000;
+    };
+    run_for(loop, milliseconds{3000});
+    EXPECT_EQ(deadline.rings, 1);
+    EXPECT_TRUE(known);
+    loop.unwatch(ends[0], seen);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 TEST(Timer, ATimeInThePastRingsAtTheNextTick) {
