@@ -184,6 +184,7 @@ struct Origin {
     unsigned capacity = 0;        ///< requests in flight from this edge, 0: unlimited
     Probe health;
     Passive passive;
+    std::optional<At<milliseconds>> rto_target;  ///< the top-level one or its own: `check` refuses what is slower
     Mark mark{};
 };
 

@@ -12,7 +12,6 @@
 #include <iterator>
 
 namespace nearhop::conf {
-namespace {
 
 void read_config(Keys& top, Config& config) {
     top.value("workers", config.workers, count(0, 1024));
@@ -34,6 +33,8 @@ void read_config(Keys& top, Config& config) {
     read_shutdown(top, config.shutdown);
 }
 
+namespace {
+
 Config read(Reader& reader, const Tree& tree) {
     Config config;
     Field{reader, tree, {}, Mark{1, 1}}.map([&](Keys& top) { read_config(top, config); });
@@ -44,10 +45,6 @@ Reader reader_for(const std::string& file) {
     Reader reader;
     reader.folder = std::filesystem::path{file}.parent_path().string();
     return reader;
-}
-
-ParseResult whole_file_problem(std::string what) {
-    return {std::nullopt, {{Severity::error, {}, {}, std::move(what)}}};
 }
 
 }  // namespace
@@ -66,18 +63,28 @@ ParseResult parse(std::string_view yaml, const std::string& file) {
     return result;
 }
 
-ParseResult parse_file(const std::string& file) {
+std::optional<std::string> read_text(const std::string& file, Problems& problems) {
+    const auto refuse = [&](std::string what) {
+        problems.push_back({Severity::error, {}, {}, std::move(what)});
+        return std::nullopt;
+    };
     std::error_code error;
-    if (std::filesystem::is_directory(file, error)) return whole_file_problem("want a file, found a folder");
+    if (std::filesystem::is_directory(file, error)) return refuse("want a file, found a folder");
     errno = 0;
     std::ifstream stream{file, std::ios::binary};
-    if (!stream) return whole_file_problem(std::string{"not readable: "} + std::strerror(errno));
+    if (!stream) return refuse(std::string{"not readable: "} + std::strerror(errno));
     // One byte above parse()'s limit is enough to have it refused: a device never ends.
     std::string yaml(1024 * 1024 + 1, '\0');
     stream.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
     yaml.resize(static_cast<std::size_t>(stream.gcount()));
-    if (stream.bad()) return whole_file_problem("not readable to its end");
-    return parse(yaml, file);
+    if (stream.bad()) return refuse("not readable to its end");
+    return yaml;
+}
+
+ParseResult parse_file(const std::string& file) {
+    ParseResult result;
+    const auto yaml = read_text(file, result.problems);
+    return yaml ? parse(*yaml, file) : result;
 }
 
 std::vector<KeyInfo> known_keys() {

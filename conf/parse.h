@@ -22,6 +22,9 @@ struct ParseResult {
 /// Parses YAML text; `file` is used in messages and as the base of relative paths. Never throws for bad input.
 ParseResult parse(std::string_view yaml, const std::string& file);
 
+/// The text of a file, at most one byte more than parse() takes; nothing, and a problem, where it cannot be read.
+std::optional<std::string> read_text(const std::string& file, Problems& problems);
+
 /// Reads and parses a file; an unreadable one is a problem like any other.
 ParseResult parse_file(const std::string& file);
 

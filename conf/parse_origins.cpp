@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t origins_limit = 64;  // the decision keeps sets of origins in one machine word
 
+Form<milliseconds> rto_target() { return duration(100ms, 24h); }
+
 void read_probe(Keys& keys, Probe& probe) {
     keys.value("path", probe.path, path());
     keys.value("host", probe.host, host_field(), "the origin URL's host");
@@ -69,6 +71,7 @@ void read_origin_map(Keys& keys, Origin& origin) {
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
     keys.value("capacity", origin.capacity, count(0, 1'000'000));
+    keys.value("rto_target", origin.rto_target, rto_target(), "as the top-level `rto_target`");
 
     // One row each in the reference: their keys are those of the top-level section, read by the same function.
     const Field health = keys.at("health");
@@ -126,6 +129,8 @@ void read_origins(Keys& top, Config& config) {
     Passive passive;
     top.section("health", [&](Keys& keys) { read_probe(keys, health); });
     top.section("passive", [&](Keys& keys) { read_passive(keys, passive); });
+    std::optional<At<milliseconds>> target;
+    top.value("rto_target", target, rto_target());
 
     const Field origins = top.at("origins");
     if (origins.missing("a map of origin names to URLs, such as us-east-1: https://us.example.com")) return;
@@ -134,6 +139,7 @@ void read_origins(Keys& top, Config& config) {
         origin.name = name;
         origin.health = health;
         origin.passive = passive;
+        origin.rto_target = target;
         origin.mark = field.key_mark();
         field.list("an URL, or a map with url", "required", false, origin_url().schema);
         const Form<std::string> form = origin_name();

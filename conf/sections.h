@@ -12,6 +12,8 @@
 /// parse.cpp: a later part may look at an earlier one (sites name origins, origins inherit `health`).
 namespace nearhop::conf {
 
+void read_config(Keys& top, Config& config);  ///< all of them; also for a configuration inside another file
+
 void read_clients(Keys& top, Config& config);
 void read_listeners(Keys& top, Config& config);
 void read_tls(Keys& top, Config& config);

@@ -9,8 +9,10 @@ nearhop_library(proxy
     exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
     origin/announcement.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
     run/build.cpp run/control.cpp run/geo_watch.cpp run/memory_watch.cpp run/origin_watch.cpp run/overrides.cpp
-    run/ranges_watch.cpp run/trusted.cpp
+    run/ranges_watch.cpp run/rto.cpp run/trusted.cpp
     run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/worker.cpp
+    simulate/attempt.cpp simulate/condition.cpp simulate/exchanges.cpp simulate/group.cpp simulate/judge.cpp simulate/network.cpp
+    simulate/read.cpp simulate/report.cpp simulate/simulate.cpp simulate/verdicts.cpp run/simulate_command.cpp
     admin/counters.cpp
     run/log_text.cpp
     run/logging.cpp
@@ -44,8 +46,11 @@ nearhop_library(proxy
     exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
     run/build.h run/control.h run/geo_watch.h run/memory_watch.h run/origin_watch.h run/overrides.h
-    run/file_stamp.h run/ranges_watch.h run/status.h run/trusted.h
+    run/file_stamp.h run/ranges_watch.h run/rto.h run/status.h run/trusted.h
     run/demo_origin.h run/server.h run/worker.h
+    simulate/condition.h simulate/events.h simulate/exchanges.h simulate/group.h simulate/network.h
+    simulate/outcome.h simulate/random.h simulate/read.h simulate/report.h simulate/scenario.h simulate/simulate.h
+    simulate/verdicts.h
     snapshot.h
     admin/counters.h
     run/access_log.h

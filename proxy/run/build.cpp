@@ -2,6 +2,7 @@
 
 #include "geo/catalogue.h"
 #include "proxy/origin/pool.h"
+#include "proxy/run/rto.h"
 #include "proxy/run/trusted.h"
 
 #include <algorithm>
@@ -216,6 +217,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     routing->client_rules = build_client_rules(config, problems);
     routing->identity_headers = identity_headers(config.tls.identity);
     check_listeners(config, problems);
+    check_rto(config, problems);
     wire::ClientRuleOf rule_of;
     if (routing->client_rules)
         rule_of = [rules = routing->client_rules, table = routing->table](

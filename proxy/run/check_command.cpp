@@ -1,6 +1,7 @@
 #include "conf/parse.h"
 #include "proxy/run/build.h"
 #include "proxy/run/commands.h"
+#include "proxy/run/rto.h"
 #include "proxy/wire/stream.h"
 
 #include <algorithm>
@@ -22,6 +23,7 @@ int check_file(const std::string& file) {
                 warnings == 0   ? ""
                 : warnings == 1 ? ", 1 warning"
                                 : (", " + std::to_string(warnings) + " warnings").c_str());
+    std::fputs(rto_text(routing.config).c_str(), stdout);
     return exit_ok;
 }
 

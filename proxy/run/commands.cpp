@@ -55,12 +55,18 @@ void add_orders(CLI::App& app, OrderOptions& options) {
     }
 }
 
+struct SimulateOptions {
+    std::string file;
+    bool json = false;
+};
+
 int chosen(const CLI::App& app, const std::string& config, const std::string& file, const ExplainOptions& explain,
-           const OrderOptions& order, const DemoOptions& demo) {
+           const SimulateOptions& simulate, const OrderOptions& order, const DemoOptions& demo) {
     if (!order.action.empty()) return order_origin(order);
     if (app.got_subcommand("run")) return run_proxy(config);
     if (app.got_subcommand("check")) return check_file(file);
     if (app.got_subcommand("explain")) return explain_request(explain);
+    if (app.got_subcommand("simulate")) return simulate_file(simulate.file, simulate.json);
     if (app.got_subcommand("demo")) return run_demo(demo);
     std::printf("nearhop %.*s\n", static_cast<int>(version().size()), version().data());
     return exit_ok;
@@ -75,14 +81,19 @@ int command_line(int argc, char** argv) {
 
     std::string config, file;
     ExplainOptions explain;
+    SimulateOptions simulate;
     DemoOptions demo;
     add(app, "run", "Serve by a configuration; SIGHUP reloads it, SIGTERM stops gracefully, SIGUSR1 reopens the log")
         ->add_option("-c,--config", config, "Configuration file")
         ->required();
-    add(app, "check", "Print every problem of a configuration file, with line and column")
+    add(app, "check",
+        "Print every problem of a configuration file, with line and column, or how long a failure can be felt")
         ->add_option("file,-c,--config", file, "Configuration file")
         ->required();
     add_explain(app, explain);
+    CLI::App* model = add(app, "simulate", "Run a scenario of failures on a virtual clock and check what it asserts");
+    model->add_option("file", simulate.file, "Scenario file; docs/simulate.md")->required();
+    model->add_flag("--json", simulate.json, "Print JSON");
     OrderOptions order;
     add_orders(app, order);
     CLI::App* tour = add(app, "demo", "Three small regions and the proxy in one process, with commands to try");
@@ -97,7 +108,7 @@ int command_line(int argc, char** argv) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
     try {
-        return chosen(app, config, file, explain, order, demo);
+        return chosen(app, config, file, explain, simulate, order, demo);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "nearhop: %s\n", error.what());
         return exit_failed;

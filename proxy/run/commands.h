@@ -10,8 +10,8 @@ inline constexpr int exit_ok = 0;
 inline constexpr int exit_failed = 1;  ///< something went wrong while it ran
 inline constexpr int exit_usage = 2;   ///< the configuration or the call has errors: trying again does not help
 
-/// The whole command line: `nearhop run | check | explain | drain | force-up | force-down | clear | demo | version`.
-/// Returns the exit code.
+/// The whole command line: `nearhop run | check | explain | simulate | drain | force-up | force-down | clear | demo |
+/// version`. Returns the exit code.
 int command_line(int argc, char** argv);
 
 struct DemoOptions {
@@ -25,6 +25,7 @@ int run_demo(const DemoOptions& options);
 
 // Each in a file of its own.
 int check_file(const std::string& file);
+int simulate_file(const std::string& file, bool json);
 
 struct ExplainOptions {
     std::string config;  ///< empty: three AWS regions, built in
