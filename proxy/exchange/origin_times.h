@@ -95,8 +95,11 @@ public:
             all.pop_back();
             silence_ = nullptr;
         }
-        /// The origin was found silent while this one waited, and has been since.
-        bool in_vain() const noexcept { return silence_ && silence_->found_ >= since_ && silence_->last_ <= since_; }
+        /// The origin was found silent while this one waited, and has been since. Also where it began before the last
+        /// sign of life: it is no proof then, but nothing better is to come.
+        bool in_vain() const noexcept {
+            return silence_ && silence_->found_ >= since_ && silence_->last_ < silence_->found_;
+        }
 
     private:
         friend class Silence;

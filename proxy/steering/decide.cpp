@@ -272,7 +272,6 @@ Reason chosen_reason(Rank rank, bool any_known, Reason narrowed, Reason policy) 
     return narrowed == Reason::surplus || policy == Reason::override_order ? policy : narrowed;
 }
 
-/// Of an allowed origin that is no candidate although there was room for one.
 /// Whether the first candidate stands there because an origin before it, in the order of the policy, has no room.
 bool is_spilled(std::span<const Considered> considered, const Rules& rules, const Ranks& ranks,
                 OriginId first) noexcept {
@@ -283,6 +282,7 @@ bool is_spilled(std::span<const Considered> considered, const Rules& rules, cons
     return false;
 }
 
+/// Of an allowed origin that is no candidate although there was room for one.
 Reason passed_over(Rank rank, const health::State& state) noexcept {
     switch (rank) {
         case Rank::leaving: return Reason::agent_draining;

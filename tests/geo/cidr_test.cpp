@@ -105,7 +105,9 @@ TEST(CidrTable, AgreesWithLookingAtEveryNetwork) {
     for (int round = 0; round < 200; ++round) {
         std::vector<std::pair<Cidr, std::uint32_t>> entries;
         const auto address = [&] {  // few bits differ, so that networks nest, touch and repeat
-            Address::Bytes bytes = Address::v4(0x0a000000U | (random() & 0x7U) << 21 | (random() & 0x7U)).bytes();
+            Address::Bytes bytes =
+                Address::v4(static_cast<std::uint32_t>(0x0a000000U | (random() & 0x7U) << 21 | (random() & 0x7U)))
+                    .bytes();
             if (random() % 4 == 0) bytes[0] = static_cast<std::uint8_t>(random() & 0x80U);
             return Address{bytes};
         };

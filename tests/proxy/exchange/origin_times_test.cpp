@@ -86,6 +86,16 @@ TEST_F(SilenceTest, YoungOnesMoveToo) {
     EXPECT_FALSE(waiters.back()->in_vain()) << "it was sent behind the finding";
 }
 
+TEST_F(SilenceTest, WhatBeganBeforeTheLastAnswerMovesTooButProvesNothing) {
+    warm(5ms);
+    for (const auto when : {1ms, 2ms, 3ms}) send(when);
+    times.silence.answered(at(4ms));
+    EXPECT_FALSE(found(1s));
+    for (const auto when : {5ms, 6ms, 7ms}) send(when);
+    EXPECT_TRUE(found(1s));
+    EXPECT_TRUE(waiters.front()->in_vain());
+}
+
 TEST_F(SilenceTest, ThatGoesOnIsFoundAgainByTheFirstNewRequest) {
     warm(5ms);
     for (const auto when : {1ms, 2ms, 3ms, 4ms}) send(when);
