@@ -84,10 +84,11 @@ TEST(ProbeBody, InChunksIsTheSame) {
 }
 
 TEST(ProbeBody, FailsTheProbeForItsReasons) {
+    conf::Probe plain;
     EXPECT_EQ(probe(answer("{"), with_check()).result.reason, Reason::bad_body);
-    EXPECT_EQ(probe(answer("{"), conf::Probe{}).result.reason, Reason::passed) << "nothing was asked of it";
-    EXPECT_EQ(probe(answer(R"({"region":"us-east-1"})"), conf::Probe{}).result.reason, Reason::wrong_region);
-    EXPECT_EQ(probe(answer(R"({"region":"us-east-1"})"), conf::Probe{}, "").result.reason, Reason::passed);
+    EXPECT_EQ(probe(answer("{"), plain).result.reason, Reason::passed) << "nothing was asked of it";
+    EXPECT_EQ(probe(answer(R"({"region":"us-east-1"})"), plain).result.reason, Reason::wrong_region);
+    EXPECT_EQ(probe(answer(R"({"region":"us-east-1"})"), plain, "").result.reason, Reason::passed);
     EXPECT_EQ(probe(answer(R"({"checks":{"db":"fail"}})"), with_check(conf::Need::down)).result.reason,
               Reason::check_failed);
 

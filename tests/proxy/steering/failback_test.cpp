@@ -11,7 +11,7 @@ using health::Failback;
 using health::Verdict;
 
 std::string with_line(World& world, std::uint16_t line, std::string_view code = "DE") {
-    decide({.site = 0, .method = "GET", .path = "/", .line = line}, from(code), *world.table, world.health, world.skips,
+    decide({.site = 0, .method = "GET", .path = "/", .line = line}, from(code), *world.table, world.health, world.local,
            world.decision);
     return world.text(world.decision.chosen());
 }

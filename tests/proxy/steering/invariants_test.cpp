@@ -132,7 +132,7 @@ TEST_P(Invariants, HoldForAnyHealthAndPlace) {
             const auto& state = world.health.origins[decision.chosen()[i].id].state;
             if (!cannot(decision.chosen()[i - 1]) || cannot(decision.chosen()[i])) continue;
             ASSERT_TRUE(state.ejected || state.verdict == health::Verdict::down ||
-                        world.skips[decision.chosen()[i].id]);
+                        world.local.skips[decision.chosen()[i].id]);
         }
         ASSERT_EQ(world.text(world.ask(place, method, path).all()), world.text(decision.all())) << "not stable";
     }
