@@ -59,8 +59,13 @@ std::string copy(int source, int memory) {
     return same_version(before, after) ? "" : "it changed while it was read";
 }
 
+/// Nothing can take its size from under a mapping any more, and nobody but us has it to write to. Against writes too it
+/// is sealed only where the kernel has no hand on its pages: while it moves some it answers EBUSY, for as long as it
+/// likes.
 bool seal(int memory) noexcept {
-    return fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+    constexpr int size = F_SEAL_SHRINK | F_SEAL_GROW;
+    return fcntl(memory, F_ADD_SEALS, size | F_SEAL_WRITE | F_SEAL_SEAL) == 0 ||
+           (errno == EBUSY && fcntl(memory, F_ADD_SEALS, size | F_SEAL_SEAL) == 0);
 }
 
 int anonymous_memory() noexcept { return memfd_create("nearhop-geo", MFD_CLOEXEC | MFD_ALLOW_SEALING); }

@@ -48,7 +48,7 @@ void Failback::pardon() noexcept {
 
 std::uint32_t Failback::share() const noexcept {
     switch (phase_) {
-        case Phase::settled: return everyone;
+        case Phase::settled:
         case Phase::out: return everyone;  // its verdict keeps it out; all_down and the like are for everyone
         case Phase::holding: return 0;
         case Phase::ramping: break;

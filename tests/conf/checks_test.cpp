@@ -16,7 +16,7 @@ TEST(Checks, SayWhatNeedsThemInAWordAListOfPathsOrAMap) {
         "    cache: note\n"
         "    search: degraded\n"
         "    core: down\n"
-        "    database: {needs: writes, max: {lag_seconds: 5, \"replicas behind\": 0.5, credit: -1e3}}\n"
+        "    database: {needs: writes, max: {lag_seconds: 5, \"replicas behind\": 0.5, credit: -1000.5}}\n"
         "    storage: [/files/*, /upload]\n"
         "    mail: /mail/*\n"
         "    \"cassandra:responseTime\": {needs: [/c/*]}\n");
@@ -26,7 +26,7 @@ TEST(Checks, SayWhatNeedsThemInAWordAListOfPathsOrAMap) {
     EXPECT_EQ(checks[2].need, Need::down);
     EXPECT_EQ(checks[3].need, Need::writes);
     const std::vector<std::pair<std::string, double>> bounds{
-        {"lag_seconds", 5}, {"replicas behind", 0.5}, {"credit", -1000}};
+        {"lag_seconds", 5}, {"replicas behind", 0.5}, {"credit", -1000.5}};
     EXPECT_EQ(checks[3].max, bounds);
     EXPECT_EQ(checks[4].need, Need::paths);
     EXPECT_EQ(checks[4].paths, (std::vector<std::string>{"/files/*", "/upload"}));
