@@ -35,8 +35,7 @@ void OriginLoad::pass_on(const loop::Loop* here) noexcept {
             ticket->loop.post([ticket] {
                 if (ticket->wake) ticket->wake->notify();
             });
-        } catch (const std::bad_alloc&) {
-            // It finds its turn when its time is over.
+        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it finds its turn when its time is over
         }
     }
 }
