@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <string_view>
 
 /// The grammar is in condition.h; one function for each line of it.
@@ -134,6 +135,7 @@ private:
 
     void origin() {
         std::vector<std::string> names;
+        names.reserve(config_.origins.size());
         for (const auto& each : config_.origins) names.push_back(each.name);
         const auto found = next_ < words_.size() ? std::find(names.begin(), names.end(), words_[next_]) : names.end();
         if (found == names.end()) refuse("an origin's name", names);
@@ -194,7 +196,7 @@ private:
             const auto number = number_from(text.substr(0, text.size() - unit.size()));
             if (!number || *number * factor > 1e15) break;
             ++next_;
-            return microseconds{static_cast<microseconds::rep>(*number * factor + 0.5)};
+            return microseconds{std::llround(*number * factor)};
         }
         refuse("a time with its unit such as 12s, 1.5s, 10m or t=12s");
     }

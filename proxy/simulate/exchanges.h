@@ -11,6 +11,7 @@
 #include <array>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace nearhop::simulate {
@@ -119,7 +120,7 @@ private:
 
 template <class Do>
 void Exchanges::plan(Index index, TimePoint due, Do what) {
-    events_.at(due, [this, index, step = exchanges_[index]->step, what] {
+    events_.at(due, [this, index, step = exchanges_[index]->step, what = std::move(what)] {
         Exchange& exchange = *exchanges_[index];
         if (exchange.step == step) what();
     });

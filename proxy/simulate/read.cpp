@@ -23,6 +23,7 @@ constexpr std::uint64_t most_requests = 5'000'000;  ///< each is kept until the 
 
 std::vector<std::string> site_names(const conf::Config& config) {
     std::vector<std::string> names;
+    names.reserve(config.sites.size());
     for (const auto& site : config.sites) names.push_back(site.name);
     return names;
 }
