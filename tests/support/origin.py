@@ -3,6 +3,7 @@ misbehave at any byte: before TLS (`on_accept`), instead of an answer (`answer`)
 cutting the connection after the n-th byte of a request or of a response (`cut`)."""
 
 import itertools
+import os
 import select
 import socket
 import ssl
@@ -144,6 +145,8 @@ class Connection:
         self.socket = sock
         self.number = number
         self.peer = peer
+        self._thread = threading.get_ident()
+        self._closing = threading.Lock()
         self.sni = None
         self.buffer = b""
         self.request_bytes = 0  # of the current request, as far as received
@@ -212,6 +215,8 @@ class Connection:
         raise Gone
 
     def end(self, how):
+        """Our own thread or the test's. Another socket, already at its end, takes the place of this one under the same
+        number: a thread that is just about to read must not find a newer connection there."""
         try:
             if how == "rst":
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -220,7 +225,16 @@ class Connection:
                 self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self.socket.close()
+        if threading.get_ident() == self._thread:
+            self.close()
+            return
+        with self._closing, socket.socket() as ended:
+            if (number := self.socket.fileno()) >= 0:
+                os.dup2(ended.fileno(), number)
+
+    def close(self):
+        with self._closing:
+            self.socket.close()
 
     def wait_until_left(self, seconds=60):
         """Hangs, reading nothing, until the other end leaves or the origin stops. Then the connection is over."""
@@ -431,10 +445,7 @@ class Origin:
         finally:
             with self._lock:
                 self._open.discard(connection)
-            try:
-                connection.socket.close()
-            except OSError:
-                pass
+            connection.close()
 
     def _handshake(self, connection):
         tls = self._tls
