@@ -327,6 +327,22 @@ def test_random_keys_rotate_and_survive_a_reload(scene, start, authority):
     assert resumes(edge, context, session), "an old key opens tickets for as long as they live"
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_resumed_session_resumes_in_turn(scene, start, authority, version):
+    """Clients of TLS 1.3 use a ticket once: a resumed handshake has to bring the next one."""
+    edge = start(scene.config())
+    context = context_of(authority.file, version=version)
+    session = session_of(edge, context)
+    for number in range(5):
+        with edge.connect(tls=context, session=session) as connection:
+            assert connection.request().status == 200
+            assert connection.socket.session_reused, number
+            following = connection.socket.session
+        if version == ssl.TLSVersion.TLSv1_3:
+            assert following.id != session.id, "another ticket"
+        session = following
+
+
 def test_a_bad_key_file_is_refused(scene, tmp_path):
     for name, content in {"short": b"x" * 79, "empty": b"", "twice the same": b"k" * 160}.items():
         (tmp_path / "tickets.key").write_bytes(content)
