@@ -103,6 +103,14 @@ class Visitor:
         self.kept.close()
 
 
+SPAN = 6 if FULL else 2  # seconds of one judgement; the edge has cut all of an attack after nine
+
+
+def bearable_p99(quiet):
+    """Twice the quiet value; in the short form at least what a busy machine's scheduler alone may cost."""
+    return 2 * quiet if FULL else max(2 * quiet, 0.05 * SLOW)
+
+
 def untroubled(scene, **limits):
     """Nobody is trusted, so that 127.0.0.x are clients like any other."""
     config = scene.config(clients={"trusted": []})
@@ -344,6 +352,7 @@ def test_a_crowd_of_slow_connections_leaves_a_normal_client_alone(scene, start):
     visitor = Visitor(edge)
     quiet = visitor.p99(2)
     crowds = [Crowd(edge.https, f"127.0.0.{60 + number}") for number in range(10)]
+    judged = []
     try:
         for number, crowd in enumerate(crowds):
             crowd.open(count // len(crowds), b"" if number % 2 else b"\x16\x03\x01\x02\x00")
@@ -352,12 +361,12 @@ def test_a_crowd_of_slow_connections_leaves_a_normal_client_alone(scene, start):
         memory = edge.resident_kib()
 
         def bearable():
-            # Twice the quiet value, or what a busy machine's scheduler alone may cost.
-            return visitor.p99(2) <= max(2 * quiet, 0.05 * SLOW)
+            judged.append(visitor.p99(SPAN))
+            return judged[-1] <= bearable_p99(quiet)
 
-        wait_until(bearable, 30, lambda: f"p99 within twice {quiet * 1000:.1f} ms")
+        wait_until(bearable, 30, lambda: f"p99 within twice {quiet * 1000:.1f} ms: {judged}")
         held = sum(crowd.open_now() for crowd in crowds)
-        print(f"{held} of {count} held, {memory} KiB, quiet p99 {quiet * 1000:.1f} ms")
+        print(f"{held} of {count} held, {memory} KiB, p99 {quiet * 1000:.1f} ms quiet, {judged[-1] * 1000:.1f} ms beside them")
         assert held >= count * 0.7
         assert edge.metrics().sum("nearhop_sessions_refused_total") >= count // 20
     finally:
@@ -397,8 +406,8 @@ def test_slowhttptest_leaves_a_normal_client_alone(scene, start, mode):
         judged = []
 
         def bearable():
-            judged.append(visitor.p99(2))
-            return judged[-1] <= max(2 * quiet, 0.05 * SLOW)
+            judged.append(visitor.p99(SPAN))
+            return judged[-1] <= bearable_p99(quiet)
 
         wait_until(bearable, seconds, lambda: f"p99 within twice {quiet * 1000:.1f} ms: {judged}")
         assert attack.poll() is None or mode == "range", "the attack was still under way"
