@@ -26,6 +26,8 @@ namespace {
 constexpr const char* intermediate_ciphers =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+constexpr const char* intermediate_ciphersuites =  // of TLS 1.3, in Mozilla's order; OpenSSL's begins with AES-256
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 constexpr const char* groups = "X25519:P-256:P-384";
 constexpr unsigned char protocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 constexpr unsigned char both_protocols[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
@@ -202,6 +204,9 @@ void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
     keys.attach(context, tls.ticket_keys->empty() ? tls.ticket_rotation : std::chrono::seconds{0});
+    // Our order counts, except for a client without AES in hardware, which puts ChaCha20 first.
+    SSL_CTX_set_ciphersuites(context, intermediate_ciphersuites);
+    SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_max_early_data(context, 0);
     SSL_CTX_set_recv_max_early_data(context, 0);
     SSL_CTX_set_alpn_select_cb(context, &on_alpn, nullptr);

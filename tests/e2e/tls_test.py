@@ -522,10 +522,31 @@ def test_many_sessions_keep_the_memory_flat(scene, start, authority):
     assert sanitized() or grown < 1024, f"{grown} KiB more after {count} handshakes"
 
 
+def test_the_edge_s_order_of_ciphers_counts_but_chacha_first_is_heard(scene, start, authority):
+    edge = start(scene.config())
+
+    def cipher(wanted):
+        context = context_of(authority.file, version=ssl.TLSVersion.TLSv1_2)
+        context.set_ciphers(wanted)
+        with edge.connect(tls=context) as connection:
+            return connection.socket.cipher()[0]
+
+    large, small, chacha = "ECDHE-{0}-AES256-GCM-SHA384", "ECDHE-{0}-AES128-GCM-SHA256", "ECDHE-{0}-CHACHA20-POLY1305"
+    kind = "ECDSA" if "ECDSA" in cipher("ECDHE") else "RSA"
+    large, small, chacha = (name.format(kind) for name in (large, small, chacha))
+    assert cipher(f"{large}:{small}:{chacha}") == small
+    assert cipher(f"{chacha}:{large}:{small}") == chacha
+
+
 # ---- as others judge it ---------------------------------------------------------------------------------------------
 @pytest.mark.skipif(SLOW > 1 or not FULL, reason="takes minutes and judges the configuration, not the build: NEARHOP_FULL=1")
 def test_testssl_finds_nothing_above_low(scene, start, authority, tmp_path):
     edge = start(scene.config())
+    # Headers about security are the origin's, and pass.
+    headers = {"Strict-Transport-Security": "max-age=31536000", "X-Frame-Options": "DENY",
+               "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'self'"}  # fmt: skip
+    for origin in scene:
+        origin.answer = faults.status(200, fields=list(headers.items()))
     _, port = split(edge.https)
     report = tmp_path / "testssl.json"
     done = subprocess.run(
