@@ -110,7 +110,8 @@ int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* 
         return 1;
     }
     if (EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, key.aes(), iv) != 1 || !use(key, mac)) return -1;
-    // A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4): without a new one, each second handshake is a full one.
+    // A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4): without a new one, each second handshake is a full
+    // one.
     return newest && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
 }
 
