@@ -9,20 +9,26 @@ namespace nearhop::client {
 
 using admin::Http2End;
 
+std::uint32_t TokenBucket::milliseconds_of(loop::TimePoint time) noexcept {
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<loop::milliseconds>(time.time_since_epoch()).count());
+}
+
 bool TokenBucket::take(loop::TimePoint now) noexcept {
-    const auto passed = std::chrono::duration_cast<loop::milliseconds>(now - filled_);
-    if (passed.count() > 0) {
-        // Longer than it takes to fill from empty adds nothing, and cannot overflow.
-        const std::int64_t counted = std::min<std::int64_t>(passed.count(), 1'000'000);
-        tokens_ = std::min(most_, tokens_ + rate_ * counted);
-        filled_ += passed;
+    const auto time = milliseconds_of(now);
+    const auto passed = static_cast<std::int32_t>(time - filled_);
+    if (passed > 0) {
+        const std::uint64_t filled = tokens_ + std::uint64_t{rate_} * static_cast<std::uint32_t>(passed);
+        tokens_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_, filled));
+        filled_ = time;
     }
     if (tokens_ < 1000) return false;
     tokens_ -= 1000;
     return true;
 }
 
-void TokenBucket::give(unsigned tokens) noexcept { tokens_ = std::min(most_, tokens_ + std::int64_t{tokens} * 1000); }
+void TokenBucket::give(unsigned tokens) noexcept {
+    tokens_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_, tokens_ + std::uint64_t{tokens} * 1000));
+}
 
 Http2End Http2Meter::frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept {
     const bool ends = (flags & NGHTTP2_FLAG_END_STREAM) != 0;

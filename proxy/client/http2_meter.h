@@ -9,20 +9,24 @@
 
 namespace nearhop::client {
 
-/// A token bucket in thousandths of a token: `count` at once, `rate` per second afterwards.
+/// A token bucket in thousandths of a token: `count` at once (at most a million), `rate` per second afterwards. Small:
+/// each HTTP/2 connection has four.
 class TokenBucket {
 public:
     TokenBucket(unsigned count, unsigned rate, loop::TimePoint now) noexcept
-        : most_{std::int64_t{count} * 1000}, rate_{rate}, tokens_{most_}, filled_{now} {}
+        : most_{count * 1000}, rate_{rate}, tokens_{most_}, filled_{milliseconds_of(now)} {}
     /// False when it is empty.
     bool take(loop::TimePoint now) noexcept;
     void give(unsigned tokens) noexcept;
 
 private:
-    std::int64_t most_;
-    std::int64_t rate_;
-    std::int64_t tokens_;
-    loop::TimePoint filled_;
+    /// The low half of the clock: only differences count, and after 24 days without a look one may be taken for none.
+    static std::uint32_t milliseconds_of(loop::TimePoint time) noexcept;
+
+    std::uint32_t most_;
+    std::uint32_t rate_;
+    std::uint32_t tokens_;
+    std::uint32_t filled_;
 };
 
 /// Counts what costs an HTTP/2 server more than its client: what each of the known floods consists of. Each call

@@ -141,7 +141,7 @@ def test_underscores_by_configuration(start, plain_scene, how):
             response = edge.fetch(fields=[field])
             assert (response.status, response.fault) == (400, "client_bad_request") and response.closes
         assert not plain_scene.attempts()
-        assert edge.metrics().sum("nearhop_deviations_total", reason="underscore_refused") == 2
+        assert edge.settled().sum("nearhop_deviations_total", reason="underscore_refused") == 2
 
 
 def test_a_list_of_hosts_is_compared_without_case(start, plain_scene):

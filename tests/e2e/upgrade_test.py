@@ -319,7 +319,7 @@ def test_an_origin_that_dies_inside_a_tunnel_is_a_visible_end(scene, start, how)
     connection.send(b"go")
     assert connection.rest() == b"" and connection.ended_cleanly is False
     assert line_of(edge)["fault"] == "origin_truncated"
-    assert edge.metrics().value("nearhop_faults_total", fault="origin_truncated") == 1
+    assert edge.settled().value("nearhop_faults_total", fault="origin_truncated") == 1
 
 
 def test_an_origin_process_that_dies_is_seen_by_a_websocket_client(scene, start, authority):
