@@ -294,6 +294,21 @@ struct Failback {
     unsigned error_percent = 5;     ///< failures among its answers at which the share stops growing
 };
 
+/// Something beside the origins that answers as long as this edge is not cut off.
+struct ControlTarget {
+    enum class Kind { tcp, dns };
+    Kind kind = Kind::tcp;
+    ListenAddress address;  ///< numeric: a name would need the network that is in doubt
+};
+
+/// How the edge finds out that not its origins are gone but its own way out.
+struct Isolation {
+    std::vector<At<ControlTarget>> control;  ///< empty: it does not ask
+    milliseconds interval = 5s;              ///< between two checks of a target, 100 ms .. 1 h
+    milliseconds interval_failing = 1s;      ///< the same while an origin or a target is silent
+    milliseconds timeout = 1s;               ///< of one check
+};
+
 struct Limits {
     std::uint64_t sessions = 0;              ///< 0: from the descriptor limit
     std::uint64_t sessions_per_address = 0;  ///< 0: unlimited
@@ -384,6 +399,7 @@ struct Config {
     RateLimit rate_limit;         ///< of every site that has none of its own
     Failover failover;
     Failback failback;
+    Isolation isolation;
     Limits limits;
     Http2 http2;
     Dns dns;

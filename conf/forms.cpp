@@ -465,6 +465,15 @@ Form<ListenAddress> listen_address() {
             schema::matching("^.+:[0-9]{1,5}$")};
 }
 
+Form<ControlTarget> control_target() {
+    return {"tcp://ADDRESS:PORT or dns://ADDRESS, such as tcp://10.0.0.1:53, with a numeric address",
+            [](const std::string& text) { return control_target_from(text); },
+            [](const ControlTarget& target) { return to_string(target); },
+            {},
+            false,
+            schema::matching("^(tcp|dns)://.+$")};
+}
+
 Form<OriginUrl> origin_url() {
     return {"https://HOST[:PORT] or http://HOST[:PORT] without user, path, query or fragment",
             [](const std::string& text) { return origin_url_from(text); },

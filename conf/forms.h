@@ -66,6 +66,7 @@ Form<std::string> country_key(const std::vector<std::string>& groups);
 Form<std::string> dns_server();
 Form<std::string> one_of_names(std::string wanted, std::vector<std::string> names);  ///< e.g. an origin's name
 Form<ListenAddress> listen_address();
+Form<ControlTarget> control_target();
 Form<ClientCertificates> client_certificates();
 Form<TlsVersion> tls_version();
 Form<OriginUrl> origin_url();

@@ -22,6 +22,7 @@ void read_config(Keys& top, Config& config) {
     read_geo(top, config);
     read_failover(top, config.failover);
     read_failback(top, config.failback);
+    read_isolation(top, config);
     top.value("server_timing", config.server_timing, flag());
     read_rate_limit(top, config.rate_limit);
     read_sites(top, config);

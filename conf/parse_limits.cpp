@@ -7,6 +7,7 @@
 namespace nearhop::conf {
 namespace {
 
+constexpr std::size_t most_control_targets = 8;
 constexpr std::uint64_t kib = 1024;
 constexpr std::uint64_t mib = 1024 * kib;
 constexpr std::uint64_t gib = 1024 * mib;
@@ -50,6 +51,32 @@ void read_failback(Keys& top, Failback& failback) {
         keys.value("half_life", failback.half_life, duration(1s, 24h));
         keys.value("error_percent", failback.error_percent, percent(1, 100));
         in_order(keys, "hold", failback.hold <= failback.hold_max, "hold_max");
+    });
+}
+
+void read_isolation(Keys& top, Config& config) {
+    Isolation& isolation = config.isolation;
+    top.section("isolation", [&](Keys& keys) {
+        keys.list("control", isolation.control, control_target(), 0, "none");
+        keys.value("interval", isolation.interval, duration(100ms, 1h));
+        keys.value("interval_failing", isolation.interval_failing, duration(100ms, 1h));
+        keys.value("timeout", isolation.timeout, duration(10ms, 1min));
+        in_order(keys, "interval_failing", isolation.interval_failing <= isolation.interval, "interval");
+        const Field control = keys.at("control");
+        if (isolation.control.size() > most_control_targets)
+            control.error("want at most " + std::to_string(most_control_targets) + " targets, found " +
+                          std::to_string(isolation.control.size()));
+        for (const auto& target : isolation.control) {
+            const std::string& address = target->address.address;
+            const bool is_origin = std::any_of(config.origins.begin(), config.origins.end(), [&](const Origin& origin) {
+                return origin.url->host == address && origin.url->port == target->address.port;
+            });
+            if (is_origin)
+                control.warning(to_string(*target) +
+                                " is an origin: what is asked beside the origins should not be one");
+            else if (address == "::1" || address.starts_with("127."))
+                control.warning(to_string(*target) + " is this machine itself: it answers also when nothing else does");
+        }
     });
 }
 

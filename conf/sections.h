@@ -21,6 +21,7 @@ void read_origins(Keys& top, Config& config);  ///< with `health` and `passive`
 void read_geo(Keys& top, Config& config);
 void read_failover(Keys& top, Failover& failover);
 void read_failback(Keys& top, Failback& failback);
+void read_isolation(Keys& top, Config& config);     ///< after the origins: a target should not be one of them
 void read_rate_limit(Keys& top, RateLimit& limit);  ///< before the sites, which inherit it
 void read_sites(Keys& top, Config& config);
 void read_limits(Keys& top, Limits& limits);

@@ -157,6 +157,22 @@ std::string to_string(const ListenAddress& address) {
     return bracketed(address.address) + ':' + std::to_string(address.port);
 }
 
+std::optional<ControlTarget> control_target_from(std::string_view text) {
+    using Kind = ControlTarget::Kind;
+    constexpr std::string_view tcp = "tcp://", dns = "dns://";
+    const auto rest = text.substr(std::min(text.size(), tcp.size()));
+    auto address = listen_address_from(rest);
+    if (text.starts_with(tcp))
+        return address && address->port != 0 ? std::optional{ControlTarget{Kind::tcp, *address}} : std::nullopt;
+    if (!text.starts_with(dns)) return std::nullopt;
+    if (!address && (is_ipv4(rest) || is_ipv6(rest))) address = ListenAddress{std::string{rest}, 53};
+    return address && address->port != 0 ? std::optional{ControlTarget{Kind::dns, *address}} : std::nullopt;
+}
+
+std::string to_string(const ControlTarget& target) {
+    return (target.kind == ControlTarget::Kind::tcp ? "tcp://" : "dns://") + to_string(target.address);
+}
+
 std::optional<OriginUrl> origin_url_from(std::string_view text) {
     OriginUrl url;
     const auto scheme_end = text.find("://");

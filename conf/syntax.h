@@ -35,6 +35,10 @@ std::optional<std::string> host_field_from(std::string_view text);
 std::optional<ListenAddress> listen_address_from(std::string_view text);
 std::string to_string(const ListenAddress& address);
 
+/// tcp://ADDRESS:PORT, or dns://ADDRESS with or without a port (53).
+std::optional<ControlTarget> control_target_from(std::string_view text);
+std::string to_string(const ControlTarget& target);
+
 /// http(s)://HOST[:PORT] and nothing after it but one slash.
 std::optional<OriginUrl> origin_url_from(std::string_view text);
 std::string to_string(const OriginUrl& url);

@@ -33,6 +33,11 @@ public:
     void look(bool in, std::uint64_t answers, std::uint64_t failures, TimePoint now);
     /// What went out for a reason of ours (this edge was cut off) did not fall: settled at once.
     void pardon() noexcept;
+    /// For so long nothing was learnt (the same reason): what waits or grows goes on where it stood.
+    void stand_still(Clock::duration time) noexcept {
+        hold_until_ += time;
+        looked_at_ += time;
+    }
 
     /// Clients whose place in the line, 0 to 65,535, is below this may be sent to it.
     std::uint32_t share() const noexcept;

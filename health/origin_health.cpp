@@ -135,6 +135,18 @@ void OriginMonitor::set_thresholds(const Thresholds& thresholds) {
     for (auto& address : addresses_) address.machine.set_thresholds(thresholds);
 }
 
+bool OriginMonitor::take_back(const OriginMonitor& before, TimePoint now) {
+    const State was = state();
+    origin_ = before.origin_;
+    for (auto& address : addresses_) {
+        address.inherited = origin_.state().verdict;
+        if (const auto* known = before.find(address.text)) address.machine = known->machine;
+    }
+    set_thresholds(thresholds_);
+    const bool checks = combine_checks(now);
+    return combine(now) || checks || state() != was;
+}
+
 State OriginMonitor::state() const noexcept {
     State state = origin_.state();
     for (const auto& address : addresses_) state.changing |= address.machine.state().changing || counting(address);

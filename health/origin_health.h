@@ -59,6 +59,9 @@ public:
     /// The operator's order, until the next one. Its expiry is the caller's.
     bool set_override(Override order, TimePoint now);
     void set_thresholds(const Thresholds& thresholds);
+    /// Verdicts and ejections are again what they were in `before`, a copy of this monitor. What does not come from
+    /// failures stays as it is: the list of addresses, checks, the origin's word, the order, thresholds.
+    bool take_back(const OriginMonitor& before, TimePoint now);
 
     /// As published: what the machine found out, below the origin's word, below the operator's. An order to be up hides
     /// an ejection as well: who knows better than probes and failures may say so.

@@ -88,7 +88,8 @@ struct Snapshot {
     std::shared_ptr<const health::Table> health;
     std::shared_ptr<const Addresses> addresses;
     std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners
-    bool ready = false;                                 ///< /readyz and ready_path: first round done, not shutting down
+    bool isolated = false;  ///< this edge is cut off: verdicts stand still (health::Isolation)
+    bool ready = false;     ///< /readyz and ready_path: first round done, not shutting down
 };
 
 /// Where the control thread publishes and workers look. A mutex and a counter, not std::atomic<std::shared_ptr>:

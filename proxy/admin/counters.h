@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// What workers count. One writer each: relaxed load and store, no read-modify-write, the cost of a plain integer
@@ -34,6 +35,26 @@ public:
 
 private:
     std::atomic<std::uint64_t> value_{0};
+};
+
+/// One more in a gauge, for as long as it is held.
+class Counted {
+public:
+    Counted() = default;
+    explicit Counted(Counter& gauge) noexcept : gauge_{&gauge} { gauge.add(); }
+    Counted(Counted&& other) noexcept : gauge_{std::exchange(other.gauge_, nullptr)} {}
+    Counted& operator=(Counted&& other) noexcept {
+        release();
+        gauge_ = std::exchange(other.gauge_, nullptr);
+        return *this;
+    }
+    ~Counted() { release(); }
+    void release() noexcept {
+        if (gauge_) std::exchange(gauge_, nullptr)->subtract();
+    }
+
+private:
+    Counter* gauge_ = nullptr;
 };
 
 /// 1 ms to 30 s in 14 buckets (defaults.md).
@@ -62,6 +83,7 @@ struct alignas(cache_line) OriginCounters {
     std::array<std::array<Counter, status_classes>, reason_count> requests;  ///< exchanges served, [reason][class]
     std::array<Counter, exchange::fault_count> attempts;    ///< by how the attempt ended; [none]: answered
     std::array<Counter, exchange::fault_count> moved_away;  ///< to another candidate, by why; [none]: a status
+    Counter in_flight;                                      ///< gauge: attempts that have begun and not ended
     Counter spilled;                                        ///< went elsewhere because this origin was busy or full
     Counter hedges, hedges_won;                             ///< asked as the second one, and first to answer
     Histogram duration;                                     ///< whole exchange

@@ -58,12 +58,25 @@ void add_certificates(Families& out, const run::Control::Status& status) {
     take_all(out, expiry);
 }
 
+void add_isolation(Families& out, const run::Control::Status& status) {
+    Family isolated = gauge("nearhop_isolated", "1 while this edge takes itself for cut off; verdicts stand still.");
+    isolated.add({}, status.isolation.isolated() ? 1.0 : 0.0);
+    Family times = counter("nearhop_isolations_total", "Times that this edge took itself for cut off.");
+    times.add({}, status.isolations);
+    Family targets =
+        gauge("nearhop_control_target_answers", "1 while the control target answers, 0 while it does not.");
+    for (const auto& target : status.control_targets)
+        if (target.checked) targets.add({{"target", target.name}}, target.answers ? 1.0 : 0.0);
+    take_all(out, isolated, times, targets);
+}
+
 }  // namespace
 
 void add_edge(Families& out, const Registry& registry, const run::Control::Status& status) {
     add_databases(out, status);
     add_ranges(out, status);
     add_certificates(out, status);
+    add_isolation(out, status);
     Family generation = gauge("nearhop_config_generation", "Configurations loaded since the start; 1 is the first.");
     generation.add({}, status.config_generation);
     Family loaded = gauge("nearhop_config_loaded_timestamp_seconds", "When the configuration in use was loaded.");

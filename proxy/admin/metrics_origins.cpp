@@ -98,7 +98,7 @@ void add_pools(Families& out, const Registry& registry) {
 }
 
 /// Of origins with a capacity, and of those that had one.
-void add_loads(Families& out, const Registry& registry) {
+void add_loads(Families& out, const Registry& registry, const run::Control::Status& status) {
     Family capacity = gauge("nearhop_origin_capacity", "Requests that the origin may have in flight from this edge.");
     Family in_flight = gauge("nearhop_origin_in_flight", "Requests in flight at an origin with a capacity.");
     Family queued = gauge("nearhop_origin_queued", "Requests that wait for room at the origin now.");
@@ -113,7 +113,10 @@ void add_loads(Families& out, const Registry& registry) {
         refused.add({{"origin", origin}, {"why", "queue_full"}}, load->refused_at_once.load());
         refused.add({{"origin", origin}, {"why", "queue_time"}}, load->refused_later.load());
     }
-    take_all(out, capacity, in_flight, queued, waited, refused);
+    Family survivable = gauge("nearhop_survivable",
+                              "1 while the other origins could carry what this one does, 0 while they could not.");
+    for (const auto& row : status.headroom) survivable.add({{"lost_origin", row.origin}}, row.survivable ? 1.0 : 0.0);
+    take_all(out, capacity, in_flight, queued, waited, refused, survivable);
 }
 
 }  // namespace
@@ -122,7 +125,7 @@ void add_origins(Families& out, const Registry& registry, const run::Control::St
     add_states(out, status);
     add_figures(out, status);
     add_pools(out, registry);
-    add_loads(out, registry);
+    add_loads(out, registry, status);
 }
 
 }  // namespace nearhop::admin

@@ -53,8 +53,16 @@ Page override_page(const Ask& ask, const Process& process) {
         wanted.lasts = std::chrono::duration_cast<std::chrono::seconds>(*duration);
     }
 
+    if (const auto force = parameter(ask, "force"); !force.empty()) {
+        if (force != "true" && force != "false") return bad("want force: true or false");
+        wanted.force = force == "true";
+    }
+
     const auto result = process.override_origin(wanted);
     if (!result.known_origin) return {.status = 404, .body = "no origin has this name; /status lists them\n"};
+    if (!result.overload.empty())
+        return {.status = 409,
+                .body = "refused: " + result.overload + "; force=true (--force) orders it all the same\n"};
     json::object body{{"origin", wanted.origin}, {"override", nullptr}, {"holds", true}, {"saved", result.saved}};
     if (result.record) body["override"] = override_json(*result.record);
     if (!result.saved) body["not_saved"] = printable(result.not_saved) + "; it holds until a restart";

@@ -27,7 +27,8 @@ constexpr std::string_view index_text =
     "GET  /explain   ?ip= | country= | lat=&lon=  [&host=&path=&method=&format=text|json]: where a request would go "
     "now\n"
     "POST /reload    read the configuration again\n"
-    "POST /origins/NAME/drain | force-up | force-down | clear   author=, reason= [, for=4h] in the query or as a form\n"
+    "POST /origins/NAME/drain | force-up | force-down | clear   author=, reason= [, for=4h] [, force=true] in the "
+    "query or as a form\n"
     "POST needs Authorization: Bearer TOKEN\n";
 
 /// Takes the same time wherever the difference is; only the length shows.
@@ -42,6 +43,11 @@ bool has_token(std::string_view authorization, std::string_view token) noexcept 
            is_same_secret(authorization.substr(scheme.size()), token);
 }
 
+std::string_view what_health_is(const Snapshot& snapshot) noexcept {
+    return snapshot.isolated ? "as it was before this edge was cut off: every origin and every control target is silent"
+                             : "live";
+}
+
 Page explain_page(std::string_view query, const Snapshot& snapshot) {
     const auto path = query_value(query, "path");
     const auto answer = explain({.ip = query_value(query, "ip"),
@@ -53,9 +59,10 @@ Page explain_page(std::string_view query, const Snapshot& snapshot) {
                                  .method = query_value(query, "method")},
                                 snapshot, *snapshot.health);
     if (!answer.error.empty()) return {.status = 400, .body = answer.error + "\n"};
+    const std::string health_is{what_health_is(snapshot)};
     if (query_value(query, "format") == "text")
-        return {.body = answer_text(answer, snapshot, *snapshot.health, "live")};
-    return {.type = json_type, .body = answer_json(answer, snapshot, *snapshot.health, "live")};
+        return {.body = answer_text(answer, snapshot, *snapshot.health, health_is)};
+    return {.type = json_type, .body = answer_json(answer, snapshot, *snapshot.health, health_is)};
 }
 
 /// nullopt: the caller may change things.
@@ -99,7 +106,10 @@ Page answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Regist
                 .body = metrics_text(snapshot, registry, process.status())};
     if (ask.path == "/livez") return {.body = "ok\n"};
     if (ask.path == "/readyz")
-        return snapshot.ready ? Page{.body = "ready\n"} : Page{.status = 503, .body = "not ready\n"};
+        return snapshot.ready
+                   ? Page{.body = "ready\n"}
+                   : Page{.status = 503,
+                          .body = snapshot.isolated ? "not ready: cut off from every origin\n" : "not ready\n"};
     if (ask.path == "/status") return {.type = json_type, .body = status_json(snapshot, registry, process.status())};
     if (ask.path == "/explain") return explain_page(ask.query, snapshot);
     return {.body = std::string{index_text}};

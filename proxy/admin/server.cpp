@@ -53,6 +53,7 @@ std::string_view phrase(unsigned status) noexcept {
         case 403: return "Forbidden";
         case 404: return "Not Found";
         case 405: return "Method Not Allowed";
+        case 409: return "Conflict";
         case 413: return "Content Too Large";
         case 422: return "Unprocessable Content";
         case 431: return "Request Header Fields Too Large";

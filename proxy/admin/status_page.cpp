@@ -100,6 +100,36 @@ json::object origin_json(const run::Control::Status::Origin& origin) {
     return out;
 }
 
+json::object isolation_json(const run::Control::Status& status) {
+    const auto& guard = status.isolation;
+    json::array targets;
+    for (const auto& target : status.control_targets)
+        targets.push_back(json::object{{"target", target.name},
+                                       {"answers", target.checked ? json::value(target.answers) : json::value(nullptr)},
+                                       {"last", target.how},
+                                       {"since", time_json(target.since)}});
+    return {{"isolated", guard.isolated()},
+            {"times", status.isolations},
+            {"began", time_json(guard.began())},
+            {"ended", guard.isolated() ? json::value(nullptr) : time_json(guard.ended())},
+            {"last_answer", guard.is_on() ? time_json(guard.last_answer()) : json::value(nullptr)},
+            {"control", std::move(targets)}};
+}
+
+json::array headroom_json(const run::Control::Status& status) {
+    json::array out;
+    for (const auto& row : status.headroom) {
+        json::object takes;
+        for (const auto& [name, count] : row.takes) takes[name] = count;
+        out.push_back(json::object{{"lost_origin", row.origin},
+                                   {"survivable", row.survivable},
+                                   {"in_flight", row.loss.load},
+                                   {"room", row.loss.placed},
+                                   {"takes", std::move(takes)}});
+    }
+    return out;
+}
+
 json::array sites_json(const Snapshot& snapshot) {
     json::array out;
     const auto& table = *snapshot.routing->table;
@@ -169,6 +199,8 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
     const json::object out{
         {"version", run::version()},
         {"ready", snapshot.ready},
+        {"isolation", isolation_json(status)},
+        {"headroom", headroom_json(status)},
         {"config", json::object{{"file", snapshot.routing->config.file},
                                 {"generation", status.config_generation},
                                 {"loaded", time_json(status.config_loaded)},

@@ -57,6 +57,7 @@ void Attempt::reset() noexcept {
     dial.reset();
     forget();
     slot.release();
+    counted.release();
 }
 
 void Attempt::forget() noexcept {

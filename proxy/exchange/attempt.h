@@ -44,6 +44,7 @@ public:
 
     steering::Considered candidate;
     OriginLoad::Slot slot;               ///< where the origin has a capacity
+    admin::Counted counted;              ///< among what its origin has in flight, capacity or not
     std::unique_ptr<origin::Dial> dial;  ///< until there is a connection
     std::unique_ptr<origin::Connection> connection;
     bool begun = false;         ///< the request's head is on its way

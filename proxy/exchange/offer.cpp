@@ -147,6 +147,7 @@ loop::Task<Fault> Exchange::offer() {
         attempt_ = context_.fresh_attempt();
         attempt_->candidate = chosen;
         attempt_->slot = std::move(slot_);
+        attempt_->counted = admin::Counted{state_->origins[chosen.id]->in_flight};
         ++attempts_;
         Fault fault = co_await ask(fresh);
         if (fault == Fault::key_pinned) {  // to another origin, a moment ago
@@ -193,6 +194,7 @@ loop::Task<Fault> Exchange::offer() {
         if (!is_free && !take_token()) co_return stay(admin::Stay::budget_empty);
         fresh = move == Move::same_origin;
         attempt_->slot.release();
+        attempt_->counted.release();
         if (fault == Fault::none) park(std::move(attempt_));
         if (move == Move::same_origin) continue;
         moved_ = true;

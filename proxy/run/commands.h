@@ -39,6 +39,7 @@ struct OrderOptions {
     std::string action;  ///< drain, force-up, force-down, clear
     std::string origin, author, reason;
     std::string lasts;  ///< empty: 4h
+    bool force = false;
     std::string admin = "127.0.0.1:9180";
     std::string token_file;
 };

@@ -3,6 +3,8 @@
 #include "health/leader.h"
 #include "proxy/run/build.h"
 #include "proxy/run/geo_watch.h"
+#include "proxy/run/headroom_watch.h"
+#include "proxy/run/isolation_watch.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/origin_watch.h"
 #include "proxy/run/ranges_watch.h"
@@ -92,6 +94,7 @@ struct Control::Impl final : private loop::Notify {
         next_ranges = loop.now() + latest.routing->config.clients.watch;
         first_round_ends = loop.now() + first_round_limit;
         timer.expires_at(next_tick);
+        headroom.look(latest, loop.now());
         republish();
     }
 
@@ -141,6 +144,7 @@ struct Control::Impl final : private loop::Notify {
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
         latest.addresses = make_addresses();
+        headroom.look(latest, loop.now());
         publish();
         log_info("reload", {{"result", "ok"}, {"generation", status.config_generation}});
         if (on_reload) on_reload();
@@ -160,7 +164,9 @@ struct Control::Impl final : private loop::Notify {
     }
 
     void set_ready(bool ready) {
-        if (std::exchange(latest.ready, ready) != ready) publish();
+        wanted_ready = ready;
+        const bool next = ready && !isolation.isolated();
+        if (std::exchange(latest.ready, next) != next) publish();
     }
 
     OverrideResult override_origin(const OverrideOrder& order) {
@@ -169,6 +175,14 @@ struct Control::Impl final : private loop::Notify {
         result.known_origin =
             std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == order.origin; });
         if (!result.known_origin) return result;
+        if (!order.force) result.overload = headroom.overload_by(order, latest);
+        if (!result.overload.empty()) {
+            log_warning("override_refused", {{"origin", order.origin},
+                                             {"override", health::name(order.order)},
+                                             {"author", order.author},
+                                             {"what", result.overload}});
+            return result;
+        }
         if (order.order == health::Override::none) {
             overrides.remove(order.origin);
             log_override("override", {order.origin, order.order, order.author, order.why, {}, {}, {}});
@@ -195,6 +209,9 @@ struct Control::Impl final : private loop::Notify {
                 status.origins.emplace_back().name = origin.name;  // before start()
             if (const auto* order = overrides.find(origin.name)) status.origins.back().by_operator = *order;
         }
+        status.headroom = headroom.rows();
+        status.isolation = isolation.guard();
+        status.control_targets = isolation.targets();
         status.databases.clear();
         for (const auto& each : geo.databases())
             status.databases.push_back({each.database->name(), each.database->type(), each.database->built(),
@@ -225,8 +242,9 @@ private:
         timer.expires_at(next_tick);
         read_traffic();
         for (const auto& [identity, watch] : watches) watch->on_tick();
-        look_at_leaders();
+        if (!isolation.isolated()) look_at_leaders();
         end_overrides();
+        headroom.look(latest, now);
         if (now >= next_geo) look_at_databases();
         if (now >= next_ranges) look_at_ranges();
         republish();
@@ -264,7 +282,50 @@ private:
             watches[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i],
                                                             routing.config.failback, dns, *resolver);
         apply_overrides();
+        follow_isolation();
         holding = false;
+    }
+
+    void follow_isolation() {
+        const auto& config = latest.routing->config;
+        std::vector<std::string> names;
+        for (const auto& origin : latest.routing->origins) names.push_back(origin.name);
+        auto grace = config.failover.tls_timeout;
+        for (const auto& site : latest.routing->table->sites)
+            for (const auto& route : site.routes) grace = std::max(grace, route.limits.head_timeout);
+        isolation.configure(config.isolation, names, grace);
+    }
+
+    /// One line when it begins and one when it ends; the lines of verdicts that are taken back are not repeated.
+    void on_isolation(std::string_view by) {
+        const auto& guard = isolation.guard();
+        const auto milliseconds_since = [this](TimePoint time) {
+            return static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(loop.now() - time).count());
+        };
+        const bool held = std::exchange(holding, true);
+        std::string taken_back;
+        for (const auto& origin : latest.routing->origins) {
+            const auto watch = watches.find(origin.identity);
+            if (watch == watches.end()) continue;
+            if (!guard.isolated())
+                watch->second->end_isolation(guard.ended() - guard.began());
+            else if (watch->second->begin_isolation())
+                taken_back += (taken_back.empty() ? "" : ",") + origin.name;
+        }
+        holding = held;
+        if (guard.isolated()) {
+            ++status.isolations;
+            const bool heard = guard.last_answer() != TimePoint{};
+            log_error("isolated", {{"silent_ms", heard ? milliseconds_since(guard.last_answer()) : std::uint64_t{0}},
+                                   {"taken_back", taken_back.empty() ? std::string{"-"} : taken_back}});
+        } else {
+            log_warning("isolation_ended", {{"answered", by}, {"after_ms", milliseconds_since(guard.began())}});
+        }
+        latest.isolated = guard.isolated();
+        latest.ready = wanted_ready && !latest.isolated;
+        latest.health = make_health();
+        latest.addresses = make_addresses();
+        publish();
     }
 
     void apply_overrides() {
@@ -368,6 +429,7 @@ private:
     void look_at_first_round() {
         if (!on_first_round) return;
         const bool decided =
+            !isolation.in_doubt() &&
             std::all_of(watches.begin(), watches.end(), [](const auto& watch) { return watch.second->decided(); });
         if (!decided && loop.now() < first_round_ends) return;
         // Not from here: this may be the inside of a probe, and the callee may do anything.
@@ -402,7 +464,7 @@ private:
 
     /// What workers counted since the last look, for the rule on shares of failures.
     void read_traffic() {
-        traffic_read = loop.now();
+        const TimePoint since = std::exchange(traffic_read, loop.now());
         next_traffic = TimePoint::max();
         std::map<std::string, OriginWatch*> by_name;
         for (const auto& origin : latest.routing->origins) by_name[origin.name] = watches[origin.identity].get();
@@ -415,7 +477,8 @@ private:
             }
             const Traffic before = std::exchange(traffic[name], now);
             const auto found = by_name.find(name);
-            if (found != by_name.end()) found->second->on_traffic(now.ok - before.ok, now.failed - before.failed);
+            if (found != by_name.end())
+                found->second->on_traffic(now.ok - before.ok, now.failed - before.failed, since);
         }
     }
 
@@ -434,14 +497,18 @@ private:
     std::minstd_rand random{std::random_device{}()};
     std::map<std::string, Traffic> traffic;         // by origin name
     std::map<std::string, health::Leader> leaders;  // by site name
+    HeadroomWatch headroom{registry};
     bool started = false;
-    bool holding = false;  // several changes are under way: one publication for all
+    bool wanted_ready = false;  // but for isolation
+    bool holding = false;       // several changes are under way: one publication for all
     std::function<void()> on_first_round;
     TimePoint first_round_ends{}, next_tick{}, next_geo{}, next_ranges{};
     TimePoint traffic_read{}, next_traffic = TimePoint::max();
     loop::Timer timer{loop, *this};
-    OriginWatch::Surroundings around{loop, [this] { return std::uniform_real_distribution<double>{0, 1}(random); },
-                                     [this] { republish(); }};
+    std::function<double()> dice = [this] { return std::uniform_real_distribution<double>{0, 1}(random); };
+    IsolationWatch isolation{
+        loop, dice, {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); }}};
+    OriginWatch::Surroundings around{loop, dice, [this] { republish(); }, isolation};
     conf::Dns resolver_settings;
     std::unique_ptr<origin::Resolver> resolver;
     std::map<std::string, std::unique_ptr<OriginWatch>> watches;  // by identity; last: they use all of the above

@@ -59,8 +59,10 @@ public:
         bool known_origin = false;
         bool saved = false;       ///< it outlives a restart
         std::string not_saved{};  ///< why not
+        std::string overload{};   ///< why it was refused: the others could not carry what would be left to them
     };
-    /// Holds from now on, whether it could be saved or not. Override::none clears. The texts were checked.
+    /// Holds from now on, whether it could be saved or not, unless it would overload the other origins and is not
+    /// forced. Override::none clears. The texts were checked.
     OverrideResult override_origin(const OverrideOrder& order);
 
     const Snapshot& current() const noexcept;

@@ -99,6 +99,7 @@ int order_origin(const OrderOptions& options) {
     if (!plain) throw std::runtime_error{"want an origin's name, found \"" + options.origin + '"'};
 
     std::string body = "author=" + form_value(options.author) + "&reason=" + form_value(options.reason);
+    if (options.force) body += "&force=true";
     if (!options.lasts.empty()) body += "&for=" + form_value(options.lasts);
     std::string request = "POST /origins/" + options.origin + '/' + options.action +
                           " HTTP/1.1\r\nHost: " + to_string(*admin) +

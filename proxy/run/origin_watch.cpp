@@ -118,8 +118,15 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
 
 void OriginWatch::on_report(const PassiveReport& report) {
     const auto now = around_.loop.now();
+    const bool is_good = report.agent != health::Agent::none || report.result == health::Passive::ok;
+    if (!is_good) note_failure();
+    if (is_good || health::sign_of(report.reason) == health::Sign::answered)
+        around_.isolation.answered(name_, now, now);
+    else if (health::sign_of(report.reason) == health::Sign::silent)
+        around_.isolation.silent(name_);
     if (report.agent != health::Agent::none)
         return apply({}, [&] { return monitor_.on_agent(report.agent, agent_expiry_, now); });
+    if (!is_good && around_.isolation.traffic_is_ours()) return;
     apply(report.address, [&] {
         return report.address.empty()
                    ? monitor_.on_passive({}, report.result, report.reason, now, around_.dice())
@@ -127,7 +134,10 @@ void OriginWatch::on_report(const PassiveReport& report) {
     });
 }
 
-void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures) {
+void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint since) {
+    if (successes > 0) around_.isolation.answered(name_, since, around_.loop.now());
+    if (failures > 0) note_failure();
+    if (around_.isolation.traffic_is_ours()) failures = 0;
     answers_ += successes + failures;
     failures_ += failures;
     if (successes == 0 && failures == 0) return;
@@ -135,14 +145,44 @@ void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures) {
 }
 
 void OriginWatch::on_tick() {
+    if (around_.isolation.isolated()) return;
     apply({}, [&] { return monitor_.on_time(around_.loop.now()); });
     look_at_return(std::exchange(answers_, 0), std::exchange(failures_, 0));
+}
+
+void OriginWatch::note_failure() {
+    if (around_.isolation.is_on() && !around_.isolation.isolated())
+        before_.note(monitor_, failback_, around_.isolation.guard().last_answer(), around_.loop.now());
+}
+
+bool OriginWatch::begin_isolation() {
+    const auto now = around_.loop.now();
+    const auto was = monitor_.state();
+    before_.take_back(monitor_, failback_, around_.isolation.guard().last_answer(), now);
+    hurry();
+    const auto is = monitor_.state();
+    if (was.verdict != is.verdict) ++figures_.changes[static_cast<std::size_t>(is.verdict)];
+    return was.verdict != is.verdict || was.ejected != is.ejected;
+}
+
+void OriginWatch::end_isolation(loop::Clock::duration lasted) {
+    failback_.stand_still(lasted);
+    // Soon, but not all in the same instant.
+    const auto spread = std::chrono::duration<double, std::milli>{intervals_.transitional};
+    for (const auto& address : addresses_) {
+        if (!address || address->due == TimePoint::max() || !address->probed) continue;
+        const auto due =
+            around_.loop.now() + std::chrono::duration_cast<loop::Clock::duration>(spread * around_.dice());
+        if (due >= address->due) continue;
+        address->due = due;
+        address->timer.expires_at(due);
+    }
 }
 
 /// One line when an origin begins to wait for its clients, one when it gets the first and one when it has all.
 void OriginWatch::look_at_return(std::uint64_t answers, std::uint64_t failures) {
     const auto state = monitor_.state();
-    if (state.verdict == health::Verdict::unknown) return;
+    if (state.verdict == health::Verdict::unknown || around_.isolation.isolated()) return;
     const auto now = around_.loop.now();
     if (state.order == health::Override::force_up) failback_.pardon();  // the operator wants its traffic now
     const bool held = failback_.holding();
@@ -170,7 +210,9 @@ bool OriginWatch::set_override(health::Override order) {
 
 health::OriginHealth OriginWatch::health() {
     auto health = monitor_.health(around_.loop.now());
-    const bool moved = (health.rtt_ms < 0) != (shown_rtt_ < 0) || std::abs(health.rtt_ms - shown_rtt_) > rtt_step_ms;
+    // What was measured grows old while the edge is cut off; the order of origins stays.
+    const bool moved = !around_.isolation.isolated() &&
+                       ((health.rtt_ms < 0) != (shown_rtt_ < 0) || std::abs(health.rtt_ms - shown_rtt_) > rtt_step_ms);
     if (moved) shown_rtt_ = health.rtt_ms;
     health.rtt_ms = shown_rtt_;
     health.share = failback_.share();
@@ -257,7 +299,13 @@ void OriginWatch::learn(const origin::Resolved& resolved) {
                         {{"origin", name_}, {"host", host_}, {"error", resolved.error}, {"kept", list_of(known_)}});
         resolve_error_ = resolved.error;
     }
-    if (!good) return apply({}, [&] { return monitor_.on_resolve_failed(around_.loop.now()); });
+    if (!good) {
+        if (!known_.empty()) return;  // the old addresses are kept, and probes judge them
+        note_failure();
+        around_.isolation.silent(name_);
+        if (around_.isolation.isolated()) return;
+        return apply({}, [&] { return monitor_.on_resolve_failed(around_.loop.now()); });
+    }
     resolved_at_ = around_.loop.now();
     if (resolved.addresses == known_) return;
     log_info("addresses", {{"origin", name_}, {"addresses", list_of(resolved.addresses)}, {"was", list_of(known_)}});
@@ -321,8 +369,9 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
 }
 
 TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
-    return health::next_probe(intervals_, monitor_.schedule_state(address.endpoint.text), address.began,
-                              around_.loop.now(), address.dice);
+    health::State state = monitor_.schedule_state(address.endpoint.text);
+    state.changing |= around_.isolation.isolated();  // the first answer ends it
+    return health::next_probe(intervals_, state, address.began, around_.loop.now(), address.dice);
 }
 
 void OriginWatch::hurry() noexcept {
@@ -344,6 +393,17 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
     if (phases.tls >= 0) figures_.tls.observe(phases.tls);
     if (phases.first_byte >= 0) figures_.first_byte.observe(phases.first_byte);
     if (outcome.result.reason == health::Reason::none) return;
+    if (!outcome.result.passed) note_failure();
+    if (const auto sign = health::sign_of(outcome.result.reason); sign == health::Sign::answered) {
+        around_.isolation.answered(name_, around_.loop.now(), around_.loop.now());
+    } else if (phases.connect >= 0) {  // whatever came then
+        const auto connected = outcome.result.began + std::chrono::duration_cast<loop::Clock::duration>(
+                                                          std::chrono::duration<double>{phases.connect});
+        around_.isolation.answered(name_, connected, connected);
+    } else if (sign == health::Sign::silent) {
+        around_.isolation.silent(name_);
+    }
+    if (!outcome.result.passed && around_.isolation.is_ours(outcome.result.began)) return;
     if (outcome.agent != health::Agent::none)
         apply({}, [&] { return monitor_.on_agent(outcome.agent, agent_expiry_, around_.loop.now()); });
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/config.h"
+#include "health/isolation.h"
 #include "health/origin_health.h"
 #include "health/schedule.h"
 #include "proxy/loop/loop.h"
@@ -8,6 +9,7 @@
 #include "proxy/origin/probe.h"
 #include "proxy/origin/resolver.h"
 #include "proxy/run/control.h"
+#include "proxy/run/isolation_watch.h"
 #include "proxy/run/status.h"
 
 #include <functional>
@@ -27,6 +29,7 @@ public:
         loop::Loop& loop;
         std::function<double()> dice;   ///< uniform in [0, 1)
         std::function<void()> changed;  ///< something published changed; must not touch watches
+        IsolationWatch& isolation;
     };
 
     OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive, const conf::Probe& probe);
@@ -39,11 +42,17 @@ public:
                    const conf::Dns& dns, origin::Resolver& resolver);
 
     void on_report(const PassiveReport& report);
-    void on_traffic(std::uint64_t successes, std::uint64_t failures);
+    /// Of what workers counted since then.
+    void on_traffic(std::uint64_t successes, std::uint64_t failures, loop::TimePoint since);
     /// Once a second: what holds for a time only may be over.
     void on_tick();
     /// The operator's order; whoever gives it logs it. True when it is a new one.
     bool set_override(health::Override order);
+
+    /// The edge is cut off: what its failures did is taken back, and stands until the end. True when a verdict or an
+    /// ejection was.
+    bool begin_isolation();
+    void end_isolation(loop::Clock::duration lasted);
 
     bool decided() const noexcept { return monitor_.decided(); }
     /// As to be published: small moves of the round trip are left out.
@@ -73,6 +82,7 @@ private:
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
     void log_checks(std::string_view address);
     void set_addresses(const std::vector<geo::Address>& addresses);
+    void note_failure();
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
     loop::TimePoint next_probe(const AddressWatch& address) const;
@@ -93,6 +103,7 @@ private:
     conf::seconds min_ttl_{}, max_ttl_{};
     double shown_rtt_ = -1;
     health::Failback failback_;
+    health::Before before_;
     std::uint64_t answers_ = 0, failures_ = 0;  ///< of live traffic since the last tick
 
     bool by_name_ = false;

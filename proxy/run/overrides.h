@@ -22,6 +22,7 @@ struct OverrideOrder {
     health::Override order = health::Override::none;
     std::string author, why;
     std::chrono::seconds lasts = override_default;
+    bool force = false;  ///< also where the other origins have no room for what this one carries
 };
 
 struct OverrideRecord {

@@ -5,6 +5,8 @@
 #include "proxy/admin/counters.h"
 #include "proxy/origin/probe.h"
 #include "proxy/run/control.h"
+#include "proxy/run/isolation_watch.h"
+#include "proxy/steering/headroom.h"
 
 #include <array>
 #include <chrono>
@@ -88,6 +90,11 @@ struct Control::Status {
 
     std::vector<Origin> origins;                   ///< by OriginId
     std::map<std::string, OriginFigures> figures;  ///< by origin name
+
+    std::vector<steering::Headroom::Row> headroom;  ///< by OriginId; empty: no origin has a capacity
+    health::Isolation isolation;
+    std::uint64_t isolations = 0;
+    std::vector<IsolationWatch::Target> control_targets;  ///< as configured
 
     std::uint64_t reloads_ok = 0, reloads_failed = 0;
     conf::Problems reload_problems;  ///< of the last one

@@ -14,14 +14,20 @@ Network::Network(const Scenario& scenario, Events& events, Random& random)
     for (const auto& origin : scenario.origins) places_.emplace_back(origin.addresses);
 }
 
-void Network::start(Changed changed) {
+void Network::start(Changed changed, ControlChanged control) {
     changed_ = std::move(changed);
+    control_changed_ = std::move(control);
     for (const Event& event : scenario_.events)
         events_.at(origin_of_time + event.at, [this, &event] { apply(event, true, ++generation_); });
 }
 
 void Network::apply(const Event& event, bool on, std::uint64_t generation) {
     bool ours = false;
+    if (event.control && control_.changes <= generation) {
+        ours = true;
+        control_ = {on ? event.fault : Fault{}, generation};
+        control_changed_(control_.fault);
+    }
     for (const geo::OriginId origin : event.origins) {
         auto& addresses = places_[origin];
         for (unsigned address = 0; address < addresses.size(); ++address) {

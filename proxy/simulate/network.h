@@ -17,9 +17,11 @@ class Network {
 public:
     Network(const Scenario& scenario, Events& events, Random& random);
 
-    /// Plans the scenario's events. `changed` is told of each, after it took effect.
+    /// Plans the scenario's events. `changed` is told of each at an origin, after it took effect, `control` of the
+    /// others.
     using Changed = std::function<void(geo::OriginId, unsigned address, const Fault& now)>;
-    void start(Changed changed);
+    using ControlChanged = std::function<void(const Fault& now)>;
+    void start(Changed changed, ControlChanged control);
 
     /// A try to get a connection, as proxy/origin/dial.h goes about it: two addresses, the second one on failure or
     /// after a moment. `down` says which addresses probes hold for down; they come last.
@@ -47,6 +49,8 @@ public:
     microseconds trip(geo::OriginId origin, unsigned address, Fault::Hits who);
     /// What `who` meets there now.
     Fault fault(geo::OriginId origin, unsigned address, Fault::Hits who) const;
+    /// What the control targets do now.
+    const Fault& control_fault() const noexcept { return control_.fault; }
     bool tls(geo::OriginId origin) const { return scenario_.config.origins[origin].url->tls; }
 
 private:
@@ -65,8 +69,10 @@ private:
     Events& events_;
     Random& random_;
     std::vector<std::vector<Place>> places_;  ///< by origin, by address
+    Place control_;
     std::uint64_t generation_ = 0;
     Changed changed_;
+    ControlChanged control_changed_;
 };
 
 /// "errors share=30% hits=requests", for the timeline.

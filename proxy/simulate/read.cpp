@@ -189,13 +189,17 @@ private:
         std::vector<std::string> names = conf::names_of(scenario_.config.origins);
         std::vector<std::string> chosen;
         auto known = names;
-        known.emplace_back("all");
-        if (!keys.at("origin").missing("an origin's name, a list of them, or all"))
-            keys.list("origin", chosen, conf::one_of_names("an origin's name, or all", known), 1);
+        known.insert(known.end(), {"all", "control", "edge"});
+        if (!keys.at("origin").missing("an origin's name, a list of them, all, control or edge"))
+            keys.list("origin", chosen, conf::one_of_names("an origin's name, all, control or edge", known), 1);
+        const auto has = [&](std::string_view name) {
+            return std::find(chosen.begin(), chosen.end(), name) != chosen.end();
+        };
         for (std::size_t id = 0; id < names.size(); ++id)
-            if (std::find_if(chosen.begin(), chosen.end(),
-                             [&](const auto& name) { return name == names[id] || name == "all"; }) != chosen.end())
-                event.origins.push_back(static_cast<geo::OriginId>(id));
+            if (has(names[id]) || has("all") || has("edge")) event.origins.push_back(static_cast<geo::OriginId>(id));
+        event.control = has("control") || has("edge");
+        if (event.control && scenario_.config.isolation.control.empty())
+            keys.at("origin").error("the configuration has no isolation.control");
 
         auto& fault = event.fault;
         keys.required("fault", fault.trouble, trouble_form());

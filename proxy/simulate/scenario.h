@@ -38,6 +38,7 @@ struct Event {
     milliseconds at{0};
     std::vector<geo::OriginId> origins;
     unsigned address = 0;  ///< 1-based; 0: every address
+    bool control = false;  ///< happens to the control targets, beside `origins`
     Fault fault;
     milliseconds every{0};  ///< on and off in turn; 0: stays
 };

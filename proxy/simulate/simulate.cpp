@@ -32,12 +32,16 @@ public:
     Outcome go() {
         verdicts_.start();
         events_.run_until(origin_of_time - microseconds{1});
-        network_.start([this](geo::OriginId origin, unsigned address, const Fault& now) {
-            std::string what = "origin=" + outcome_.origins[origin];
-            if (scenario_.origins[origin].addresses > 1) what += " address=" + std::to_string(address + 1);
-            outcome_.timeline.push_back({events_.time(), what + " fault=" + describe(now)});
-            exchanges_.on_fault(origin, address, now);
-        });
+        network_.start(
+            [this](geo::OriginId origin, unsigned address, const Fault& now) {
+                std::string what = "origin=" + outcome_.origins[origin];
+                if (scenario_.origins[origin].addresses > 1) what += " address=" + std::to_string(address + 1);
+                outcome_.timeline.push_back({events_.time(), what + " fault=" + describe(now)});
+                exchanges_.on_fault(origin, address, now);
+            },
+            [this](const Fault& now) {
+                outcome_.timeline.push_back({events_.time(), "control fault=" + describe(now)});
+            });
         for (std::size_t row = 0; row < scenario_.traffic.size(); ++row)
             if (scenario_.traffic[row].rate.count > 0) events_.at(origin_of_time + gap(row), [this, row] { ask(row); });
         events_.run_until(origin_of_time + scenario_.duration);

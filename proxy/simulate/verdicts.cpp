@@ -1,5 +1,6 @@
 #include "proxy/simulate/verdicts.h"
 
+#include "conf/syntax.h"
 #include "health/describe.h"
 #include "proxy/run/origin_watch.h"
 
@@ -41,6 +42,16 @@ Verdicts::Verdicts(const Scenario& scenario, Events& events, Network& network, R
         origin.monitor.set_addresses(texts, events.now());
         origins_.push_back(std::move(origin));
     }
+    std::vector<std::string> names, targets;
+    for (const auto& origin : scenario.config.origins) names.push_back(origin.name);
+    for (const auto& target : scenario.config.isolation.control) {
+        targets.push_back(conf::to_string(*target));
+        controls_.push_back({.name = targets.back()});
+    }
+    guard_.follow(names, targets, events.now());
+    grace_ = scenario.config.failover.tls_timeout;
+    for (const auto& site : scenario.table->sites)
+        for (const auto& route : site.routes) grace_ = std::max(grace_, route.limits.head_timeout);
     leaders_.resize(scenario.table->sites.size());
     published_.origins.resize(origins_.size());
 }
@@ -48,6 +59,7 @@ Verdicts::Verdicts(const Scenario& scenario, Events& events, Network& network, R
 void Verdicts::start() {
     for (std::size_t id = 0; id < origins_.size(); ++id)
         for (Address& address : origins_[id].addresses) plan(static_cast<geo::OriginId>(id), address, events_.now());
+    for (Control& control : controls_) plan_check(control, events_.now());
     events_.after(tick_every, [this] { tick(); });
 }
 
@@ -57,17 +69,21 @@ void Verdicts::tick() {
     for (std::size_t id = 0; id < origins_.size(); ++id) {
         Origin& origin = origins_[id];
         const auto answers = std::exchange(origin.answers, 0), failures = std::exchange(origin.failures, 0);
-        look_at_failback(static_cast<geo::OriginId>(id), answers, failures);
+        if (!guard_.isolated()) look_at_failback(static_cast<geo::OriginId>(id), answers, failures);
     }
-    look_at_leaders();
+    if (!guard_.isolated()) look_at_leaders();
     publish();
 }
 
 void Verdicts::read_traffic() {
-    traffic_read_ = events_.now();
+    const TimePoint since = std::exchange(traffic_read_, events_.now());
     for (std::size_t id = 0; id < origins_.size(); ++id) {
         Origin& origin = origins_[id];
-        const auto ok = std::exchange(origin.ok, 0), failed = std::exchange(origin.failed, 0);
+        const auto ok = std::exchange(origin.ok, 0);
+        auto failed = std::exchange(origin.failed, 0);
+        if (ok > 0) heard(scenario_.config.origins[id].name, since);
+        if (failed > 0) note_failure(static_cast<geo::OriginId>(id));
+        if (traffic_is_ours()) failed = 0;
         origin.answers += ok + failed;
         origin.failures += failed;
         if (ok + failed > 0)
@@ -93,11 +109,13 @@ std::vector<bool> Verdicts::addresses_down(geo::OriginId origin) const {
 }
 
 void Verdicts::on_attempt(geo::OriginId id, health::Passive result, health::Reason reason) {
+    if (!hear(id, result, reason)) return;
     apply(id, [&] { return origins_[id].monitor.on_passive({}, result, reason, events_.now(), random_.fraction()); });
     if (result != health::Passive::ok) hurry_traffic();
 }
 
 void Verdicts::on_dial(geo::OriginId id, unsigned address, health::Passive result, health::Reason reason) {
+    if (!hear(id, result, reason)) return;
     Origin& origin = origins_[id];
     apply(id, [&] {
         return origin.monitor.on_dial(origin.addresses[address].text, result, reason, events_.now(),
@@ -126,7 +144,16 @@ void Verdicts::probe(geo::OriginId id, Address& address) {
         address.probing = false;
         if (found.rtt_ms >= 0) origin.monitor.on_rtt(address.text, found.rtt_ms, events_.now());
         address.dice = random_.fraction();
-        apply(id, [&] { return origin.monitor.on_probe(address.text, found.result, events_.now()); });
+        const auto& result = found.result;
+        if (!result.passed) note_failure(id);
+        if (health::sign_of(result.reason) == health::Sign::answered)
+            heard(scenario_.config.origins[id].name, events_.now());
+        else if (found.rtt_ms >= 0)
+            heard(scenario_.config.origins[id].name, address.began);
+        else if (health::sign_of(result.reason) == health::Sign::silent)
+            silent(id);
+        if (result.passed || !guard_.is_ours(address.began))
+            apply(id, [&] { return origin.monitor.on_probe(address.text, result, events_.now()); });
         TimePoint due = next_probe(origin, address);
         if (first && !origin.monitor.schedule_state(address.text).changing)
             due = std::max(events_.now() + milliseconds{1},
@@ -186,8 +213,9 @@ Verdicts::Probed Verdicts::ask(geo::OriginId id, Address& address) {
 }
 
 TimePoint Verdicts::next_probe(const Origin& origin, const Address& address) const {
-    return health::next_probe(origin.intervals, origin.monitor.schedule_state(address.text), address.began,
-                              events_.now(), address.dice);
+    health::State state = origin.monitor.schedule_state(address.text);
+    state.changing |= guard_.isolated();
+    return health::next_probe(origin.intervals, state, address.began, events_.now(), address.dice);
 }
 
 /// An ejection makes the probes faster than they were planned.
@@ -218,6 +246,7 @@ void Verdicts::look_at_failback(geo::OriginId id, std::uint64_t ok, std::uint64_
     Origin& origin = origins_[id];
     const health::State state = origin.monitor.state();
     if (state.verdict == health::Verdict::unknown) return;
+    if (guard_.isolated()) return;
     const bool in = state.verdict != health::Verdict::down && !state.ejected;
     auto& failback = origin.failback;
     const bool held = failback.holding(), grew = failback.ramping();
@@ -254,8 +283,8 @@ void Verdicts::look_at_leaders() {
 health::OriginHealth Verdicts::health_of(geo::OriginId id) {
     Origin& origin = origins_[id];
     auto health = origin.monitor.health(events_.now());
-    const bool moved =
-        (health.rtt_ms < 0) != (origin.shown_rtt < 0) || std::abs(health.rtt_ms - origin.shown_rtt) > rtt_step_ms;
+    const bool moved = !guard_.isolated() && ((health.rtt_ms < 0) != (origin.shown_rtt < 0) ||
+                                              std::abs(health.rtt_ms - origin.shown_rtt) > rtt_step_ms);
     if (moved) origin.shown_rtt = health.rtt_ms;
     health.rtt_ms = origin.shown_rtt;
     health.share = origin.failback.share();

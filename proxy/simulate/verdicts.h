@@ -1,6 +1,7 @@
 #pragma once
 
 #include "health/failback.h"
+#include "health/isolation.h"
 #include "health/leader.h"
 #include "health/origin_health.h"
 #include "health/schedule.h"
@@ -51,6 +52,13 @@ private:
         std::uint64_t ok = 0, failed = 0;         ///< since traffic was read
         std::uint64_t answers = 0, failures = 0;  ///< since the last tick
         double shown_rtt = -1;
+        health::Before before{};
+    };
+    struct Control {
+        std::string name;
+        TimePoint began{}, due{};
+        std::uint64_t plan = 0;
+        bool checking = false;
     };
 
     void tick();
@@ -71,6 +79,17 @@ private:
     void apply(geo::OriginId id, Call call);
     void look_at_failback(geo::OriginId id, std::uint64_t ok, std::uint64_t failed);
     void look_at_leaders();
+
+    // What IsolationWatch does.
+    void plan_check(Control& control, TimePoint due);
+    void check(Control& control);
+    void heard(std::string_view who, TimePoint earliest);
+    void silent(geo::OriginId id);
+    void note_failure(geo::OriginId id);
+    bool hear(geo::OriginId id, health::Passive result, health::Reason reason);
+    bool traffic_is_ours() const { return guard_.is_ours(events_.now() - grace_); }
+    void on_isolation(std::string_view by);
+
     health::OriginHealth health_of(geo::OriginId id);
     void publish();
     void tell(std::string what);
@@ -83,6 +102,9 @@ private:
     std::vector<Origin> origins_;
     std::vector<health::Leader> leaders_;  ///< by SiteId; of other policies unused
     health::Table published_;
+    health::Isolation guard_;
+    std::vector<Control> controls_;
+    milliseconds grace_{};
     TimePoint traffic_read_{};
     bool traffic_planned_ = false;
 };

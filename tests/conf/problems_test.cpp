@@ -126,22 +126,33 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"AdminWord", "admin: of", "4:8", "want a map, or off, found \"of\"; did you mean \"off\"?"},
         Row{"AdminNetwork", "admin: {allow: [10.0.0.1/8]}", "4:17",
             "with no bit set behind the prefix, found \"10.0.0.1/8\""},
+        Row{"ControlWithoutKind", "isolation: {control: 10.0.0.2}", "4:22",
+            "want tcp://ADDRESS:PORT or dns://ADDRESS, such as tcp://10.0.0.1:53, with a numeric address"},
+        Row{"ControlByName", "isolation: {control: ['dns://resolver.example']}", "4:23", "isolation.control[0]: want"},
+        Row{"ControlWithoutPort", "isolation: {control: ['tcp://10.0.0.2']}", "4:23", "found \"tcp://10.0.0.2\""},
+        Row{"ControlTwice", "isolation: {control: ['dns://10.0.0.2', 'dns://10.0.0.2:53']}", "4:41",
+            "isolation.control[1]"},
+        Row{"ControlTooMany",
+            "isolation: {control: ['dns://10.0.0.1', 'dns://10.0.0.2', 'dns://10.0.0.3', 'dns://10.0.0.4', "
+            "'dns://10.0.0.5', 'dns://10.0.0.6', 'dns://10.0.0.7', 'dns://10.0.0.8', 'dns://10.0.0.9']}",
+            "4:22", "want at most 8 targets, found 9"},
         Row{"DnsServer", "dns: {servers: [localhost]}", "4:17", "dns.servers[0]: want a numeric address"}),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(
     Together, Refused,
-    testing::Values(Row{"BothListens", "listeners: [{address: '127.0.0.1:1'}]", "4:12",
-                        "want listen or listeners, found both"},
-                    Row{"AdminOnAListener", "admin: {listen: '127.0.0.1:443'}", "4:17",
-                        "listens twice on 127.0.0.1:443, first in line 1"},
-                    Row{"ConnectAboveTls", "failover: {connect_timeout: 3s}", "4:29",
-                        "want connect_timeout at most tls_timeout, found it above"},
-                    Row{"Hold", "failback: {hold: 11m}", "4:18", "want hold at most hold_max"},
-                    Row{"Backoff", "failover: {backoff: 1s}", "4:21", "want backoff at most backoff_max"},
-                    Row{"Ttl", "dns: {min_ttl: 2m}", "4:16", "want min_ttl at most max_ttl"},
-                    Row{"Ejection", "passive: {ejection_max: 5s}", "4:25", "want ejection at most ejection_max"},
-                    Row{"Target", "limits: {target_bytes: 64KiB}", "4:24", "want target_bytes at most head_bytes"}),
+    testing::Values(
+        Row{"BothListens", "listeners: [{address: '127.0.0.1:1'}]", "4:12", "want listen or listeners, found both"},
+        Row{"AdminOnAListener", "admin: {listen: '127.0.0.1:443'}", "4:17",
+            "listens twice on 127.0.0.1:443, first in line 1"},
+        Row{"ConnectAboveTls", "failover: {connect_timeout: 3s}", "4:29",
+            "want connect_timeout at most tls_timeout, found it above"},
+        Row{"Hold", "failback: {hold: 11m}", "4:18", "want hold at most hold_max"},
+        Row{"Control", "isolation: {interval_failing: 6s}", "4:31", "want interval_failing at most interval"},
+        Row{"Backoff", "failover: {backoff: 1s}", "4:21", "want backoff at most backoff_max"},
+        Row{"Ttl", "dns: {min_ttl: 2m}", "4:16", "want min_ttl at most max_ttl"},
+        Row{"Ejection", "passive: {ejection_max: 5s}", "4:25", "want ejection at most ejection_max"},
+        Row{"Target", "limits: {target_bytes: 64KiB}", "4:24", "want target_bytes at most head_bytes"}),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -272,6 +283,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"RouteDeadline", "sites: {a: {routes: [{deadline: 5s}]}}", "4:33",
             "sites.a.routes[0].deadline: the deadline (5s)"},
         Row{"DefaultSite", "failover: {tls_timeout: 30s}", "1:1", "the deadline (25s)"},
+        Row{"ControlIsThisMachine", "isolation: {control: 'tcp://127.0.0.1:53'}", "4:22",
+            "tcp://127.0.0.1:53 is this machine itself: it answers also when nothing else does"},
         Row{"IdleCountries", "sites: {a: {countries: {DE: us}}}", "4:24", "has no effect without policy: country"}),
     name_of);
 

@@ -25,6 +25,7 @@ class Fault:
     addresses: int = 1
     dns: bool = False
     clock: bool = False
+    control: bool = False  # a control target stands beside the origins
     site: dict = field(default_factory=dict)
     ours_only: bool = False  # nothing to compare: it is done to our process
     not_for: tuple = ()  # contenders without the feature that it is about
@@ -108,6 +109,26 @@ def start_all(stage):
         origin.start()
 
 
+def hush(stage):
+    stage.control.fail("", "silence")
+
+
+def unhush(stage):
+    stage.control.set("", "127.0.0.1")
+
+
+def cut_off(stage):
+    hush(stage)
+    stage.each("drop")
+
+
+def reconnect(stage):
+    stage.pause(10, lambda: not stage.proxy.ready())
+    assert not stage.proxy.ready(), "the edge is cut off and says that it is ready"
+    unhush(stage)
+    stage.each("normal")
+
+
 def burn(stage):
     stage.burners = Burners(4)
 
@@ -163,6 +184,11 @@ FAULTS = [
           addresses=2, not_for=("nginx",), within=0.99, slowest=1.2, back=False, leaves=False),
     Fault("all", "all origins down and back", kill_all, start_all, seconds=4, total=1.5, leaves=False, truncates=True,
           recordable=False),
+    Fault("control", "control target gone", hush, unhush, control=True, ours_only=True, within=0.99, slowest=1.2,
+          back=False, leaves=False, calm=True, short=True),
+    # The network's end is no probe interval of 1 s away: full service by then, whatever was held against the origins.
+    Fault("isolated", "the edge cut off from everything", cut_off, reconnect, control=True, ours_only=True, seconds=8,
+          total=1.0, truncates=True, leaves=False, recordable=False, calm=True, short=True),
     Fault("health_lies_good", "health good, all requests 503", **lying("200", "status 503 100"), within=0.99),
     Fault("health_lies_bad", "health bad, all requests good", **lying("503", "normal"), within=0.99, probes_only=True,
           slowest=1.2),

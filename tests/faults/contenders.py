@@ -61,7 +61,12 @@ class Nearhop:
                                          "ca": str(stage.authority.file)}  # fmt: skip
         if stage.resolver:
             config["dns"] = {"servers": [stage.resolver.server], "min_ttl": "1s", "timeout": "500ms"}
+        if stage.control:
+            config["isolation"] = {"control": f"dns://{stage.control.server}"}
         return config
+
+    def ready(self):
+        return self.edge.admin("/readyz").status == 200
 
     def check(self):
         assert self.edge.process.poll() is None, f"the edge ended:\n{self.edge.log.text()}"

@@ -144,7 +144,7 @@ class Stage:
         self.folder.mkdir(parents=True)
         self.fault = fault
         self.origins, self.resolver, self.load, self.proxy = {}, None, None, None
-        self.burners = self.clock = None
+        self.burners = self.clock = self.control = None
         self.stopped = threading.Event()
         self.rate = rate or fault.rate
         # Names for proxies that cannot verify an address; the address for those that are told only that.
@@ -158,6 +158,9 @@ class Stage:
                 for region, origin in self.origins.items():
                     known = 1 if fault.dns else origin.addresses
                     self.resolver.set(f"{region}.origins.test", *[f"127.0.0.{n + 1}" for n in range(known)], ttl=1)
+            if fault.control:
+                self.control = Resolver()
+                self.control.set("", "127.0.0.1")
             self.proxy = contender(self)
             self.load = Load(self.proxy.port, authority.file, self.folder, rate=self.rate, mix=fault.mix)
         except BaseException:
@@ -181,7 +184,7 @@ class Stage:
             time.sleep(min(0.05, max(0.0, end - time.monotonic())))
 
     def stop(self):
-        for part in (self.load, self.burners, self.proxy, self.resolver, *self.origins.values()):
+        for part in (self.load, self.burners, self.proxy, self.resolver, self.control, *self.origins.values()):
             if part:
                 part.stop()
 

@@ -2,6 +2,7 @@
 misbehave at any byte: before TLS (`on_accept`), instead of an answer (`answer`), in its health (`health`), or by
 cutting the connection after the n-th byte of a request or of a response (`cut`)."""
 
+import ctypes
 import itertools
 import os
 import select
@@ -13,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 
 from .clock import patient
+
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # of Linux
 
 REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 302: "Found", 304: "Not Modified", 400: "Bad Request",
@@ -360,6 +363,24 @@ class Origin:
             connections = list(self._open)
         for connection in connections:
             connection.end(how)
+
+    def fall_silent(self):
+        """Every packet that comes is dropped, for connections that are open and those to come: as behind a cut cable."""
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
+        program = struct.pack("HP", 1, ctypes.addressof(nothing))
+        for sock in self._sockets():
+            sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+    def speak(self):
+        for sock in self._sockets():
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            except FileNotFoundError:
+                pass  # it had none
+
+    def _sockets(self):
+        with self._lock:
+            return [self._listener, *(connection.socket for connection in self._open)]
 
     def use(self, identity):
         """New handshakes get another certificate."""

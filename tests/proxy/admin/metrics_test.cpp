@@ -46,6 +46,8 @@ std::set<std::string> sample_names(const std::string& text) {
 void fill(World& world) {
     world.status.origins[0].state.agent = health::Agent::drain;
     world.status.origins[0].checks.push_back({"database", "writes", {true, health::Finding::fail, {}}});
+    world.status.headroom.push_back({.origin = "eu-west-1", .loss = {}});
+    world.status.control_targets.push_back({.name = "dns://10.0.0.2:53", .checked = true});
     for (unsigned worker = 0; worker < 2; ++worker) {
         auto& origin = *world.registry.origin(worker, "main", "eu-west-1");
         origin.requests[static_cast<std::size_t>(steering::Reason::nearest)][2].add(3);

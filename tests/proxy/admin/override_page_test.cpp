@@ -52,6 +52,21 @@ TEST_F(Orders, AreReadFromAFormOrTheQuery) {
     EXPECT_EQ(given->order, Override::none);
 }
 
+TEST_F(Orders, ThatWouldOverloadTheOthersSayWhyAndHowToInsist) {
+    result.overload = "without x the other origins would get 7 more";
+    const auto page = ask("/origins/x/drain", "author=a&reason=b");
+    EXPECT_EQ(page.status, 409u);
+    EXPECT_EQ(page.body,
+              "refused: without x the other origins would get 7 more; force=true (--force) orders it all the same\n");
+    EXPECT_FALSE(given->force);
+    ask("/origins/x/drain", "author=a&reason=b&force=true");
+    EXPECT_TRUE(given->force);
+    ask("/origins/x/drain", "author=a&reason=b&force=false");
+    EXPECT_FALSE(given->force);
+    EXPECT_EQ(ask("/origins/x/drain", "author=a&reason=b&force=1").status, 400u);
+    EXPECT_FALSE(given);
+}
+
 TEST_F(Orders, AreRefusedWithoutAuthorReasonAndASensibleTime) {
     const std::string good = "/origins/x/drain";
     const struct {

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "proxy/admin/counters.h"
+#include "proxy/run/overrides.h"
+#include "proxy/snapshot.h"
+#include "proxy/steering/headroom.h"
+
+#include <string>
+#include <vector>
+
+namespace nearhop::run {
+
+/// Feeds steering::Headroom with what the workers have in flight, logs what changes, and judges orders by it. On the
+/// control thread.
+class HeadroomWatch {
+public:
+    explicit HeadroomWatch(const admin::Registry& registry) : registry_{registry} {}
+
+    /// Once a second. One line when the loss of an origin would be too much for the rest, one when it is not any more.
+    void look(const Snapshot& snapshot, health::TimePoint now);
+    /// Why an order would be too much for the other origins; empty: it would not. The origin is one of the snapshot's.
+    std::string overload_by(const OverrideOrder& order, const Snapshot& snapshot) const;
+    const std::vector<steering::Headroom::Row>& rows() const noexcept { return headroom_.rows(); }
+
+private:
+    steering::Headroom::Sample in_flight() const;
+
+    const admin::Registry& registry_;
+    steering::Headroom headroom_;
+};
+
+}  // namespace nearhop::run
