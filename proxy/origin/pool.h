@@ -32,6 +32,9 @@ public:
     /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
     void retain(const std::vector<Endpoint>& endpoints) noexcept;
     void close_idle() noexcept;
+    /// What was sent to this address got lost: idle connections to it are closed, and for a moment others know.
+    void lose(const std::string& address);
+    bool lost_lately(const std::string& address) const noexcept;
 
     /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
@@ -58,6 +61,8 @@ private:
     std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions_ =
         std::make_shared<std::unordered_map<std::string, wire::SslSession>>();
     std::string tls_digest_;
+    std::string lost_;  ///< the last address whose path was lost, and when
+    loop::TimePoint lost_at_{};
     loop::Timer timer_;
     unsigned turn_ = 0;
     std::size_t most_ = 64;

@@ -441,7 +441,7 @@ private:
     TimePoint traffic_read{}, next_traffic = TimePoint::max();
     loop::Timer timer{loop, *this};
     OriginWatch::Surroundings around{loop, [this] { return std::uniform_real_distribution<double>{0, 1}(random); },
-                                     [this] { republish(); }};
+                                     [this] { republish(); }, registry};
     conf::Dns resolver_settings;
     std::unique_ptr<origin::Resolver> resolver;
     std::map<std::string, std::unique_ptr<OriginWatch>> watches;  // by identity; last: they use all of the above

@@ -247,6 +247,39 @@ def test_an_ejected_origin_returns_after_passing_probes(scene, start):
     wait_until(lambda: ask(edge) == NEAR, what="its traffic to return")
 
 
+def test_an_origin_back_from_an_ejection_is_tried_by_one_request_at_a_time(scene, start):
+    """Its health endpoint lies: each return is refuted by the first request that is sent there, and no POST is that one."""
+    config = scene.config(health=quick(), workers=1)
+    config["passive"] = {"ejection": "300ms"}
+    edge = start(config)
+    scene[NEAR].answer = faults.status(503)
+    ejections = lambda: edge.metrics().sum("nearhop_origin_ejections_total", origin=NEAR)  # noqa: E731
+    with edge.connect() as connection:
+        while ejections() < 1:
+            connection.request("GET", "/", viewer("DE"))
+        sent = len(scene[NEAR].requests)
+        while ejections() < 3:
+            assert connection.request("POST", "/", viewer("DE"), body=b"x").status == 200
+            assert connection.request("GET", "/", viewer("DE")).region == "us-east-1"
+    tried = scene[NEAR].requests[sent:]
+    assert [request.method for request in tried] == ["GET", "GET"]
+    scene[NEAR].answer = faults.normally
+    wait_until(lambda: ask(edge) == NEAR and ask(edge) == NEAR and ask(edge) == NEAR, what="its traffic to return")
+
+
+def test_answers_that_are_cut_short_are_failures_in_a_row(scene, start):
+    edge = start(scene.config(workers=1))
+    scene[NEAR].answer = faults.truncated(10)
+    cut = 0
+    while not ejected(edge) and cut < 10:
+        try:
+            edge.fetch(fields=viewer("DE"))
+        except Truncated:
+            cut += 1
+    wait_until(lambda: ejected(edge), what="an ejection")
+    assert cut <= 7, "five in a row, though each of them began well"
+
+
 @pytest.mark.parametrize("status", [500, 404, 501])
 def test_statuses_that_are_the_applications_own_eject_nobody(scene, start, status):
     edge = start(scene.config())
