@@ -153,8 +153,8 @@ struct State {
 /// neither ejected nor down.
 ///
 /// Trial: probes say that an origin answers probes, not that it answers requests. Who comes back from an ejection is on
-/// trial: the first failure ejects it again. `rise` requests that were sent to try it out, and passed, end the trial; so
-/// does a probe that passes when `ejection` has gone by without a failure, for want of such requests.
+/// trial: the first failure ejects it again. `rise` requests that were sent to try it out, and passed, end the trial;
+/// so does a probe that passes when `ejection` has gone by without a failure, for want of such requests.
 ///
 /// Every call answers true when verdict, ejection or trial changed, which is worth a log line and a publication; the
 /// counters, `changing` and the decay of `ejections` move silently. `now` must not go backwards.

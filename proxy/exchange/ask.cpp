@@ -141,8 +141,8 @@ void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
     lost = false;
     vain_since = TimePoint::max();
     if (exchange.attempt_->connection)
-        ask_kernel_at = since + std::max<loop::Clock::duration>(
-                                    patience_with_paths, 3 * exchange.times_of(*exchange.attempt_).heads.p99());
+        ask_kernel_at = since + std::max<loop::Clock::duration>(patience_with_paths,
+                                                                3 * exchange.times_of(*exchange.attempt_).heads.p99());
     if (!passive.enabled || passive.stall == passive.stall.zero()) return;
     auto& times = exchange.times_of(*exchange.attempt_);
     waiting.join(times.silence, exchange.wake_, since);

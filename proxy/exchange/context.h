@@ -84,9 +84,7 @@ public:
     /// `may_try`: this request may be that one, for it can be moved on.
     steering::Local local(const Bound& bound, bool may_try) noexcept;
     /// A request is sent to the origin. True: it tries it out, others wait for what it learns, at most a second.
-    bool begin_trial(geo::OriginId origin) noexcept {
-        return (on_trial_ | silent_).test(origin) && note_trial(origin);
-    }
+    bool begin_trial(geo::OriginId origin) noexcept { return (on_trial_ | silent_).test(origin) && note_trial(origin); }
     void end_trial(geo::OriginId origin) noexcept { trial_until_[origin] = {}; }
     void skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin, bool is_stalled = false);
     /// Requests to the origin wait in vain: others go elsewhere for a moment, and the verdict machine hears of it.

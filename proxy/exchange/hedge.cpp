@@ -16,8 +16,8 @@ constexpr loop::milliseconds least_wait{10};
 
 /// Worth a request that may turn out to be for nothing.
 bool is_sound(Reason reason) noexcept {
-    return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::on_trial && reason != Reason::full &&
-           reason != Reason::last_eligible && reason != Reason::all_down_open;
+    return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::on_trial &&
+           reason != Reason::full && reason != Reason::last_eligible && reason != Reason::all_down_open;
 }
 
 }  // namespace

@@ -96,7 +96,8 @@ public:
         probe_passed_.store(std::chrono::nanoseconds{began.time_since_epoch()}.count(), std::memory_order_relaxed);
     }
     bool probe_passed_since(loop::TimePoint time) const noexcept {
-        return probe_passed_.load(std::memory_order_relaxed) >= std::chrono::nanoseconds{time.time_since_epoch()}.count();
+        return probe_passed_.load(std::memory_order_relaxed) >=
+               std::chrono::nanoseconds{time.time_since_epoch()}.count();
     }
 
     static constexpr unsigned soft_percent = 80;

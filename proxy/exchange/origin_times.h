@@ -52,7 +52,8 @@ private:
         p95_ = p99_ = loop::Clock::duration::zero();
         for (std::size_t i = 0; i < buckets && p99_ == loop::Clock::duration::zero(); ++i) {
             below += counts_[i];
-            if (total_ >= enough && p95_ == loop::Clock::duration::zero() && below * 100 >= total_ * 95) p95_ = end_of(i);
+            if (total_ >= enough && p95_ == loop::Clock::duration::zero() && below * 100 >= total_ * 95)
+                p95_ = end_of(i);
             if (below * 100 >= total_ * 99) p99_ = end_of(i);
         }
     }

@@ -89,11 +89,11 @@ struct Decision {
 
 /// What this edge itself knows of origins at this moment, beside their published health.
 struct Local {
-    OriginSet skips;    ///< this worker just failed there
-    OriginSet stalled;  ///< of those: requests waited in vain
-    OriginSet on_trial; ///< of those: another request is trying it out
-    OriginSet busy;     ///< at the soft bound of their capacity
-    OriginSet full;     ///< at the hard one; in `busy` too or not, that makes no difference
+    OriginSet skips;     ///< this worker just failed there
+    OriginSet stalled;   ///< of those: requests waited in vain
+    OriginSet on_trial;  ///< of those: another request is trying it out
+    OriginSet busy;      ///< at the soft bound of their capacity
+    OriginSet full;      ///< at the hard one; in `busy` too or not, that makes no difference
     Local() = default;
     Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers know of skips only
 };

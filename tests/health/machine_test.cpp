@@ -246,14 +246,14 @@ TEST(Machine, IsOnTrialAfterAnEjectionUntilItProvesItself) {
         std::string_view states;   // after each: T on trial, E ejected, - neither
     };
     const Row rows[] = {
-        {"c", "E"},                // the first failure ejects again
-        {"s", "E"},                //
-        {"ttt", "TT-"},            // as many as probes need prove it
-        {"tts", "TTE"},            // one too few
-        {"ooo", "TTT"},            // old requests that end well prove nothing
-        {"tttss", "TT---"},        // then rows count again
-        {"P", "-"},                // nothing tried it, nothing failed for the time of an ejection
-        {"tPs", "T--"},            //
+        {"c", "E"},          // the first failure ejects again
+        {"s", "E"},          //
+        {"ttt", "TT-"},      // as many as probes need prove it
+        {"tts", "TTE"},      // one too few
+        {"ooo", "TTT"},      // old requests that end well prove nothing
+        {"tttss", "TT---"},  // then rows count again
+        {"P", "-"},          // nothing tried it, nothing failed for the time of an ejection
+        {"tPs", "T--"},      //
     };
     for (const auto& row : rows) {
         auto machine = machine_on_trial();
@@ -264,7 +264,10 @@ TEST(Machine, IsOnTrialAfterAnEjectionUntilItProvesItself) {
             const bool trial = machine.state().on_trial;
             bool changed = false;
             switch (result) {
-                case 'P': now += 10s; changed = machine.on_probe(pass(now), now); break;
+                case 'P':
+                    now += 10s;
+                    changed = machine.on_probe(pass(now), now);
+                    break;
                 case 'c': changed = machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5); break;
                 case 's': changed = machine.on_passive(Passive::answered_failed, Reason::status, now, 0.5); break;
                 default:
