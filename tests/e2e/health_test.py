@@ -193,7 +193,7 @@ def test_an_origin_that_cuts_each_answer_short_is_ejected(scene, start):
 
     wait_until(lambda: cut() == "us-east-1", what=lambda: f"an ejection {edge.status()}")
     assert ejected(edge)
-    assert 20 <= len(scene[NEAR].requests) <= 60
+    assert 5 <= len(scene[NEAR].requests) <= 8, "five in a row, though each of them began well"
 
 
 def decision(answer):
@@ -265,19 +265,6 @@ def test_an_origin_back_from_an_ejection_is_tried_by_one_request_at_a_time(scene
     assert [request.method for request in tried] == ["GET", "GET"]
     scene[NEAR].answer = faults.normally
     wait_until(lambda: ask(edge) == NEAR and ask(edge) == NEAR and ask(edge) == NEAR, what="its traffic to return")
-
-
-def test_answers_that_are_cut_short_are_failures_in_a_row(scene, start):
-    edge = start(scene.config(workers=1))
-    scene[NEAR].answer = faults.truncated(10)
-    cut = 0
-    while not ejected(edge) and cut < 10:
-        try:
-            edge.fetch(fields=viewer("DE"))
-        except Truncated:
-            cut += 1
-    wait_until(lambda: ejected(edge), what="an ejection")
-    assert cut <= 7, "five in a row, though each of them began well"
 
 
 @pytest.mark.parametrize("status", [500, 404, 501])

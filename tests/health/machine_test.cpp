@@ -297,9 +297,10 @@ TEST(Machine, IgnoresTrafficWhileEjected) {
     EXPECT_EQ(machine.state(), before);
     for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 20s), t0 + 20s);
     EXPECT_FALSE(machine.state().ejected);
-    EXPECT_FALSE(machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 21s, 0.5))
+    machine.on_probe(pass(t0 + 30s), t0 + 30s);  // nor is it on trial any more
+    EXPECT_FALSE(machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 31s, 0.5))
         << "the row starts at zero";
-    EXPECT_FALSE(machine.on_traffic(0, 19, t0 + 21s, 0.5)) << "and so does the window";
+    EXPECT_FALSE(machine.on_traffic(0, 19, t0 + 31s, 0.5)) << "and so does the window";
 }
 
 TEST(Machine, StaysEjectedWithoutActiveProbes) {
