@@ -138,7 +138,7 @@ bool Exchange::may_leave() const {
 void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
     const auto& passive = exchange.config_->origins[exchange.attempt_->candidate.id].passive;
     look_at = ask_kernel_at = TimePoint::max();
-    lost = false;
+    lost = acknowledged = false;
     vain_since = TimePoint::max();
     if (exchange.attempt_->connection)
         ask_kernel_at = since + std::max<loop::Clock::duration>(patience_with_paths,
@@ -164,14 +164,17 @@ bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
 }
 
 /// Whether the path of a request that waits longer than usual is lost. The kernel is asked only then, and no more once
-/// the origin's has everything.
+/// the origin's has everything. A request that was acknowledged before its address went away goes by what others learn.
 bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
     constexpr loop::milliseconds again{100};
     if (lost || now < ask_kernel_at) return lost;
     ask_kernel_at = now + again;
     Attempt& attempt = *exchange.attempt_;
+    if (exchange.bound_->pools[attempt.candidate.id]->lost_since(attempt.connection->address, attempt.sent_at))
+        return true;
+    if (acknowledged) return false;
     switch (attempt.connection->stream.socket().delivery()) {
-        case loop::Socket::Delivery::acknowledged: ask_kernel_at = TimePoint::max(); return false;
+        case loop::Socket::Delivery::acknowledged: acknowledged = true; return false;
         case loop::Socket::Delivery::under_way: return false;
         case loop::Socket::Delivery::lost: break;
     }

@@ -83,7 +83,7 @@ private:
         loop::TimePoint look_at = loop::TimePoint::max();
         loop::TimePoint ask_kernel_at = loop::TimePoint::max();  ///< what became of the request's bytes
         loop::TimePoint vain_since = loop::TimePoint::max();
-        bool lost = false;
+        bool acknowledged = false, lost = false;
         void begin(Exchange& exchange, loop::TimePoint since);
         static void look(Exchange& exchange, loop::TimePoint now);
         bool in_vain(Exchange& exchange, loop::TimePoint now);

@@ -35,6 +35,9 @@ public:
     /// What was sent to this address got lost: idle connections to it are closed, and for a moment others know.
     void lose(const std::string& address);
     bool lost_lately(const std::string& address) const noexcept;
+    bool lost_since(const std::string& address, loop::TimePoint time) const noexcept {
+        return lost_at_ >= time && lost_ == address;
+    }
 
     /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
