@@ -167,10 +167,10 @@ bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
 /// the origin's has everything. A request that was acknowledged before its address went away goes by what others learn.
 bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
     constexpr loop::milliseconds again{100};
-    if (lost || now < ask_kernel_at) return lost;
+    if (lost || now < ask_kernel_at || !exchange.attempt_->connection) return lost;
     ask_kernel_at = now + again;
     Attempt& attempt = *exchange.attempt_;
-    if (exchange.bound_->pools[attempt.candidate.id]->lost_since(attempt.connection->address, attempt.sent_at))
+    if (exchange.bound_->pools[attempt.candidate.id]->doubted_since(attempt.connection->address, attempt.sent_at))
         return true;
     if (acknowledged) return false;
     switch (attempt.connection->stream.socket().delivery()) {
@@ -212,6 +212,7 @@ bool Exchange::is_hopeless(const Watch& watch, TimePoint now) {
         return late || (age >= connect_timeout && (is_out || watch.vain_since <= now ||
                                                    bound_->pools[id]->lost_lately(attempt.connection->address)));
     }
+    if (late && bound_->pools[id]->lost_since(attempt.connection->address, attempt.sent_at)) return true;
     return late && watch.vain_since <= now - connect_timeout && !bound_->loads[id]->probe_passed_since(attempt.sent_at);
 }
 

@@ -122,6 +122,16 @@ void Pool::close_idle() noexcept {
 void Pool::lose(const std::string& address) {
     lost_ = address;
     lost_at_ = loop_.now();
+    drop_all(address);
+}
+
+void Pool::doubt(const std::string& address) {
+    doubted_ = address;
+    doubted_at_ = loop_.now();
+    drop_all(address);
+}
+
+void Pool::drop_all(const std::string& address) noexcept {
     for (std::size_t i = idle_.size(); i-- > 0;)
         if (idle_[i]->address == address) drop(i);
 }
