@@ -170,7 +170,7 @@ State OriginMonitor::state() const noexcept {
     state.order = order_;
     if (order_ == Override::force_up) {
         overlay(Verdict::up, Reason::operator_force_up);
-        state.ejected = false;
+        state.ejected = state.on_trial = false;
         state.ejected_for = Reason::none;
         state.agent = Agent::none;
     }

@@ -26,11 +26,15 @@ bool Machine::count(const ProbeResult& result, TimePoint now) {
 
 bool Machine::on_recovery(bool passed, TimePoint began, TimePoint now) {
     decay(now);
+    if (state_.on_trial && passed && now - trial_since_ >= thresholds_.ejection) return end_trial();
     if (!state_.ejected || began <= ejected_at_) return false;
     recovery_ = passed ? recovery_ + 1 : 0;
     if (!passed || recovery_ < thresholds_.rise || now < state_.ejected_until) return false;
     state_.ejected = false;
     state_.ejected_for = Reason::none;
+    state_.on_trial = true;
+    trial_since_ = now;
+    trial_passes_ = 0;
     // Where the verdict is still down, its own reason says why the origin stays out.
     if (state_.verdict != Verdict::down) change(state_.verdict, Reason::passed, 0, CertificateProblem::none, now);
     update_changing();
@@ -42,12 +46,20 @@ bool Machine::on_passive(Passive result, Reason reason, TimePoint now, double di
     if (!thresholds_.passive || state_.ejected) return false;
     switch (result) {
         case Passive::ok: connect_failures_ = status_failures_ = 0; return false;
+        case Passive::trial_passed:
+            connect_failures_ = status_failures_ = 0;
+            return state_.on_trial && ++trial_passes_ >= thresholds_.rise && end_trial();
         case Passive::connect_failed:
-            return ++connect_failures_ >= thresholds_.connect_failures ? eject(reason, now, dice) : false;
+            return (++connect_failures_ >= thresholds_.connect_failures || state_.on_trial) && eject(reason, now, dice);
         case Passive::answered_failed:
-            return ++status_failures_ >= thresholds_.status_failures ? eject(reason, now, dice) : false;
+            return (++status_failures_ >= thresholds_.status_failures || state_.on_trial) && eject(reason, now, dice);
     }
     return false;
+}
+
+bool Machine::end_trial() noexcept {
+    state_.on_trial = false;
+    return true;
 }
 
 bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice) {
@@ -88,6 +100,7 @@ bool Machine::eject(Reason reason, TimePoint now, double dice) {
     const auto jittered = base * (0.9 + (base < most ? 0.2 : 0.1) * dice);
     const auto lasts = std::chrono::duration_cast<milliseconds>(std::min(jittered, most));
     state_.ejected = true;
+    state_.on_trial = false;
     state_.ejected_for = reason;
     state_.ejected_until = now + lasts;
     ejected_at_ = now;

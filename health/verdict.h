@@ -110,8 +110,9 @@ struct ProbeResult {
 enum class Passive : std::uint8_t {
     ok,
     connect_failed,
-    answered_failed
-};  ///< answered_failed: 502/503/504, head timeout
+    answered_failed,  ///< 502/503/504, head timeout, a body cut short
+    trial_passed,     ///< ok, of a request that was sent to try out an origin on trial
+};
 
 /// The state as published. Trivially copyable: workers read it without a lock.
 struct State {
@@ -127,6 +128,7 @@ struct State {
     TimePoint since{};                  ///< of the last change
     TimePoint ejected_until{};
     unsigned ejections = 0;  ///< in a row; decays when it stays up
+    bool on_trial = false;   ///< back from an ejection: few requests, and the first failure ejects again
     /// A counter runs: probe at the transitional interval. True for failures counted while not down, passes counted
     /// while down, and an ejection, unless the verdict is down as well: a dead origin gets the down interval.
     bool changing = false;
@@ -150,7 +152,11 @@ struct State {
 /// that come in while it stands count nothing. The number of ejections is halved for each whole `ejection_max` spent
 /// neither ejected nor down.
 ///
-/// Every call answers true when verdict or ejection changed, which is worth a log line and a publication; the
+/// Trial: probes say that an origin answers probes, not that it answers requests. Who comes back from an ejection is on
+/// trial: the first failure ejects it again. `rise` requests that were sent to try it out, and passed, end the trial;
+/// so does a probe that passes when `ejection` has gone by without a failure, for want of such requests.
+///
+/// Every call answers true when verdict, ejection or trial changed, which is worth a log line and a publication; the
 /// counters, `changing` and the decay of `ejections` move silently. `now` must not go backwards.
 class Machine {
 public:
@@ -175,6 +181,7 @@ public:
 private:
     bool count(const ProbeResult& result, TimePoint now);
     bool eject(Reason reason, TimePoint now, double dice);
+    bool end_trial() noexcept;
     void change(Verdict verdict, Reason reason, unsigned status, CertificateProblem certificate, TimePoint now);
     void decay(TimePoint now);
     void advance_buckets(TimePoint now);
@@ -186,6 +193,8 @@ private:
     unsigned recovery_ = 0;          ///< passes in a row that began after the ejection
     unsigned connect_failures_ = 0;  ///< passive, in a row
     unsigned status_failures_ = 0;   ///< passive, in a row
+    unsigned trial_passes_ = 0;
+    TimePoint trial_since_{};
     TimePoint ejected_at_{};
     TimePoint calm_since_{};  ///< start of the period that halves `ejections` next
     // A ring of one-second buckets for the ratio; longer windows are cut to its size.

@@ -12,11 +12,19 @@ namespace nearhop::exchange {
 using loop::Io;
 using loop::TimePoint;
 
+namespace {
+
+constexpr loop::milliseconds patience_with_paths{200};  // as the kernel's, before it sends anything again
+constexpr loop::milliseconds look_again{100};           // at a request that waits for an origin in trouble
+
+}  // namespace
+
 /// Gives the attempt an idle connection, or begins to dial. Nothing of the request is sent here.
 void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     const auto id = attempt.candidate.id;
     origin::Pool& pool = *bound_->pools[id];
     const OriginInfo& origin = bound_->routing->origins[id];
+    attempt.trial = context_.begin_trial(id);
     const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
     if (!fresh) {
         if (auto idle = pool.take(announcement)) {
@@ -78,8 +86,6 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         fault = step == origin::Dial::Step::failed ? attempt.dial->fault() : Fault::none;
         end_dial(attempt, fault);
         if (fault != Fault::none) return Turn::failed;
-        // A TCP connection is made by the origin's kernel, a handshake by its process.
-        if (attempt.connection->stream.is_tls()) times_of(attempt).silence.heard(now);
     }
     if (!attempt.begun) {
         if (!begin_sending(attempt)) {
@@ -131,7 +137,12 @@ bool Exchange::may_leave() const {
 /// of the first few need not look, a later one does.
 void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
     const auto& passive = exchange.config_->origins[exchange.attempt_->candidate.id].passive;
-    look_at = TimePoint::max();
+    look_at = ask_kernel_at = TimePoint::max();
+    lost = acknowledged = false;
+    vain_since = TimePoint::max();
+    if (exchange.attempt_->connection)
+        ask_kernel_at = since + std::max<loop::Clock::duration>(patience_with_paths,
+                                                                3 * exchange.times_of(*exchange.attempt_).heads.p99());
     if (!passive.enabled || passive.stall == passive.stall.zero()) return;
     auto& times = exchange.times_of(*exchange.attempt_);
     waiting.join(times.silence, exchange.wake_, since);
@@ -144,7 +155,65 @@ bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
         look_at = TimePoint::max();
         look(exchange, now);
     }
-    return waiting.in_vain();
+    if (!waiting.in_vain()) {
+        vain_since = TimePoint::max();
+        return false;
+    }
+    vain_since = std::min(vain_since, now);
+    return true;
+}
+
+/// Whether the path of a request that waits longer than usual is lost. The kernel is asked only then, and no more once
+/// the origin's has everything. A request that was acknowledged before its address went away goes by what others learn.
+bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
+    constexpr loop::milliseconds again{100};
+    if (lost || now < ask_kernel_at || !exchange.attempt_->connection) return lost;
+    ask_kernel_at = now + again;
+    Attempt& attempt = *exchange.attempt_;
+    if (exchange.bound_->pools[attempt.candidate.id]->doubted_since(attempt.connection->address, attempt.sent_at))
+        return true;
+    if (acknowledged) return false;
+    switch (attempt.connection->stream.socket().delivery()) {
+        case loop::Socket::Delivery::acknowledged: acknowledged = true; return false;
+        case loop::Socket::Delivery::under_way: return false;
+        case loop::Socket::Delivery::lost: break;
+    }
+    lost = true;
+    exchange.lose_path(attempt);
+    return true;
+}
+
+/// Other requests must not meet the same path, and the verdict machine hears of it as of a dial that failed.
+void Exchange::lose_path(Attempt& attempt) {
+    const auto id = attempt.candidate.id;
+    const auto& address = attempt.connection->address;
+    bound_->pools[id]->lose(address);
+    context_.report({bound_->routing, id, health::Passive::connect_failed, health::Reason::connect_timeout, address});
+    const auto& addresses = current().addresses->by_origin;
+    if (id < addresses.size() && addresses[id].size() == 1) context_.skip(bound_->routing, id);
+}
+
+/// Whether to give up a request that may not be asked elsewhere, although its deadline is not over: its origin is dead,
+/// not slow. Either its path is lost, and more than this one request says so, or for the whole time that an answer may
+/// take neither a request nor a probe was answered there. Where no other origin would serve the client's own next try,
+/// waiting is all that can be done.
+bool Exchange::is_hopeless(const Watch& watch, TimePoint now) {
+    const Attempt& attempt = *attempt_;
+    if (!config_->failover.enabled || !attempt.connection || !attempt.request_complete() ||
+        attempt.answered_anything() || !another_candidate())
+        return false;
+    const auto id = attempt.candidate.id;
+    const auto age = now - attempt.sent_at;
+    const bool late = age >= limits_->head_timeout;
+    const auto& connect_timeout = config_->failover.connect_timeout;
+    if (watch.lost) {
+        const auto& origins = current().health->origins;
+        const bool is_out = id < origins.size() && !origins[id].state.eligible();
+        return late || (age >= connect_timeout && (is_out || watch.vain_since <= now ||
+                                                   bound_->pools[id]->lost_lately(attempt.connection->address)));
+    }
+    if (late && bound_->pools[id]->lost_since(attempt.connection->address, attempt.sent_at)) return true;
+    return late && watch.vain_since <= now - connect_timeout && !bound_->loads[id]->probe_passed_since(attempt.sent_at);
 }
 
 void Exchange::Watch::look(Exchange& exchange, TimePoint now) {
@@ -230,11 +299,19 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
                 else
                     due = std::min(due, head_due);
             }
-            if (fault == Fault::none && watch.in_vain(*this, now)) fault = Fault::origin_stalled;
-            if (fault != Fault::none && !hedge_ && !may_leave()) fault = Fault::none;
+            if (watch.in_vain(*this, now) && fault == Fault::none) fault = Fault::origin_stalled;
+            if (watch.path_lost(*this, now)) fault = Fault::origin_lost;
+            if (fault != Fault::none && !hedge_ && !may_leave()) {
+                const bool hopeless = is_hopeless(watch, now);
+                if (hopeless && fault == Fault::origin_stalled) fault = Fault::origin_head_timeout;
+                if (!hopeless) {
+                    fault = Fault::none;
+                    due = std::min(due, now + look_again);
+                }
+            }
             out = fault != Fault::none;
             if (!out && !hedged_ && now >= hedge_at) begin_hedge();
-            due = std::min({due, watch.look_at, hedged_ ? TimePoint::max() : hedge_at});
+            due = std::min({due, watch.look_at, watch.ask_kernel_at, hedged_ ? TimePoint::max() : hedge_at});
         }
         if (out) waited_ += now - since;
         if (out && !hedge_) co_return fault;

@@ -55,6 +55,7 @@ void Attempt::begin(std::unique_ptr<origin::Connection> leased, std::string_view
 
 void Attempt::reset() noexcept {
     dial.reset();
+    trial = false;
     forget();
     slot.release();
     counted.release();

@@ -48,6 +48,7 @@ public:
     std::unique_ptr<origin::Dial> dial;  ///< until there is a connection
     std::unique_ptr<origin::Connection> connection;
     bool begun = false;         ///< the request's head is on its way
+    bool trial = false;         ///< it tries out an origin on trial
     loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket
 
     /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.

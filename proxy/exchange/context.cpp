@@ -58,6 +58,9 @@ const std::shared_ptr<const Snapshot>& Context::snapshot() {
     if (latest != seen_) {
         seen_ = latest;
         if (!bound_ || bound_->routing != latest->routing) bind();
+        on_trial_.reset();
+        for (std::size_t id = 0; id < latest->health->origins.size(); ++id)
+            on_trial_.set(id, latest->health->origins[id].state.on_trial);
         if (latest->addresses != retained_) {
             retained_ = latest->addresses;
             for (std::size_t i = 0; i < bound_->pools.size(); ++i) bound_->pools[i]->retain(retained_->by_origin[i]);
@@ -114,9 +117,10 @@ void Context::relieve() noexcept {
     for (const auto& [identity, pool] : pools_) pool->close_idle();
 }
 
-steering::Local Context::local(const Bound& bound) noexcept {
+steering::Local Context::local(const Bound& bound, bool may_try) noexcept {
     steering::Local local{skips(*bound.routing)};
     local.stalled = stalled_;
+    if ((on_trial_ | silent_).any() && bound_->routing == bound.routing) keep_for_trials(bound, may_try, local);
     if (bound.limited.none()) return local;
     for (std::size_t id = 0; id < bound.loads.size(); ++id) {
         if (!bound.limited.test(id)) continue;
@@ -124,6 +128,23 @@ steering::Local Context::local(const Bound& bound) noexcept {
         local.full.set(id, bound.loads[id]->is_full());
     }
     return local;
+}
+
+void Context::keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept {
+    constexpr std::chrono::seconds longest{10};  // where nothing may try: then others find out
+    for (std::size_t id = 0; id < bound.times.size(); ++id) {
+        const auto& silence = bound.times[id]->silence;
+        if (silent_.test(id) && !(silence.goes_on() && loop.now() - silence.found_at() < longest)) silent_.reset(id);
+        if (!silent_.test(id) && !on_trial_.test(id)) continue;
+        if (may_try && trial_until_[id] <= loop.now()) continue;
+        local.skips.set(id);
+        (silent_.test(id) ? local.stalled : local.on_trial).set(id);
+    }
+}
+
+bool Context::note_trial(geo::OriginId origin) noexcept {
+    trial_until_[origin] = loop.now() + loop::milliseconds{1000};
+    return on_trial_.test(origin);
 }
 
 const steering::OriginSet& Context::skips(const Routing& routing) noexcept {
@@ -151,6 +172,7 @@ void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId 
 
 void Context::stalled(const Bound& bound, geo::OriginId origin) {
     skip(bound.routing, origin, true);
+    silent_.set(origin);
     bound.pools[origin]->counters().stalls.add();
     if (bound.loads[origin]->first_to_report_stall(loop.now()))
         report({bound.routing, origin, health::Passive::connect_failed, health::Reason::stalled, {}});
@@ -164,10 +186,11 @@ void Context::report(run::PassiveReport report) {
     reports_.push_back(std::move(report));
 }
 
-void Context::report_ok(const Bound& bound, geo::OriginId origin) {
-    if (!troubled_.test(origin)) return;
+void Context::report_ok(const Bound& bound, geo::OriginId origin, bool trial) {
+    if (!troubled_.test(origin) && !trial) return;
     troubled_.reset(origin);
-    reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, {}});
+    const auto what = trial ? health::Passive::trial_passed : health::Passive::ok;
+    reports_.push_back({bound.routing, origin, what, health::Reason::passed, {}});
 }
 
 void Context::report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address) {

@@ -80,14 +80,19 @@ public:
 
     /// Origins that this worker passes over for a moment because a connection to them just failed or requests waited in
     /// vain, and those that are near their capacity.
-    steering::Local local(const Bound& bound) noexcept;
+    /// Origins on trial, and silent ones, are passed over too, but for one request at a time that tries them out.
+    /// `may_try`: this request may be that one, for it can be moved on.
+    steering::Local local(const Bound& bound, bool may_try) noexcept;
+    /// A request is sent to the origin. True: it tries it out, others wait for what it learns, at most a second.
+    bool begin_trial(geo::OriginId origin) noexcept { return (on_trial_ | silent_).test(origin) && note_trial(origin); }
+    void end_trial(geo::OriginId origin) noexcept { trial_until_[origin] = {}; }
     void skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin, bool is_stalled = false);
     /// Requests to the origin wait in vain: others go elsewhere for a moment, and the verdict machine hears of it.
     void stalled(const Bound& bound, geo::OriginId origin);
 
     /// Tells the control thread what an attempt said of its origin; sent after the current batch of events.
     void report(run::PassiveReport report);
-    void report_ok(const Bound& bound, geo::OriginId origin);
+    void report_ok(const Bound& bound, geo::OriginId origin, bool trial);
     /// A dial succeeded: tells it when earlier ones to the same address had failed, so that scattered failures do not
     /// add up to an ejection.
     void report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address);
@@ -117,6 +122,8 @@ public:
 private:
     void bind();
     const steering::OriginSet& skips(const Routing& routing) noexcept;
+    void keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept;
+    bool note_trial(geo::OriginId origin) noexcept;
     void tell_requests() noexcept {
         capacity.add_requests(in_flight_ - told_);
         told_ = in_flight_;
@@ -138,6 +145,9 @@ private:
     std::shared_ptr<const Routing> skips_of_;
     std::array<loop::TimePoint, geo::max_origins> skip_until_{};
     steering::OriginSet skipped_, stalled_;  // stalled_: of those that are skipped
+    steering::OriginSet on_trial_;           ///< as published
+    steering::OriginSet silent_;             ///< found silent; those that have answered since go by and by
+    std::array<loop::TimePoint, geo::max_origins> trial_until_{};
     std::shared_ptr<const health::Table> skips_health_;
     std::array<loop::TimePoint, geo::max_origins>
         agent_told_{};              ///< by OriginId; after a reload some is told once more

@@ -190,7 +190,7 @@ Fault Exchange::decide() {
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
     steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
-                     *current().health, context_.local(*bound_), decision_);
+                     *current().health, context_.local(*bound_, may_try()), decision_);
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
     if (idempotency_key_.data() && method_ == steering::MethodClass::unsafe)

@@ -65,6 +65,8 @@ private:
     bool take_slot(geo::OriginId id);
     loop::Task<Fault> queue_for(geo::OriginId id);
     void count_spill(geo::OriginId chosen);
+    /// Whether it may be the one that tries out an origin of which nobody knows whether it answers.
+    bool may_try() const noexcept { return method_ != steering::MethodClass::unsafe; }
     bool take_token();
     loop::Task<Fault> ask(bool fresh);
     origin::Announcement announcement() const noexcept;
@@ -79,10 +81,16 @@ private:
     struct Watch {
         Silence::Waiter waiting;
         loop::TimePoint look_at = loop::TimePoint::max();
+        loop::TimePoint ask_kernel_at = loop::TimePoint::max();  ///< what became of the request's bytes
+        loop::TimePoint vain_since = loop::TimePoint::max();
+        bool acknowledged = false, lost = false;
         void begin(Exchange& exchange, loop::TimePoint since);
         static void look(Exchange& exchange, loop::TimePoint now);
         bool in_vain(Exchange& exchange, loop::TimePoint now);
+        bool path_lost(Exchange& exchange, loop::TimePoint now);
     };
+    void lose_path(Attempt& attempt);
+    bool is_hopeless(const Watch& watch, loop::TimePoint now);
     loop::TimePoint hedge_due(loop::TimePoint asked_at) const;
     void begin_hedge();
     bool hedge_wins(Watch& watch);

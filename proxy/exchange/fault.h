@@ -39,6 +39,7 @@ enum class Fault : std::uint8_t {
     origin_truncated,
     origin_head_timeout,
     origin_stalled,
+    origin_lost,
     origin_body_timeout,
     no_origin,
     origin_full,

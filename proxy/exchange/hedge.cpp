@@ -16,8 +16,8 @@ constexpr loop::milliseconds least_wait{10};
 
 /// Worth a request that may turn out to be for nothing.
 bool is_sound(Reason reason) noexcept {
-    return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::full &&
-           reason != Reason::last_eligible && reason != Reason::all_down_open;
+    return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::on_trial &&
+           reason != Reason::full && reason != Reason::last_eligible && reason != Reason::all_down_open;
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ loop::TimePoint Exchange::hedge_due(loop::TimePoint asked_at) const {
     if (!fit) return loop::TimePoint::max();
     if (hedge.kind == conf::Hedge::Kind::after) return asked_at + hedge.after;
     const auto& heads = times_of(*attempt_).heads;
-    if (!heads.known()) return loop::TimePoint::max();
+    if (heads.p95() == loop::Clock::duration::zero()) return loop::TimePoint::max();  // too few answers so far
     const auto wait = std::max<loop::Clock::duration>(heads.p95(), least_wait);
     return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at + wait;
 }

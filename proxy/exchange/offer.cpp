@@ -26,7 +26,7 @@ bool is_forbidden(Reason reason) noexcept {
 const Considered* Exchange::next_candidate() {
     if (attempts_ != 0 || full_.any()) {
         const auto& table = *bound_->routing->table;
-        auto local = context_.local(*bound_);
+        auto local = context_.local(*bound_, may_try());
         local.full |= full_;
         steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
                          table, *current().health, local, decision_);
@@ -215,7 +215,8 @@ Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
                                 .same_origin_tried = fresh_tried_.test(attempt_->candidate.id),
                                 .status = status});
     // Asking an origin again that did not answer in time only takes longer.
-    return fault == Fault::origin_head_timeout && move == Move::same_origin ? Move::no : move;
+    const bool late = fault == Fault::origin_head_timeout || fault == Fault::origin_lost;
+    return late && move == Move::same_origin ? Move::no : move;
 }
 
 /// The first move is made at once; later ones wait a random moment, so that many exchanges do not knock in step.
@@ -265,10 +266,8 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
         counters.head.observe_microseconds(
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(head_time_).count()));
     auto& pool = bound_->pools[id]->counters();
-    if (fault == Fault::none && !gateway_status(status)) {
-        context_.report_ok(*bound_, id);
-        return;
-    }
+    if (fault == Fault::none && !gateway_status(status)) return;  // good when its body is whole: note_body()
+    context_.end_trial(id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || cut_short_) return;
     pool.failed.add();
@@ -285,7 +284,11 @@ void Exchange::note_body(Fault fault) {
     const auto id = attempt_->candidate.id;
     if (gateway_status(attempt_->head().status)) return;  // has counted as a failure already
     auto& pool = bound_->pools[id]->counters();
-    if (info(fault).side != Side::origin) return pool.ok.add();
+    context_.end_trial(id);
+    if (info(fault).side != Side::origin) {
+        context_.report_ok(*bound_, id, attempt_->trial);
+        return pool.ok.add();
+    }
     pool.failed.add();
     context_.report({bound_->routing, id, health::Passive::answered_failed, info(fault).reason, {}});
 }

@@ -90,6 +90,16 @@ public:
         return time - last >= apart && stall_reported_.compare_exchange_strong(last, time, std::memory_order_relaxed);
     }
 
+    /// The control thread tells when the last probe that passed was begun: while requests wait in vain, the one sign
+    /// that tells a slow origin from a dead one.
+    void tell_probe_passed(loop::TimePoint began) noexcept {
+        probe_passed_.store(std::chrono::nanoseconds{began.time_since_epoch()}.count(), std::memory_order_relaxed);
+    }
+    bool probe_passed_since(loop::TimePoint time) const noexcept {
+        return probe_passed_.load(std::memory_order_relaxed) >=
+               std::chrono::nanoseconds{time.time_since_epoch()}.count();
+    }
+
     static constexpr unsigned soft_percent = 80;
     // Rare, and counted by any worker.
     std::atomic<std::uint64_t> refused_at_once{0}, refused_later{0}, waited{0};
@@ -104,6 +114,7 @@ private:
     std::atomic<unsigned> queued_{0};
     std::atomic<unsigned> capacity_{0};
     std::atomic<std::int64_t> stall_reported_{0};
+    std::atomic<std::int64_t> probe_passed_{0};
     unsigned most_queued_ = 100;  // guarded by mutex_
     std::mutex mutex_;
     std::deque<std::shared_ptr<Waiter::Ticket>> queue_;  // guarded by mutex_; longest wait first

@@ -17,13 +17,14 @@ namespace nearhop::exchange {
 /// keeping samples. A few nanoseconds per answer.
 class HeadTimes {
 public:
-    static constexpr unsigned enough = 100;  ///< samples before a quantile means anything
+    static constexpr unsigned enough = 100;  ///< samples before the p95 means anything
+    static constexpr unsigned few = 30;      ///< and the p99: that of so few is the slowest of them
 
     void add(loop::Clock::duration time) noexcept {
         const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
         ++counts_[bucket_of(static_cast<std::uint64_t>(std::max<std::int64_t>(micros, 0)))];
         if (++total_ >= fade_at) fade();
-        if (total_ % refresh_every == 0 || total_ == enough) refresh();
+        if (total_ % refresh_every == 0 || total_ == enough || total_ == few) refresh();
     }
     bool known() const noexcept { return p99_ != loop::Clock::duration::zero(); }
     loop::Clock::duration p95() const noexcept { return p95_; }  ///< upper end of its bucket; zero: too few samples
@@ -46,12 +47,13 @@ private:
         for (auto& count : counts_) total_ += count /= 2;
     }
     void refresh() noexcept {
-        if (total_ < enough) return;
+        if (total_ < few) return;
         unsigned below = 0;
         p95_ = p99_ = loop::Clock::duration::zero();
         for (std::size_t i = 0; i < buckets && p99_ == loop::Clock::duration::zero(); ++i) {
             below += counts_[i];
-            if (p95_ == loop::Clock::duration::zero() && below * 100 >= total_ * 95) p95_ = end_of(i);
+            if (total_ >= enough && p95_ == loop::Clock::duration::zero() && below * 100 >= total_ * 95)
+                p95_ = end_of(i);
             if (below * 100 >= total_ * 99) p99_ = end_of(i);
         }
     }
@@ -126,6 +128,9 @@ public:
     }
     /// Whether those who wait may be a sign: then each looks when its patience is over.
     bool may_be_found() const noexcept { return waiters_.size() >= needed(); }
+    /// A silence was found and nothing has come back since; found_at(): the last time that it was found.
+    bool goes_on() const noexcept { return last_ < found_; }
+    loop::TimePoint found_at() const noexcept { return found_; }
     std::size_t waiting() const noexcept { return waiters_.size(); }
     loop::Clock::duration patience(loop::Clock::duration floor, const HeadTimes& times) const noexcept {
         return std::max({floor, 3 * times.p99(), 5 * gap_});
@@ -148,7 +153,7 @@ public:
 private:
     /// A silence that was found and has not been broken needs no second proof: the first request that is sent there
     /// again, after the moment for which it was passed over, tells.
-    std::size_t needed() const noexcept { return last_ < found_ ? 1 : few; }
+    std::size_t needed() const noexcept { return goes_on() ? 1 : few; }
 
     bool is_sign(loop::TimePoint since) const noexcept { return since >= last_ && since > found_; }
 

@@ -1,6 +1,8 @@
 #include "proxy/loop/socket.h"
 
 #include <cerrno>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -88,6 +90,17 @@ Socket::Connected Socket::connected() noexcept {
     // The kernel tells an error once only; a socket that could not be watched has none of its own.
     if (error == 0 && broken_) error = ECONNABORTED;
     return {false, error};
+}
+
+// A peer that keeps its window closed acknowledges what probes it, so that nothing counts as unacknowledged then.
+Socket::Delivery Socket::delivery() const noexcept {
+    constexpr unsigned repeated = 2;
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (descriptor_ < 0 || getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return Delivery::under_way;
+    if (info.tcpi_unacked == 0) return Delivery::acknowledged;
+    return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
 }
 
 void Socket::shutdown_write() noexcept {

@@ -55,6 +55,14 @@ public:
     };
     Connected connected() noexcept;
 
+    /// What became of the bytes that were sent, as the kernel knows: one system call, not for the request path.
+    enum class Delivery : std::uint8_t {
+        acknowledged,  ///< the peer's kernel has them all
+        under_way,
+        lost,  ///< sent three times and more, and nothing of them was acknowledged. They may have come all the same
+    };
+    Delivery delivery() const noexcept;
+
     void shutdown_write() noexcept;
     /// Closes so that the peer sees a reset instead of an orderly end.
     void reset() noexcept;

@@ -137,7 +137,12 @@ Dial::Step Dial::step() {
             if (!advance(attempt)) continue;
             winner_ = std::move(attempt.connection);
             attempt.phase = Phase::unused;
-            for (auto& other : tries_) other.connection.reset();  // the slower one is closed
+            for (auto& other : tries_) {  // the slower one is closed
+                if (other.phase == Phase::connecting &&
+                    pool_.loop().now() - other.began >= limits_.second_address_after)
+                    pool_.doubt(other.connection->address);
+                other.connection.reset();
+            }
             return Step::ready;
         }
         const bool none_running = std::none_of(tries_.begin(), tries_.end(), [](const Try& attempt) {

@@ -119,6 +119,28 @@ void Pool::close_idle() noexcept {
     while (!idle_.empty()) drop(idle_.size() - 1);
 }
 
+void Pool::lose(const std::string& address) {
+    lost_ = address;
+    lost_at_ = loop_.now();
+    drop_all(address);
+}
+
+void Pool::doubt(const std::string& address) {
+    doubted_ = address;
+    doubted_at_ = loop_.now();
+    drop_all(address);
+}
+
+void Pool::drop_all(const std::string& address) noexcept {
+    for (std::size_t i = idle_.size(); i-- > 0;)
+        if (idle_[i]->address == address) drop(i);
+}
+
+bool Pool::lost_lately(const std::string& address) const noexcept {
+    constexpr loop::milliseconds moment{3000};
+    return lost_at_ != loop::TimePoint{} && loop_.now() - lost_at_ < moment && lost_ == address;
+}
+
 void Pool::notify() noexcept {
     const auto now = loop_.now();
     while (!idle_.empty() && now - idle_.front()->idle_since >= idle_timeout_) drop(0);

@@ -32,6 +32,17 @@ public:
     /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
     void retain(const std::vector<Endpoint>& endpoints) noexcept;
     void close_idle() noexcept;
+    /// What was sent to this address got lost: idle connections to it are closed, and for a moment others know.
+    void lose(const std::string& address);
+    /// The same for a connection that was not made while another address of the origin answered: a weaker sign.
+    void doubt(const std::string& address);
+    bool lost_lately(const std::string& address) const noexcept;
+    bool lost_since(const std::string& address, loop::TimePoint time) const noexcept {
+        return lost_at_ >= time && lost_ == address;
+    }
+    bool doubted_since(const std::string& address, loop::TimePoint time) const noexcept {
+        return (doubted_at_ >= time && doubted_ == address) || lost_since(address, time);
+    }
 
     /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
@@ -49,6 +60,7 @@ private:
     void notify() noexcept override;  ///< timer: close what idled too long
     void set_timer() noexcept;
     void drop(std::size_t index) noexcept;
+    void drop_all(const std::string& address) noexcept;
     bool worn(const Connection& connection) const noexcept;
 
     loop::Loop& loop_;
@@ -58,6 +70,10 @@ private:
     std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions_ =
         std::make_shared<std::unordered_map<std::string, wire::SslSession>>();
     std::string tls_digest_;
+    std::string lost_;  ///< the last address whose path was lost, and when
+    loop::TimePoint lost_at_{};
+    std::string doubted_;
+    loop::TimePoint doubted_at_{};
     loop::Timer timer_;
     unsigned turn_ = 0;
     std::size_t most_ = 64;

@@ -508,7 +508,7 @@ private:
     std::function<double()> dice = [this] { return std::uniform_real_distribution<double>{0, 1}(random); };
     IsolationWatch isolation{
         loop, dice, {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); }}};
-    OriginWatch::Surroundings around{loop, dice, [this] { republish(); }, isolation};
+    OriginWatch::Surroundings around{loop, dice, [this] { republish(); }, isolation, registry};
     conf::Dns resolver_settings;
     std::unique_ptr<origin::Resolver> resolver;
     std::map<std::string, std::unique_ptr<OriginWatch>> watches;  // by identity; last: they use all of the above

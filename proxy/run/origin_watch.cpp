@@ -132,6 +132,8 @@ void OriginWatch::on_report(const PassiveReport& report) {
                    ? monitor_.on_passive({}, report.result, report.reason, now, around_.dice())
                    : monitor_.on_dial(report.address, report.result, report.reason, now, around_.dice());
     });
+    // Requests that wait in vain want to know soon whether it is the origin or only its answers.
+    if (report.reason == health::Reason::stalled) probe_now();
 }
 
 void OriginWatch::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint since) {
@@ -374,6 +376,15 @@ TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
     return health::next_probe(intervals_, state, address.began, around_.loop.now(), address.dice);
 }
 
+void OriginWatch::probe_now() noexcept {
+    const auto now = around_.loop.now();
+    for (const auto& address : addresses_) {
+        if (!address || address->due <= now || address->due == TimePoint::max()) continue;
+        address->due = now;
+        address->timer.expires_at(now);
+    }
+}
+
 void OriginWatch::hurry() noexcept {
     for (const auto& address : addresses_) {
         if (!address || address->due == TimePoint::max() || !address->probed) continue;  // being probed, or about to be
@@ -409,6 +420,7 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
 
     const std::string& text = address.endpoint.text;
     const auto now = around_.loop.now();
+    if (outcome.result.passed) around_.registry.load(name_).tell_probe_passed(outcome.result.began);
     if (phases.connect >= 0) monitor_.on_rtt(text, phases.connect * 1000, now);
     if (!outcome.result.passed)
         log_debug(

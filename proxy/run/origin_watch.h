@@ -4,6 +4,7 @@
 #include "health/isolation.h"
 #include "health/origin_health.h"
 #include "health/schedule.h"
+#include "proxy/admin/counters.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/origin/probe.h"
@@ -30,6 +31,7 @@ public:
         std::function<double()> dice;   ///< uniform in [0, 1)
         std::function<void()> changed;  ///< something published changed; must not touch watches
         IsolationWatch& isolation;
+        admin::Registry& registry;
     };
 
     OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive, const conf::Probe& probe);
@@ -84,6 +86,7 @@ private:
     void set_addresses(const std::vector<geo::Address>& addresses);
     void note_failure();
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
+    void probe_now() noexcept;
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
     loop::TimePoint next_probe(const AddressWatch& address) const;
     /// Runs one call of the monitor, then logs, counts and announces what it changed.

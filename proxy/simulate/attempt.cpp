@@ -51,7 +51,6 @@ void Exchanges::attempt(Index index, bool fresh) {
         now.address = dialled.address;
         if (own.troubled_addresses.erase({id, dialled.address}) != 0)
             verdicts_.on_dial(id, dialled.address, health::Passive::ok, health::Reason::passed);
-        if (network_.tls(id)) own.times[id].silence.heard(events_.now());
         send(index);
     });
 }

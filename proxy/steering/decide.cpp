@@ -345,6 +345,7 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
                 chosen_reason(without_skip(rank, origin.id, facts, table, health), any_known, rules.narrowed, policy);
             if (rank == Rank::busy && rank == best)
                 origin.reason = chosen_reason(Rank::up, true, rules.narrowed, policy);
+            if (rank == Rank::local_skip && local.on_trial[origin.id]) origin.reason = Reason::on_trial;
             if (rank == Rank::local_skip && local.stalled[origin.id]) origin.reason = Reason::stalled;
             decision.candidates[decision.candidate_count++] = origin;
         }

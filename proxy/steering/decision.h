@@ -30,6 +30,7 @@ enum class Reason : std::uint8_t {
     returning,        ///< candidate behind those: well again, but this client's turn to go back has not come
     local_skip,       ///< candidate behind everything eligible: it just refused a connection to this worker
     stalled,          ///< the same: requests of this worker waited for it in vain
+    on_trial,         ///< the same: back from an ejection, one request at a time tells whether it is well
     spilled,          ///< first candidate because a better one is busy or full
     busy,             ///< candidate behind those with room: above 80 % of its capacity
     full,             ///< candidate behind everything healthy: at its capacity, requests must wait
@@ -88,10 +89,11 @@ struct Decision {
 
 /// What this edge itself knows of origins at this moment, beside their published health.
 struct Local {
-    OriginSet skips;    ///< this worker just failed there
-    OriginSet stalled;  ///< of those: requests waited in vain
-    OriginSet busy;     ///< at the soft bound of their capacity
-    OriginSet full;     ///< at the hard one; in `busy` too or not, that makes no difference
+    OriginSet skips;     ///< this worker just failed there
+    OriginSet stalled;   ///< of those: requests waited in vain
+    OriginSet on_trial;  ///< of those: another request is trying it out
+    OriginSet busy;      ///< at the soft bound of their capacity
+    OriginSet full;      ///< at the hard one; in `busy` too or not, that makes no difference
     Local() = default;
     Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers know of skips only
 };

@@ -26,6 +26,7 @@ std::string_view name(Reason reason) noexcept {
         case Reason::draining: return "draining";
         case Reason::local_skip: return "local_skip";
         case Reason::stalled: return "stalled";
+        case Reason::on_trial: return "on_trial";
         case Reason::spilled: return "spilled";
         case Reason::busy: return "busy";
         case Reason::full: return "full";
@@ -64,6 +65,7 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::draining: return "draining: takes no new exchange";
         case Reason::local_skip: return "just refused a connection: behind every other origin";
         case Reason::stalled: return "just left several requests without an answer: behind every other origin";
+        case Reason::on_trial: return "back from an ejection, and another request is trying it out";
         case Reason::spilled: return "first of those with room: a better one is near its capacity";
         case Reason::busy: return "above 80 % of its capacity: behind those with room";
         case Reason::full: return "at its capacity: requests must wait";

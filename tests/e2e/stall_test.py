@@ -91,6 +91,48 @@ def test_a_post_that_waits_in_vain_goes_on_waiting(plain_scene, start):
     assert not [request for request in plain_scene["eu-west-1"].requests if request.method == "POST"]
 
 
+@pytest.mark.parametrize("alive", [True, False], ids=["slow", "dead"])
+def test_a_post_in_vain_is_told_so_only_where_probes_are_in_vain_too(plain_scene, start, alive):
+    config = plain_scene.config(site={"policy": "failover", "head_timeout": f"{int(600 * SLOW)}ms"}, workers=1,
+                                passive={"stall": STALL}, failover={"connect_timeout": f"{int(300 * SLOW)}ms"})  # fmt: skip
+    edge = start(config)
+    warm(edge)
+    go = threading.Event()
+    plain_scene["us-east-1"].answer = faults.until(go, faults.normally)
+    if not alive:
+        plain_scene["us-east-1"].health = faults.until(go, faults.normally)
+    began = time.monotonic()
+    posts = []
+    threads = ask(edge, 4, posts, method="POST", body=b"x")
+    if alive:
+        wait_until(lambda: time.monotonic() > began + 2 * SLOW, what="time to go by")
+        assert stalls(edge) >= 1 and not posts
+    else:
+        wait_until(lambda: len(posts) == 4, what="the POSTs to be given up")
+        assert max(post.seconds for post in posts) < patient(10), "long before the deadline"
+    go.set()
+    for thread in threads:
+        thread.join(patient(30))
+    assert [post.status for post in posts] == [200 if alive else 504] * 4
+    assert not [request for request in plain_scene["eu-west-1"].requests if request.method == "POST"]
+
+
+def test_a_handshake_is_no_sign_of_life(scene, start):
+    """Requests that come one by one to an origin that accepts, shakes hands, and hangs."""
+    edge = start(config_for(scene))
+    warm(edge)
+    scene["us-east-1"].answer = faults.hang
+    answers, threads = [], []
+    for _ in range(15):
+        threads += ask(edge, 1, answers)
+        time.sleep(0.06 * SLOW)  # the pace of the load
+    for thread in threads:
+        thread.join(patient(30))
+    assert [answer.region for answer in answers] == ["eu-west-1"] * 15
+    assert stalls(edge) >= 1
+    assert max(answer.seconds for answer in answers) < patient(5), "long before the ten seconds of head_timeout"
+
+
 def test_a_slow_path_among_others_is_no_sign(plain_scene, start):
     edge = start(config_for(plain_scene))
     warm(edge)

@@ -34,6 +34,10 @@ public:
             for (auto at = from; at < history_.size(); ++at) failures += history_[at] == 'F';
             if (failures >= rules_.fall) decide(Verdict::down);
         }
+        if (on_trial && passed && now - returned_ >= rules_.ejection) {
+            on_trial = false;
+            return;
+        }
         if (!ejected || now < until || !passed || began <= ejected_at) return;
         unsigned row = 0;
         for (auto at = probes_.rbegin(); at != probes_.rend(); ++at) {
@@ -41,13 +45,19 @@ public:
             if (!at->passed) break;
             ++row;
         }
-        if (row >= rules_.rise) ejected = false;
+        if (row < rules_.rise) return;
+        ejected = false;
+        on_trial = true;
+        returned_ = now;
+        trials_ = 0;
     }
 
     void passive(char kind, TimePoint now) {
         calm(now);
         if (ejected) return;
-        kind == 'o' ? row_.clear() : row_.push_back(kind);
+        kind == 'o' || kind == 't' ? row_.clear() : row_.push_back(kind);
+        if (on_trial && kind == 't' && ++trials_ == rules_.rise) on_trial = false;
+        if (on_trial && !row_.empty()) return eject(now);
         const auto connects = static_cast<unsigned>(std::count(row_.begin(), row_.end(), 'c'));
         if (connects >= rules_.connect_failures || row_.size() - connects >= rules_.status_failures) eject(now);
     }
@@ -69,6 +79,7 @@ public:
 
     Verdict verdict = Verdict::unknown;
     bool ejected = false;
+    bool on_trial = false;
     unsigned ejections = 0;
     TimePoint ejected_at{};
     TimePoint until{};  ///< the jitter is the machine's: the test checks its bounds and copies it here
@@ -89,6 +100,7 @@ private:
     }
     void eject(TimePoint now) {
         ejected = true;
+        on_trial = false;
         ++ejections;
         ejected_at = now;
         row_.clear();
@@ -105,12 +117,14 @@ private:
     std::vector<char> row_;
     std::vector<Traffic> traffic_;
     TimePoint restless_{};
+    TimePoint returned_{};
+    unsigned trials_ = 0;
 };
 
 TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
     std::mt19937 random{20240611};
     const auto below = [&](unsigned limit) { return std::uniform_int_distribution<unsigned>{0, limit - 1}(random); };
-    int ups = 0, downs = 0, ejects = 0, returns = 0, halvings = 0;
+    int ups = 0, downs = 0, ejects = 0, returns = 0, halvings = 0, proven = 0, relapses = 0;
 
     for (int sequence = 0; sequence < 5000; ++sequence) {
         Thresholds rules;
@@ -143,8 +157,9 @@ TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
                     break;
                 }
                 case 2: {
-                    const char kind = below(100) < health ? 'o' : below(2) ? 'c' : 's';
+                    const char kind = below(100) < health ? (below(2) ? 'o' : 't') : below(2) ? 'c' : 's';
                     const auto result = kind == 'o'   ? Passive::ok
+                                        : kind == 't' ? Passive::trial_passed
                                         : kind == 'c' ? Passive::connect_failed
                                                       : Passive::answered_failed;
                     changed = machine.on_passive(result, Reason::refused, now, dice);
@@ -163,8 +178,10 @@ TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
             ASSERT_EQ(after.verdict, model.verdict);
             ASSERT_EQ(after.ejected, model.ejected);
             ASSERT_EQ(after.ejections, model.ejections);
+            ASSERT_EQ(after.on_trial, model.on_trial);
+            ASSERT_FALSE(after.on_trial && after.ejected);
             const bool moved = before.verdict != after.verdict || before.ejected != after.ejected;
-            ASSERT_EQ(changed, moved);
+            ASSERT_EQ(changed, moved || before.on_trial != after.on_trial);
             // A change carries its time; nothing else moves it, except an ejection that ends while down.
             if (!moved) {
                 ASSERT_EQ(after.since, before.since);
@@ -183,13 +200,15 @@ TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
                 ++returns;
                 ASSERT_GE(now, before.ejected_until);
             }
+            proven += before.on_trial && !after.on_trial && !after.ejected;
+            relapses += before.on_trial && after.ejected;
             ups += before.verdict == Verdict::down && after.verdict == Verdict::up;
             downs += before.verdict == Verdict::up && after.verdict == Verdict::down;
             halvings += after.ejections < before.ejections;
         }
     }
     // The histories must have been worth comparing.
-    for (const int count : {ups, downs, ejects, returns, halvings}) EXPECT_GT(count, 1000);
+    for (const int count : {ups, downs, ejects, returns, halvings, proven, relapses}) EXPECT_GT(count, 1000);
 }
 
 }  // namespace

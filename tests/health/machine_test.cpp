@@ -233,6 +233,61 @@ TEST(Machine, ReturnsAfterTheTimeIsOverAndEnoughProbesThatBeganLaterPassed) {
     }
 }
 
+/// Ejected at t0, and back at t0 + 20 s.
+Machine machine_on_trial(Thresholds thresholds = {}) {
+    auto machine = ejected_machine(thresholds);
+    for (unsigned i = 0; i < thresholds.rise; ++i) machine.on_probe(pass(t0 + 20s), t0 + 20s);
+    return machine;
+}
+
+TEST(Machine, IsOnTrialAfterAnEjectionUntilItProvesItself) {
+    struct Row {
+        std::string_view results;  // o ok, t trial passed, c connect failed, s status failed, P probe passed 10 s later
+        std::string_view states;   // after each: T on trial, E ejected, - neither
+    };
+    const Row rows[] = {
+        {"c", "E"},          // the first failure ejects again
+        {"s", "E"},          //
+        {"ttt", "TT-"},      // as many as probes need prove it
+        {"tts", "TTE"},      // one too few
+        {"ooo", "TTT"},      // old requests that end well prove nothing
+        {"tttss", "TT---"},  // then rows count again
+        {"P", "-"},          // nothing tried it, nothing failed for the time of an ejection
+        {"tPs", "T--"},      //
+    };
+    for (const auto& row : rows) {
+        auto machine = machine_on_trial();
+        ASSERT_TRUE(machine.state().on_trial);
+        auto now = t0 + 20s;
+        std::string seen;
+        for (const char result : row.results) {
+            const bool trial = machine.state().on_trial;
+            bool changed = false;
+            switch (result) {
+                case 'P':
+                    now += 10s;
+                    changed = machine.on_probe(pass(now), now);
+                    break;
+                case 'c': changed = machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5); break;
+                case 's': changed = machine.on_passive(Passive::answered_failed, Reason::status, now, 0.5); break;
+                default:
+                    changed = machine.on_passive(result == 't' ? Passive::trial_passed : Passive::ok, Reason::passed,
+                                                 now, 0.5);
+            }
+            EXPECT_EQ(changed, trial != machine.state().on_trial) << row.results;
+            seen += machine.state().ejected ? 'E' : machine.state().on_trial ? 'T' : '-';
+        }
+        EXPECT_EQ(seen, row.states) << row.results;
+    }
+}
+
+TEST(Machine, StaysOutTwiceAsLongWhenATrialFails) {
+    auto machine = machine_on_trial();
+    machine.on_passive(Passive::answered_failed, Reason::status, t0 + 21s, 0.5);
+    EXPECT_EQ(machine.state().ejected_until, t0 + 21s + 20s);
+    EXPECT_EQ(machine.state().ejections, 2u);
+}
+
 TEST(Machine, IgnoresTrafficWhileEjected) {
     auto machine = ejected_machine();
     const auto before = machine.state();
@@ -242,9 +297,10 @@ TEST(Machine, IgnoresTrafficWhileEjected) {
     EXPECT_EQ(machine.state(), before);
     for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 20s), t0 + 20s);
     EXPECT_FALSE(machine.state().ejected);
-    EXPECT_FALSE(machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 21s, 0.5))
+    machine.on_probe(pass(t0 + 30s), t0 + 30s);  // nor is it on trial any more
+    EXPECT_FALSE(machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 31s, 0.5))
         << "the row starts at zero";
-    EXPECT_FALSE(machine.on_traffic(0, 19, t0 + 21s, 0.5)) << "and so does the window";
+    EXPECT_FALSE(machine.on_traffic(0, 19, t0 + 31s, 0.5)) << "and so does the window";
 }
 
 TEST(Machine, StaysEjectedWithoutActiveProbes) {

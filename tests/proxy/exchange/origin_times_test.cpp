@@ -13,12 +13,18 @@ using loop::TimePoint;
 
 TimePoint at(std::chrono::microseconds time) { return TimePoint{} + 1000s + time; }
 
-TEST(HeadTimes, SayNothingBeforeAHundredAnswers) {
+TEST(HeadTimes, TellTheSlowestOfThirtyAnswersAndAP95OfAHundred) {
     HeadTimes times;
-    for (int i = 0; i < 99; ++i) times.add(5ms);
+    times.add(50ms);
+    for (int i = 0; i < 28; ++i) times.add(5ms);
     EXPECT_FALSE(times.known());
     times.add(5ms);
     EXPECT_TRUE(times.known());
+    EXPECT_GE(times.p99(), 50ms);
+    for (int i = 0; i < 69; ++i) times.add(5ms);
+    EXPECT_EQ(times.p95(), 0ms);
+    times.add(5ms);
+    EXPECT_GE(times.p95(), 5ms);
 }
 
 TEST(HeadTimes, QuantilesAreAQuarterOctaveExact) {
