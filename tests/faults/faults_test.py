@@ -31,5 +31,5 @@ def test_nobody_notices(fault, authority, tmp_path):
     assert row["requests"] > RATE, "the load did not run"
     assert not judge.misses(fault, row, exact_only=True), row
     assert row["slowest"] < patient(4), row  # what may move has moved
-    assert row["back"] < patient(12), row
+    assert not fault.back or row["back"] < patient(12), row
     assert row["truncated"] <= 5, row  # answers that had begun when their origin died
