@@ -130,6 +130,7 @@ bool IsolationWatch::in_doubt() const noexcept {
 
 std::vector<IsolationWatch::Target> IsolationWatch::targets() const {
     std::vector<Target> targets;
+    targets.reserve(controls_.size());
     for (const auto& control : controls_) targets.push_back(control->shown);
     return targets;
 }
