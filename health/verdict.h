@@ -113,6 +113,7 @@ enum class Passive : std::uint8_t {
     answered_failed,  ///< 502/503/504, head timeout, a body cut short
     trial_passed,     ///< ok, of a request that was sent to try out an origin on trial
 };
+constexpr bool is_good(Passive result) noexcept { return result == Passive::ok || result == Passive::trial_passed; }
 
 /// The state as published. Trivially copyable: workers read it without a lock.
 struct State {

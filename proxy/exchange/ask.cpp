@@ -166,9 +166,8 @@ bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
 /// Whether the path of a request that waits longer than usual is lost. The kernel is asked only then, and no more once
 /// the origin's has everything. A request that was acknowledged before its address went away goes by what others learn.
 bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
-    constexpr loop::milliseconds again{100};
     if (lost || now < ask_kernel_at || !exchange.attempt_->connection) return lost;
-    ask_kernel_at = now + again;
+    ask_kernel_at = now + look_again;
     Attempt& attempt = *exchange.attempt_;
     if (exchange.bound_->pools[attempt.candidate.id]->doubted_since(attempt.connection->address, attempt.sent_at))
         return true;

@@ -182,7 +182,7 @@ void Context::report(run::PassiveReport report) {
     constexpr std::size_t most_remembered = 256;
     if (!report.address.empty() && troubled_addresses_.size() < most_remembered)
         troubled_addresses_.insert(report.address);
-    if (report.address.empty() && report.result != health::Passive::ok) troubled_.set(report.origin);
+    if (report.address.empty() && !health::is_good(report.result)) troubled_.set(report.origin);
     reports_.push_back(std::move(report));
 }
 

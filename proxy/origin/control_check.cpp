@@ -90,6 +90,7 @@ Task<ControlCheck::Outcome> ControlCheck::connect(int descriptor, TimePoint dead
 
 /// Asked twice, since one datagram is lost now and then. Whatever comes back with our number will do.
 Task<ControlCheck::Outcome> ControlCheck::question(int descriptor, TimePoint deadline) {
+    constexpr unsigned most_strays = 64;
     const loop::Socket socket{wake_.loop(), descriptor, wake_};
     // Recursion desired, one question: the root, NS, IN.
     std::array<unsigned char, 17> bytes{0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1};
@@ -98,13 +99,15 @@ Task<ControlCheck::Outcome> ControlCheck::question(int descriptor, TimePoint dea
     bytes[1] = static_cast<unsigned char>(number_);
     const TimePoint began = wake_.loop().now();
     TimePoint again = began;
-    for (;;) {
+    for (unsigned strays = 0;;) {
         const TimePoint now = wake_.loop().now();
         std::array<unsigned char, 512> answer;
         // Not by Socket::read(): that takes a short read for the last one, and each datagram is a read of its own.
         const auto got = ::recv(descriptor, answer.data(), answer.size(), 0);
         if (got >= 12 && answer[0] == bytes[0] && answer[1] == bytes[1] && (answer[2] & 0x80) != 0)
             co_return Outcome{Sign::answered, "answer"};
+        // A flood of others' datagrams must not keep the thread, and says nothing of the way there.
+        if (got >= 0 && ++strays > most_strays) co_return Outcome{Sign::none, "flooded"};
         if (got >= 0) continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) co_return outcome_of(errno);
         if (now >= deadline) co_return Outcome{Sign::silent, "timeout"};

@@ -156,7 +156,7 @@ struct Control::Impl final : private loop::Notify {
             const auto found = watches.find(each.routing->origins[each.origin].identity);
             if (found == watches.end()) continue;
             found->second->on_report(each);
-            if (each.result != health::Passive::ok)
+            if (!health::is_good(each.result))
                 next_traffic = std::min(next_traffic, std::max(loop.now(), traffic_read + traffic_pause));
         }
         // A share of failures is noticed as soon as a row of them, not with the next tick.

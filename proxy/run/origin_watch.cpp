@@ -118,7 +118,7 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
 
 void OriginWatch::on_report(const PassiveReport& report) {
     const auto now = around_.loop.now();
-    const bool is_good = report.agent != health::Agent::none || report.result == health::Passive::ok;
+    const bool is_good = report.agent != health::Agent::none || health::is_good(report.result);
     if (!is_good) note_failure();
     if (is_good || health::sign_of(report.reason) == health::Sign::answered)
         around_.isolation.answered(name_, now, now);

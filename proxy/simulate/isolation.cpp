@@ -57,7 +57,7 @@ void Verdicts::note_failure(geo::OriginId id) {
 
 /// False when it says nothing of the origin.
 bool Verdicts::hear(geo::OriginId id, health::Passive result, health::Reason reason) {
-    const bool is_good = result == health::Passive::ok;
+    const bool is_good = health::is_good(result);
     if (!is_good) note_failure(id);
     if (is_good || health::sign_of(reason) == health::Sign::answered)
         heard(scenario_.config.origins[id].name, events_.now());

@@ -111,7 +111,7 @@ std::vector<bool> Verdicts::addresses_down(geo::OriginId origin) const {
 void Verdicts::on_attempt(geo::OriginId id, health::Passive result, health::Reason reason) {
     if (!hear(id, result, reason)) return;
     apply(id, [&] { return origins_[id].monitor.on_passive({}, result, reason, events_.now(), random_.fraction()); });
-    if (result != health::Passive::ok) hurry_traffic();
+    if (!health::is_good(result)) hurry_traffic();
 }
 
 void Verdicts::on_dial(geo::OriginId id, unsigned address, health::Passive result, health::Reason reason) {

@@ -118,6 +118,22 @@ TEST(ControlCheck, OnlyAnAnswerToTheQuestionCounts) {
     EXPECT_EQ(outcome.how, "answer");
 }
 
+TEST(ControlCheck, AFloodOfStraysEndsItAndSaysNothing) {
+    Bound server{SOCK_DGRAM, false};
+    std::thread answering{[&] {
+        unsigned char message[64];
+        sockaddr_in from{};
+        socklen_t size = sizeof from;
+        ::recvfrom(server.descriptor(), message, sizeof message, 0, reinterpret_cast<sockaddr*>(&from), &size);
+        for (int i = 0; i < 100; ++i)
+            ::sendto(server.descriptor(), message, 5, 0, reinterpret_cast<const sockaddr*>(&from), size);
+    }};
+    const auto outcome = checked(Kind::dns, server.port());
+    answering.join();
+    EXPECT_EQ(outcome.sign, Sign::none);
+    EXPECT_EQ(outcome.how, "flooded");
+}
+
 TEST(ControlCheck, TheResolversOwnServerAnswers) {
     DnsServer server;
     const auto port = static_cast<std::uint16_t>(std::stoi(server.address().substr(server.address().find(':') + 1)));
