@@ -257,6 +257,8 @@ def test_an_origin_back_from_an_ejection_is_tried_by_one_request_at_a_time(scene
     with edge.connect() as connection:
         while ejections() < 1:
             connection.request("GET", "/", viewer("DE"))
+        # It is counted a moment before the worker hears of it.
+        wait_until(lambda: decision(connection.request("GET", "/", viewer("DE")))["attempts"] == "1", what="the worker")
         sent = len(scene[NEAR].requests)
         while ejections() < 3:
             assert connection.request("POST", "/", viewer("DE"), body=b"x").status == 200
