@@ -9,7 +9,7 @@ nearhop_library(proxy
     exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
     origin/announcement.cpp origin/control_check.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
     run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp
-    run/memory_watch.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
+    run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/rto.cpp run/traffic_watch.cpp run/trusted.cpp run/watched_files.cpp
     run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/worker.cpp
     simulate/attempt.cpp simulate/condition.cpp simulate/exchanges.cpp simulate/group.cpp simulate/isolation.cpp simulate/judge.cpp simulate/network.cpp
