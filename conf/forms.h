@@ -1,28 +1,15 @@
 #pragma once
 
 #include "conf/config.h"
-#include "conf/schema.h"
+#include "conf/form.h"
 
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-/// What a value may look like: the check, the sentence that messages and the reference use for it, and the way back to
-/// text for printing a default. One form serves every key of its kind.
+/// The forms of all values that a configuration may hold; parse_*.cpp says which keys have which.
 namespace nearhop::conf {
-
-template <class T>
-struct Form {
-    std::string wanted;  ///< completes "want ...", e.g. "a duration with its unit from 1ms to 1h"
-    std::function<std::optional<T>(const std::string&)> read;
-    std::function<std::string(const T&)> print;
-    std::vector<std::string> known{};  ///< for "did you mean"
-    bool secret = false;               ///< messages do not repeat what was found
-    std::string schema{schema::text};  ///< the same for editors; may be looser than `read`, never tighter
-};
 
 Form<milliseconds> duration(milliseconds min, milliseconds max);
 Form<Hedge> hedge();
@@ -71,26 +58,5 @@ Form<ClientCertificates> client_certificates();
 Form<TlsVersion> tls_version();
 Form<OriginUrl> origin_url();
 Form<std::pair<unsigned, unsigned>> statuses();
-
-template <class T>
-Form<T> choice(const std::vector<std::pair<std::string, T>>& values) {
-    Form<T> form;
-    for (const auto& [name, value] : values) {
-        form.wanted += (form.wanted.empty() ? "" : " or ") + name;
-        form.known.push_back(name);
-    }
-    form.read = [values](const std::string& text) -> std::optional<T> {
-        for (const auto& [name, value] : values)
-            if (name == text) return value;
-        return std::nullopt;
-    };
-    form.print = [values](const T& wanted) {
-        for (const auto& [name, value] : values)
-            if (value == wanted) return name;
-        return std::string{};
-    };
-    form.schema = schema::words(form.known);
-    return form;
-}
 
 }  // namespace nearhop::conf

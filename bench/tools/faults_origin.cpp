@@ -2,10 +2,10 @@
 /// real; one thread, TLS, keep-alive. It names its region in each answer, appends a line to a file for each request
 /// head (H), each request that it has wholly read and so carried out (X) and each probe (P), and takes its faults as
 /// lines on stdin, each answered by `ok`: `hang`, `at 1 drop` (its second address only), `normal`. Ends with stdin.
+#include "bench/tools/faults_answer.h"
 #include "bench/tools/wire.h"
 
 #include <algorithm>
-#include <cctype>
 #include <csignal>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -15,27 +15,6 @@
 
 namespace nearhop::bench {
 namespace {
-
-constexpr std::uint64_t ms = 1'000'000;
-
-struct Fault {
-    std::string kind = "normal";
-    std::uint64_t a = 0;
-    std::uint64_t b = 0;
-};
-
-/// The value of a field in a request head, or empty. `name` in lower case.
-std::string field(std::string_view head, std::string_view name) {
-    for (std::size_t line = head.find("\r\n"); line != std::string_view::npos; line = head.find("\r\n", line + 2)) {
-        const std::string_view text = head.substr(line + 2, head.find("\r\n", line + 2) - line - 2);
-        const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-        if (text.size() <= name.size() || text[name.size()] != ':') continue;
-        if (!std::equal(name.begin(), name.end(), text.begin(), [&](char b, char a) { return same(a, b); })) continue;
-        const auto value = text.find_first_not_of(' ', name.size() + 1);
-        return std::string(value == std::string_view::npos ? std::string_view{} : text.substr(value));
-    }
-    return {};
-}
 
 struct Listener {
     std::uint32_t address = INADDR_LOOPBACK;
@@ -55,15 +34,11 @@ struct Connection {
     bool in_body = false;
     std::uint64_t left = 0;  ///< of the request's body
 
-    // The answer: `allowed` bytes of it may be sent, more of them from time to time.
-    std::string answer;
+    // `allowed` bytes of the answer may be sent, more of them from time to time.
+    Answer answer;
     std::size_t sent = 0;
     std::size_t allowed = 0;
-    std::size_t step = 0;
-    std::size_t cut = std::string::npos;  ///< end the connection after so many bytes
-    bool cut_by_reset = true;
     std::uint64_t due = 0;  ///< when the next step is allowed; 0: never
-    std::uint64_t interval = 0;
     bool wants_write = false;
 };
 
@@ -179,7 +154,7 @@ private:
 
     bool consume(Connection& c, std::string_view data) {
         while (!data.empty()) {
-            if (!c.answer.empty()) return false;  // nobody here pipelines
+            if (!c.answer.text.empty()) return false;  // nobody here pipelines
             if (!c.in_body) {
                 c.head.append(data);
                 const auto end_of_head = c.head.find("\r\n\r\n");
@@ -203,7 +178,6 @@ private:
     }
 
     static int phase(const Connection& c) { return c.listener->fault.kind == "reset_phases" ? c.phase : -1; }
-    static bool is_probe(const Connection& c) { return c.head.find(" /health ") != std::string::npos; }
     static std::string method(const Connection& c) { return c.head.substr(0, c.head.find(' ')); }
 
     void note(char what, const Connection& c) {
@@ -214,7 +188,7 @@ private:
 
     /// A request head is there.
     bool begun(Connection& c) {
-        note(is_probe(c) ? 'P' : 'H', c);
+        note(is_probe(c.head) ? 'P' : 'H', c);
         if (c.listener->fault.kind != "reset_phases") return true;
         if (c.phase < 2) c.phase = 2 + static_cast<int>(c.listener->count++ % 3);
         if (c.phase == 2 || (c.phase == 3 && c.left == 0)) return end(c, true), false;
@@ -223,7 +197,7 @@ private:
 
     /// A whole request is there: answers it as the fault of the hour wants.
     bool carry_out(Connection& c) {
-        const bool probe = is_probe(c);
+        const bool probe = is_probe(c.head);
         Fault fault = c.listener->fault;
         if (probe && !health_.empty()) fault = health_ == "200" ? Fault{} : Fault{"status", 503, 100};
         if (!probe) note('X', c);
@@ -231,59 +205,24 @@ private:
             c.silent = true;
             return true;
         }
-        const std::size_t size = probe ? 3 : c.head.find(" /large ") != std::string::npos ? 200'000 : 1024;
-        unsigned status = 200;
-        if (fault.kind == "status" && (probe ? fault.b == 100 : c.listener->count++ % 100 * 37 % 100 < fault.b))
-            status = static_cast<unsigned>(fault.a);
-        std::string answer = "HTTP/1.1 " + std::to_string(status) + (status == 200 ? " OK" : " No") +
-                             "\r\nContent-Type: text/plain\r\nX-Region: " + region_ +
-                             "\r\nX-Echo: " + field(c.head, "x-id") + "\r\nContent-Length: " + std::to_string(size) +
-                             "\r\n\r\n";
-        const std::size_t head = answer.size();
-        answer.append(size, probe ? 'o' : 'b');
+        c.answer = answer_to(c.head, region_, work_, fault, c.listener->count);
         c.sent = c.allowed = 0;
-        c.cut = std::string::npos;
-        c.cut_by_reset = true;
-        c.step = size > 100'000 ? size / 8 + head : answer.size();  // a large answer takes its time too
-        c.interval = 5 * ms;
-        std::uint64_t delay = probe ? 1 : work_;
-        if (fault.kind == "slow_head") delay = fault.a * ms;
-        if (fault.kind == "slow_body") c.step = head + size / 10 + 1, c.interval = fault.a * ms;
-        if (fault.kind == "reset_phases") c.cut = 20;
-        if (fault.kind == "reset_body" && !probe) c.cut = head + c.listener->count++ * 1024 % size;
-        if (fault.kind == "truncate") {
-            c.cut = c.listener->count++ % 2 == 0 ? head / 2 : answer.size() - 1 - size / 2;
-            c.cut_by_reset = false;
-        }
-        if (fault.kind == "garbage") answer = garbage(c.listener->count++), c.cut = c.step = answer.size();
-        c.answer = std::move(answer);
         c.head.clear();
-        c.due = now_ns() + delay;
+        c.due = now_ns() + c.answer.delay;
         return true;
     }
 
-    static std::string garbage(std::uint64_t turn) {
-        const std::string answers[] = {
-            "what is this\r\n\r\n",
-            std::string("\0\1\2\xff\xfe", 5) + std::string(300, '\x80'),
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-            "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n bad : folded\r\nnonsense\r\n\r\n",
-        };
-        return answers[turn % std::size(answers)];
-    }
-
     bool advance(Connection& c, std::uint64_t now) {
-        c.allowed += c.step;
-        c.due = c.allowed >= c.answer.size() ? 0 : now + c.interval;
+        c.allowed += c.answer.step;
+        c.due = c.allowed >= c.answer.text.size() ? 0 : now + c.answer.interval;
         return send(c);
     }
 
     bool send(Connection& c) {
-        const std::size_t until = std::min({c.allowed, c.answer.size(), c.cut});
+        const std::size_t until = std::min({c.allowed, c.answer.text.size(), c.answer.cut});
         while (c.sent < until) {
             std::size_t n = 0;
-            const Io io = c.stream.write(c.answer.data() + c.sent, until - c.sent, n);
+            const Io io = c.stream.write(c.answer.text.data() + c.sent, until - c.sent, n);
             if (io == Io::again) {
                 watch(c, true);
                 return true;
@@ -291,8 +230,8 @@ private:
             if (io != Io::ok) return false;
             c.sent += n;
         }
-        if (c.sent == c.cut) return end(c, c.cut_by_reset), false;
-        if (c.sent == c.answer.size()) c.answer.clear();
+        if (c.sent == c.answer.cut) return end(c, c.answer.cut_by_reset), false;
+        if (c.sent == c.answer.text.size()) c.answer.text.clear();
         watch(c, false);
         return true;
     }

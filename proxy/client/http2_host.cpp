@@ -1,4 +1,4 @@
-#include "proxy/client/session.h"
+#include "proxy/client/sessions.h"
 
 #include <exception>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/client/session.h"
+#include "proxy/client/sessions.h"
 #include "proxy/loop/loop.h"
 
 #include <memory>

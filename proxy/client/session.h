@@ -27,6 +27,11 @@ struct ListenerFacts {
     bool http2 = true;  ///< offered through ALPN
 };
 
+/// A peer that must send a PROXY header: whose connection it is shows only then.
+bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer);
+/// A peer that speaks for many clients, such as a CDN's.
+bool is_trusted(const Snapshot& snapshot, const geo::Address& peer);
+
 /// One client connection, from accept to close: serve() is its whole life. After the handshake it speaks HTTP/1.1 by
 /// itself or gives its stream to an Http2Session.
 class Session final : public Http2Host {
@@ -98,37 +103,6 @@ private:
     loop::Task<void> task_;  // last: destroyed first
     friend class Sessions;
     std::list<Session>::iterator place_;
-};
-
-/// All sessions of one worker.
-class Sessions {
-public:
-    explicit Sessions(exchange::Context& context) noexcept : context_{context}, streams_{context.loop} {}
-
-    /// Takes the descriptor over. False (and closed) when the process has no room for it.
-    bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const Party& peer);
-    std::size_t count() const noexcept { return sessions_.size(); }
-    bool draining() const noexcept { return draining_; }
-    /// Answers carry Connection: close, or GOAWAY goes with them, from now on.
-    void close_after_responses() noexcept;
-    /// Ends idle sessions now and the others after their response.
-    void drain() noexcept;
-    void cut() noexcept { sessions_.clear(); }  ///< at once
-    void flush() noexcept;                      ///< after each batch of events: HTTP/2 frames leave
-    void sweep() noexcept;                      ///< after each batch of events: frees what has finished
-    void finished(Session& session) { finished_.push_back(session.place_); }
-    void send_later(Session& session) { to_send_.push_back(&session); }
-    void forget(Session& session) noexcept;
-    Http2Streams& http2_streams() noexcept { return streams_; }
-
-private:
-    exchange::Context& context_;
-    Http2Streams streams_;
-    std::vector<Session*> to_send_;
-    std::vector<Session*> sending_;
-    std::list<Session> sessions_;
-    std::vector<std::list<Session>::iterator> finished_;
-    bool draining_ = false;
 };
 
 }  // namespace nearhop::client

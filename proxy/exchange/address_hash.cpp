@@ -1,28 +1,16 @@
 #include "proxy/exchange/address_hash.h"
 
+#include "proxy/exchange/keyed_hash.h"
+
 #include <array>
 #include <cstring>
-#include <stdexcept>
-#include <sys/random.h>
 
 namespace nearhop::exchange {
-namespace {
-
-/// Both halves of the 128-bit product folded: every bit of the result depends on every bit of both.
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-}  // namespace
 
 AddressHash::AddressHash() : a_{0}, b_{0} {
-    std::array<std::uint64_t, 2> secret{};
-    if (getrandom(secret.data(), sizeof secret, 0) != static_cast<ssize_t>(sizeof secret))
-        throw std::runtime_error{"getrandom"};
-    a_ = secret[0] | 1;  // zero would multiply everything away
-    b_ = secret[1] | 1;
+    const auto secret = hash_secret();
+    a_ = secret[0];
+    b_ = secret[1];
 }
 
 std::uint64_t AddressHash::operator()(const geo::Address& client, std::uint64_t scope) const noexcept {

@@ -1,27 +1,15 @@
 #include "proxy/exchange/pins.h"
 
+#include "proxy/exchange/keyed_hash.h"
+
 #include <algorithm>
-#include <stdexcept>
-#include <sys/random.h>
 
 namespace nearhop::exchange {
-namespace {
-
-/// Both halves of the 128-bit product folded.
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-}  // namespace
 
 Pins::Pins() : Pins{0, 0} {
-    std::array<std::uint64_t, 2> secret{};
-    if (getrandom(secret.data(), sizeof secret, 0) != static_cast<ssize_t>(sizeof secret))
-        throw std::runtime_error{"getrandom"};
-    a_ = secret[0] | 1;
-    b_ = secret[1] | 1;
+    const auto secret = hash_secret();
+    a_ = secret[0];
+    b_ = secret[1];
 }
 
 Pins::Pins(std::uint64_t a, std::uint64_t b) : a_{a | 1}, b_{b | 1} {}

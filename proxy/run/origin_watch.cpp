@@ -4,7 +4,6 @@
 #include "proxy/run/logging.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <netinet/in.h>
 #include <new>
@@ -15,41 +14,13 @@ namespace {
 
 using loop::TimePoint;
 
-constexpr double rtt_step_ms = 1;  ///< smaller moves of the round trip are not worth a new snapshot
-
 std::string list_of(const std::vector<geo::Address>& addresses) {
     std::string text;
     for (const auto& address : addresses) text += (text.empty() ? "" : ",") + address.text();
     return text.empty() ? "-" : text;
 }
 
-std::string_view name(conf::Need need) noexcept {
-    switch (need) {
-        case conf::Need::note: return "note";
-        case conf::Need::degraded: return "degraded";
-        case conf::Need::writes: return "writes";
-        case conf::Need::paths: return "paths";
-        case conf::Need::down: return "down";
-    }
-    return "?";
-}
-
 }  // namespace
-
-health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive) {
-    health::Thresholds thresholds;
-    thresholds.fall = probe.fall;
-    thresholds.rise = probe.rise;
-    thresholds.connect_failures = passive.connect_failures;
-    thresholds.status_failures = passive.status_failures;
-    thresholds.ratio_percent = passive.ratio_percent;
-    thresholds.ratio_minimum = passive.ratio_minimum;
-    thresholds.ratio_window = passive.ratio_window;
-    thresholds.ejection = passive.ejection;
-    thresholds.ejection_max = passive.ejection_max;
-    thresholds.passive = passive.enabled;
-    return thresholds;
-}
 
 Endpoint endpoint_of(const geo::Address& address, std::uint16_t port) {
     Endpoint endpoint;
@@ -150,129 +121,6 @@ void OriginWatch::on_tick() {
     if (around_.isolation.isolated()) return;
     apply({}, [&] { return monitor_.on_time(around_.loop.now()); });
     look_at_return(std::exchange(answers_, 0), std::exchange(failures_, 0));
-}
-
-void OriginWatch::note_failure() {
-    if (around_.isolation.is_on() && !around_.isolation.isolated())
-        before_.note(monitor_, failback_, around_.isolation.guard().last_answer(), around_.loop.now());
-}
-
-bool OriginWatch::begin_isolation() {
-    const auto now = around_.loop.now();
-    const auto was = monitor_.state();
-    before_.take_back(monitor_, failback_, around_.isolation.guard().last_answer(), now);
-    hurry();
-    const auto is = monitor_.state();
-    if (was.verdict != is.verdict) ++figures_.changes[static_cast<std::size_t>(is.verdict)];
-    return was.verdict != is.verdict || was.ejected != is.ejected;
-}
-
-void OriginWatch::end_isolation(loop::Clock::duration lasted) {
-    failback_.stand_still(lasted);
-    // Soon, but not all in the same instant.
-    const auto spread = std::chrono::duration<double, std::milli>{intervals_.transitional};
-    for (const auto& address : addresses_) {
-        if (!address || address->due == TimePoint::max() || !address->probed) continue;
-        const auto due =
-            around_.loop.now() + std::chrono::duration_cast<loop::Clock::duration>(spread * around_.dice());
-        if (due >= address->due) continue;
-        address->due = due;
-        address->timer.expires_at(due);
-    }
-}
-
-/// One line when an origin begins to wait for its clients, one when it gets the first and one when it has all.
-void OriginWatch::look_at_return(std::uint64_t answers, std::uint64_t failures) {
-    const auto state = monitor_.state();
-    if (state.verdict == health::Verdict::unknown || around_.isolation.isolated()) return;
-    const auto now = around_.loop.now();
-    if (state.order == health::Override::force_up) failback_.pardon();  // the operator wants its traffic now
-    const bool held = failback_.holding();
-    const bool grew = failback_.ramping();
-    failback_.look(state.verdict != health::Verdict::down && !state.ejected, answers, failures, now);
-    if (failback_.holding() && !held) {
-        const auto held_ms = std::chrono::duration_cast<loop::milliseconds>(failback_.hold_until() - now).count();
-        log_info("failback", {{"origin", name_}, {"state", "held"}, {"for_ms", static_cast<std::uint64_t>(held_ms)}});
-    }
-    if (failback_.ramping() && !grew) log_info("failback", {{"origin", name_}, {"state", "returning"}});
-    if ((held || grew) && failback_.share() == health::Failback::everyone && state.eligible())
-        log_info("failback", {{"origin", name_}, {"state", "back"}});
-}
-
-bool OriginWatch::set_override(health::Override order) {
-    const auto before = monitor_.state().verdict;
-    if (!monitor_.set_override(order, around_.loop.now())) return false;
-    const auto after = monitor_.state().verdict;
-    if (before != after) ++figures_.changes[static_cast<std::size_t>(after)];
-    look_at_return(0, 0);
-    hurry();
-    around_.changed();
-    return true;
-}
-
-health::OriginHealth OriginWatch::health() {
-    auto health = monitor_.health(around_.loop.now());
-    // What was measured grows old while the edge is cut off; the order of origins stays.
-    const bool moved = !around_.isolation.isolated() &&
-                       ((health.rtt_ms < 0) != (shown_rtt_ < 0) || std::abs(health.rtt_ms - shown_rtt_) > rtt_step_ms);
-    if (moved) shown_rtt_ = health.rtt_ms;
-    health.rtt_ms = shown_rtt_;
-    health.share = failback_.share();
-    return health;
-}
-
-std::vector<Endpoint> OriginWatch::endpoints() const {
-    std::vector<Endpoint> endpoints;
-    for (const auto& address : addresses_) {
-        endpoints.push_back(address->endpoint);
-        endpoints.back().down = !monitor_.address_state(address->endpoint.text).eligible();
-    }
-    return endpoints;
-}
-
-template <class Call>
-void OriginWatch::apply(std::string_view address, Call call) {
-    const health::State before = monitor_.state();
-    const health::State address_before = monitor_.address_state(address);
-    const bool changed = call();
-    // An ejection makes the probes faster even where nothing is published.
-    hurry();
-    if (!changed) return;
-    look_at_return(0, 0);
-
-    log_checks(address);
-    const health::State after = monitor_.state();
-    const health::State address_after = monitor_.address_state(address);
-    const auto level = [](const health::State& state) { return state.eligible() ? LogLevel::info : LogLevel::warning; };
-    const auto moved = [](const health::State& left, const health::State& right) {
-        return left.verdict != right.verdict || left.ejected != right.ejected || left.draining != right.draining ||
-               left.agent != right.agent;
-    };
-    if (moved(before, after)) {
-        const bool alone = addresses_.size() == 1;
-        log_event(level(after), "verdict",
-                  health::describe(name_, before, after, alone ? address : std::string_view{}));
-        if (before.verdict != after.verdict) ++figures_.changes[static_cast<std::size_t>(after.verdict)];
-        if (after.ejected && !before.ejected) ++figures_.ejections;
-    }
-    if (!address.empty() && (addresses_.size() > 1 || !moved(before, after)) && moved(address_before, address_after))
-        log_event(level(address_after), "address_verdict",
-                  health::describe(name_, address_before, address_after, address));
-    around_.changed();
-}
-
-void OriginWatch::log_checks(std::string_view address) {
-    const auto before = std::exchange(logged_, monitor_.failing());
-    for (std::size_t i = 0; i < checks_.size(); ++i) {
-        const auto state = monitor_.check(i);
-        if (state.failing == ((before >> i & 1u) != 0)) continue;
-        log_event(state.failing ? LogLevel::warning : LogLevel::info, "check",
-                  {{"origin", name_},
-                   {"check", checks_[i].name},
-                   {"failing", state.failing},
-                   {"needs", name(checks_[i].need)},
-                   {"address", address.empty() ? "-" : address}});
-    }
 }
 
 loop::Task<> OriginWatch::keep_resolving() {
@@ -376,6 +224,20 @@ TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
     return health::next_probe(intervals_, state, address.began, around_.loop.now(), address.dice);
 }
 
+void OriginWatch::end_isolation(loop::Clock::duration lasted) {
+    failback_.stand_still(lasted);
+    // Soon, but not all in the same instant.
+    const auto spread = std::chrono::duration<double, std::milli>{intervals_.transitional};
+    for (const auto& address : addresses_) {
+        if (!address || address->due == TimePoint::max() || !address->probed) continue;
+        const auto due =
+            around_.loop.now() + std::chrono::duration_cast<loop::Clock::duration>(spread * around_.dice());
+        if (due >= address->due) continue;
+        address->due = due;
+        address->timer.expires_at(due);
+    }
+}
+
 void OriginWatch::probe_now() noexcept {
     const auto now = around_.loop.now();
     for (const auto& address : addresses_) {
@@ -430,26 +292,6 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
              {"reason", health::reason_text(outcome.result.reason, outcome.result.status, outcome.result.certificate)},
              {"detail", outcome.detail}});
     apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
-}
-
-Control::Status::Origin OriginWatch::status() const {
-    const auto now = around_.loop.now();
-    Control::Status::Origin status;
-    status.name = name_;
-    status.state = monitor_.state();
-    status.rtt_ms = monitor_.health(now).rtt_ms;
-    status.share = static_cast<double>(failback_.share()) / health::Failback::everyone;
-    if (failback_.holding()) status.held_s = std::chrono::duration<double>(failback_.hold_until() - now).count();
-    for (const auto& address : addresses_)
-        status.addresses.push_back(
-            {address->endpoint.text, monitor_.address_state(address->endpoint.text), address->probed, address->last});
-    for (std::size_t i = 0; i < checks_.size(); ++i)
-        status.checks.push_back({checks_[i].name, name(checks_[i].need), monitor_.check(i)});
-    status.by_name = by_name_;
-    if (resolved_at_ != TimePoint{}) status.dns_age_s = std::chrono::duration<double>(now - resolved_at_).count();
-    status.dns_ttl_s = static_cast<double>(ttl_.count());
-    status.resolve_error = resolve_error_;
-    return status;
 }
 
 }  // namespace nearhop::run

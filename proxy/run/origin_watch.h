@@ -89,9 +89,21 @@ private:
     void probe_now() noexcept;
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
     loop::TimePoint next_probe(const AddressWatch& address) const;
-    /// Runs one call of the monitor, then logs, counts and announces what it changed.
+
+    struct States {
+        health::State origin, address;
+    };
+    States states(std::string_view address) const;
+    /// Logs, counts and announces what has changed since `was`.
+    void tell(std::string_view address, const States& was);
+    /// Runs one call of the monitor and tells what it changed, if it did.
     template <class Call>
-    void apply(std::string_view address, Call call);
+    void apply(std::string_view address, Call call) {
+        const States was = states(address);
+        const bool changed = call();
+        hurry();  // an ejection makes the probes faster even where nothing is published
+        if (changed) tell(address, was);
+    }
 
     Surroundings& around_;
     OriginFigures& figures_;

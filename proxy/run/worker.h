@@ -1,7 +1,7 @@
 #pragma once
 
 #include "proxy/client/listener.h"
-#include "proxy/client/session.h"
+#include "proxy/client/sessions.h"
 #include "proxy/exchange/context.h"
 
 #include <atomic>

@@ -3,15 +3,14 @@
 import signal
 import threading
 import time
-from contextlib import ExitStack
 
 import pytest
 from support import faults
 from support.client import Ended, Truncated, request_bytes
 from support.clock import FULL, SLOW, patient, wait_until
 from support.load import Load
-from support.origin import Cut
-from support.origin_process import OriginProcess
+from support.origin_connection import Cut
+from support.regions import config_of_processes, region_processes
 from support.setup import REGIONS, Scene, quick, viewer
 
 CALM = {"enabled": False}
@@ -22,17 +21,12 @@ RATE = 200 if SLOW == 1 else 60
 @pytest.fixture
 def processes(authority, tmp_path):
     """Three TLS origins in processes of their own."""
-    identity = authority.leaf("127.0.0.1")
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(OriginProcess(name, identity, tmp_path)) for name in REGIONS}
+    with region_processes(authority, tmp_path) as all_regions:
+        yield all_regions
 
 
 def config_for(authority, processes, **changes):
-    with Scene(authority) as scene:  # its origins are not used, only its configuration
-        config = scene.config(health=quick(), **changes)
-    for name, process in processes.items():
-        config["origins"][name]["url"] = process.url
-    return config
+    return config_of_processes(authority, processes, health=quick(), **changes)
 
 
 def test_an_origin_killed_under_load_costs_no_error_and_gets_its_traffic_back(authority, processes, start):

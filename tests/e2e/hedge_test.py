@@ -1,16 +1,12 @@
 """A late GET is also sent to the next origin, the first answer wins, and nobody is blamed for having been slower."""
 
-import signal
 import threading
-import time
-from contextlib import ExitStack
 
 import pytest
 from support import faults
 from support.clock import SLOW, patient, wait_until
-from support.load import Load
-from support.origin_process import OriginProcess
-from support.setup import REGIONS, Scene, quick, viewer
+from support.regions import load_on_a_stopped_region
+from support.setup import quick
 
 CALM = {"enabled": False}
 
@@ -157,24 +153,11 @@ def test_p95_learns_from_the_origin_and_waits_until_it_knows_enough(plain_scene,
 
 @pytest.mark.skipif(SLOW > 1, reason="measures time")
 def test_with_a_hedge_a_stopped_origin_delays_no_request_above_half_a_second(authority, tmp_path, start):
-    identity = authority.leaf("127.0.0.1")
-    with ExitStack() as stack:
-        processes = {name: stack.enter_context(OriginProcess(name, identity, tmp_path)) for name in REGIONS}
-        with Scene(authority) as scene:
-            config = scene.config(health=quick(interval="1s"), site={"hedge": "300ms"}, passive={"stall": "0s"},
-                                      failover={"budget_minimum": 1000})
-        for name, process in processes.items():
-            config["origins"][name]["url"] = process.url
-        edge = start(config)
-        load = Load(edge.https, authority.file, rate=150, connections=64, fields=viewer("DE"))
-        with load.running():
-            wait_until(lambda: load.regions()["eu-west-1"] > 150, what=load.summary)
-            since = time.monotonic()
-            processes["eu-west-1"].signal(signal.SIGSTOP)
-            try:
-                wait_until(lambda: load.regions(since)["us-east-1"] > 300, 20, load.summary)
-            finally:
-                processes["eu-west-1"].signal(signal.SIGCONT)
+    settings = {"health": quick(interval="1s"), "site": {"hedge": "300ms"}, "passive": {"stall": "0s"},
+                "failover": {"budget_minimum": 1000}}  # fmt: skip
+    with load_on_a_stopped_region(
+        authority, tmp_path, start, rate=150, before=150, elsewhere=300, **settings
+    ) as (edge, load, since):
         print(load.summary(), "hedges", count(edge, "nearhop_hedges_total"))
         assert not load.errors() and not load.truncated(), (load.summary(), load.errors()[:5])
         late = [o for o in load.outcomes if o.began >= since - 0.2 and o.seconds > 0.25]

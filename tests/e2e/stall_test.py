@@ -1,16 +1,12 @@
 """An origin that takes requests and answers none is noticed by the requests that wait there, before any timeout."""
 
-import signal
 import threading
 import time
-from contextlib import ExitStack
 
 import pytest
 from support import faults
 from support.clock import SLOW, patient, wait_until
-from support.load import Load
-from support.origin_process import OriginProcess
-from support.setup import REGIONS, Scene, viewer
+from support.regions import load_on_a_stopped_region
 
 STALL = f"{int(300 * SLOW)}ms"
 
@@ -176,24 +172,10 @@ def test_it_can_be_switched_off(plain_scene, start):
 @pytest.mark.skipif(SLOW > 1, reason="measures time")
 def test_a_stopped_origin_delays_few_requests(authority, tmp_path, start):
     """The bar of nginx and HAProxy in small: checks each second, an answer timeout of two seconds, no hedging."""
-    identity = authority.leaf("127.0.0.1")
-    with ExitStack() as stack:
-        processes = {name: stack.enter_context(OriginProcess(name, identity, tmp_path)) for name in REGIONS}
-        with Scene(authority) as scene:
-            health = {"interval": "1s", "interval_transitional": "1s", "interval_down": "1s", "timeout": "900ms"}
-            config = scene.config(health=health, site={"head_timeout": "2s"})
-        for name, process in processes.items():
-            config["origins"][name]["url"] = process.url
-        edge = start(config)
-        load = Load(edge.https, authority.file, rate=200, connections=64, fields=viewer("DE"))
-        with load.running():
-            wait_until(lambda: load.regions()["eu-west-1"] > 400, what=load.summary)
-            since = time.monotonic()
-            processes["eu-west-1"].signal(signal.SIGSTOP)
-            try:
-                wait_until(lambda: load.regions(since)["us-east-1"] > 800, 20, load.summary)
-            finally:
-                processes["eu-west-1"].signal(signal.SIGCONT)
+    health = {"interval": "1s", "interval_transitional": "1s", "interval_down": "1s", "timeout": "900ms"}
+    with load_on_a_stopped_region(
+        authority, tmp_path, start, rate=200, before=400, elsewhere=800, health=health, site={"head_timeout": "2s"}
+    ) as (edge, load, since):
         late = [o for o in load.outcomes if o.began >= since - 0.5 and o.seconds > 0.25]
         print(load.summary(), "late", len(late), "stalls", edge.metrics().sum("nearhop_origin_stalls_total"))
         assert not load.errors() and not load.truncated(), (load.summary(), load.errors()[:5])

@@ -12,7 +12,8 @@ from support.ca import Authority
 from support.client import Connection, Ended, Malformed, Truncated, chunked, request_bytes
 from support.clock import wait_until
 from support.load import Load
-from support.origin import Cut, Origin, normally
+from support.origin import Origin, normally
+from support.origin_connection import Cut
 from support.origin_process import OriginProcess
 from support.proxy import Metrics, parse_logfmt
 from support.resolver import Resolver

@@ -15,7 +15,7 @@ import websockets
 from support import faults
 from support.client import HOST, Ended, Truncated, request_bytes, split, trusting
 from support.clock import SLOW, patient, wait_until
-from support.origin import Gone
+from support.origin_connection import Gone
 from support.proxy import sanitized
 from support.setup import viewer
 from support.websocket import WebSocketOrigin

@@ -3,7 +3,8 @@
 import threading
 import time
 
-from .origin import Gone, normally  # noqa: F401 - `faults.normally` reads best beside the others
+from .origin import normally  # noqa: F401 - `faults.normally` reads best beside the others
+from .origin_connection import Gone
 
 
 # ---- instead of an answer -------------------------------------------------------------------------------------------
