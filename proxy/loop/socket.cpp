@@ -7,11 +7,13 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 
 namespace nearhop::loop {
 namespace {
 constexpr std::uint32_t reads = EPOLLIN | EPOLLRDHUP;
-}
+constexpr unsigned ask_after = 1;  // seconds: the least that the kernel takes
+}  // namespace
 
 Socket::Socket(Loop& owner, int descriptor, Notify& notify, bool connecting) noexcept {
     open(owner, descriptor, notify, connecting);
@@ -99,8 +101,23 @@ Socket::Delivery Socket::delivery() const noexcept {
     socklen_t size = sizeof info;
     if (descriptor_ < 0 || getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
         return Delivery::under_way;
-    if (info.tcpi_unacked == 0) return Delivery::acknowledged;
-    return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
+    if (info.tcpi_unacked != 0) return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
+    if (info.tcpi_probes == 0) return Delivery::acknowledged;
+    if (info.tcpi_probes > repeated) return Delivery::lost;
+    // The kernel does not say when it asked: a second after it last heard, and a little later with its timers.
+    const auto heard_ms = std::uint64_t{info.tcpi_last_ack_recv};
+    const auto round_trip_ms = (std::uint64_t{info.tcpi_rtt} + 4 * std::uint64_t{info.tcpi_rttvar}) / 1000;
+    return heard_ms >= ask_after * 1000 + 100 + round_trip_ms ? Delivery::unanswered : Delivery::acknowledged;
+}
+
+void Socket::ask_path(bool on) noexcept {
+    if (descriptor_ < 0 || std::exchange(asks_path_, on) == on) return;
+    const int value = on ? 1 : 0;
+    setsockopt(descriptor_, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+    if (!on) return;
+    // The idle time last: set while the option is on, it counts from when the peer was last heard.
+    setsockopt(descriptor_, IPPROTO_TCP, TCP_KEEPINTVL, &ask_after, sizeof ask_after);
+    setsockopt(descriptor_, IPPROTO_TCP, TCP_KEEPIDLE, &ask_after, sizeof ask_after);
 }
 
 void Socket::shutdown_write() noexcept {
