@@ -12,8 +12,8 @@ using loop::TimePoint;
 
 namespace {
 
-/// A path that is asked is looked at more often: whoever waits there has waited for as long as a connection may take.
-constexpr loop::milliseconds look_closely{50};
+/// Once others lost their paths there, so that a request is not told later than it must be.
+constexpr loop::milliseconds look_closely{20};
 
 }  // namespace
 
@@ -52,8 +52,12 @@ bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
 /// moved, its own path is asked as well, and a probe: it is told only when all of them say the same.
 bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
     if (lost || now < ask_kernel_at || !exchange.attempt_->connection) return lost;
-    ask_kernel_at = now + (asks ? look_closely : Socket::look_again);
     Attempt& attempt = *exchange.attempt_;
+    const auto id = attempt.candidate.id;
+    const auto& address = attempt.connection->address;
+    auto& load = *exchange.bound_->loads[id];
+    const bool others = load.lost.since(address, attempt.sent_at);
+    ask_kernel_at = now + (asks && others ? look_closely : Socket::look_again);
     auto& socket = attempt.connection->stream.socket();
     if (!acknowledged || asks) {
         const auto delivery = socket.delivery();
@@ -65,17 +69,12 @@ bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
         exchange.lose_path(attempt);
         return true;
     }
-    const auto id = attempt.candidate.id;
     if (acknowledged && !asks && exchange.may_only_wait()) {
         asks = true;
         socket.ask_path(true);
     }
-    auto& load = *exchange.bound_->loads[id];
-    if (asks && load.first_to_want_probe(attempt.sent_at, now))
-        exchange.context_.want_probe(*exchange.bound_, id);
-    const auto& address = attempt.connection->address;
-    return load.lost.since(address, attempt.sent_at) ||
-           exchange.bound_->pools[id]->doubted_since(address, attempt.sent_at);
+    if (asks && load.first_to_want_probe(attempt.sent_at, now)) exchange.context_.want_probe(*exchange.bound_, id);
+    return others || exchange.bound_->pools[id]->doubted_since(address, attempt.sent_at);
 }
 
 /// Other requests must not meet the same path, and the verdict machine hears of it as of a dial that failed.

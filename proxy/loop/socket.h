@@ -84,7 +84,7 @@ private:
     bool watching_writes_ = false;
     bool hung_up_ = false;
     bool broken_ = false;
-    bool asks_path_ = false;
+    TimePoint asked_at_{};  ///< since when ask_path() is on
 };
 
 }  // namespace nearhop::loop

@@ -49,9 +49,9 @@ struct ProbeOutcome {
     health::ProbeResult result;
     ProbePhases phases;
     health::Agent agent = health::Agent::none;  ///< what the origin said of itself
-    bool path_lost = false;  ///< nothing of the request was acknowledged
-    bool reused = false;     ///< over the connection of an earlier probe: connect and tls were not needed
-    std::string detail;      ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
+    bool path_lost = false;                     ///< nothing of the request was acknowledged
+    bool reused = false;  ///< over the connection of an earlier probe: connect and tls were not needed
+    std::string detail;   ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
 };
 
 /// Probes one address, one probe at a time, over a connection that is kept where the origin allows it. Each minute it

@@ -152,10 +152,12 @@ def test_a_slow_post_survives_the_loss_of_another_connection(scene, edge, two):
     posts = Posts(edge, two)
     for origin in two:
         used = {request.connection for request in waiting(origin)}
-        origin.fall_silent(only=[connection for connection in origin._open if connection not in used])
+        origin.fall_silent(only=[connection for connection in origin.connections() if connection not in used])
     until = time.monotonic() + 3.5 * SLOW
     while time.monotonic() < until:
         assert edge.fetch(fields=CLIENT, timeout=patient(30)).status == 200
+    lost = {"origin": "eu-west-1", "fault": "origin_lost"}
+    assert edge.metrics().sum("nearhop_failovers_total", **lost) >= 1, "no other connection was found lost"
     assert not posts.answers
     posts.finish()
     assert {answer.status for answer in posts.answers.values()} == {200}

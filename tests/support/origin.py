@@ -416,6 +416,10 @@ class Origin:
         with self._lock:
             return [connection for connection in connections if connection in self._open]
 
+    def connections(self):
+        with self._lock:
+            return list(self._open)
+
     def open_connections(self):
         with self._lock:
             return len(self._open)

@@ -26,7 +26,8 @@ TEST(LostPaths, OneAddressSaysNothingOfAnother) {
     lost.note("10.0.0.1:443", at(100));
     EXPECT_FALSE(lost.since("10.0.0.2:443", at(0)));
     EXPECT_FALSE(lost.since("[2001:db8::1]:443", at(0)));
-    for (int port = 1; port <= 1000; ++port) EXPECT_FALSE(lost.since("10.0.0.1:" + std::to_string(10'000 + port), at(0)));
+    for (int port = 1; port <= 1000; ++port)
+        EXPECT_FALSE(lost.since("10.0.0.1:" + std::to_string(10'000 + port), at(0)));
 }
 
 TEST(LostPaths, TheLatestCounts) {

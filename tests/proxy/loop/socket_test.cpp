@@ -207,7 +207,8 @@ struct PathTest : SocketTest {
     /// Until the kernel says so, looked at every few milliseconds.
     bool becomes(Socket::Delivery wanted) {
         Timer timer{loop, wake};
-        return Until{loop, [&] {
+        return Until{loop,
+                     [&] {
                          timer.expires_after(milliseconds{10});
                          return socket->delivery() == wanted;
                      }}
@@ -246,11 +247,12 @@ TEST_F(PathTest, OneThatLivesAnswers) {
     const auto until = Clock::now() + milliseconds{1500};
     Timer timer{loop, wake};
     bool doubted = false;
-    EXPECT_TRUE((Until{loop, [&] {
-                           timer.expires_after(milliseconds{10});
-                           doubted |= socket->delivery() != Socket::Delivery::acknowledged;
-                           return Clock::now() >= until;
-                       }}.run()));
+    EXPECT_TRUE((Until{
+        loop, [&] {
+            timer.expires_after(milliseconds{10});
+            doubted |= socket->delivery() != Socket::Delivery::acknowledged;
+            return Clock::now() >= until;
+        }}.run()));
     EXPECT_FALSE(doubted);
 }
 
