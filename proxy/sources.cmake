@@ -6,7 +6,7 @@ nearhop_library(proxy
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/ask.cpp exchange/attempt.cpp
     exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/headers.cpp
     exchange/hedge.cpp exchange/keyed_hash.cpp exchange/offer.cpp exchange/origin_load.cpp exchange/pins.cpp exchange/rate_table.cpp
-    exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp
+    exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp exchange/watch.cpp
     origin/announcement.cpp origin/control_check.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
     run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp
     run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
@@ -43,7 +43,7 @@ nearhop_library(proxy
     client/listener.h client/proxy_protocol.h client/session.h client/sessions.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
-    exchange/keyed_hash.h exchange/least_rate.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
+    exchange/keyed_hash.h exchange/least_rate.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
     exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/control_check.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
     run/build.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h

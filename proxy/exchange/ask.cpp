@@ -12,13 +12,6 @@ namespace nearhop::exchange {
 using loop::Io;
 using loop::TimePoint;
 
-namespace {
-
-constexpr loop::milliseconds patience_with_paths{200};  // as the kernel's, before it sends anything again
-constexpr loop::milliseconds look_again{100};           // at a request that waits for an origin in trouble
-
-}  // namespace
-
 /// Gives the attempt an idle connection, or begins to dial. Nothing of the request is sent here.
 void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     const auto id = attempt.candidate.id;
@@ -133,95 +126,6 @@ bool Exchange::may_leave() const {
            may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }
 
-/// Notes that attempt_ waits for its origin since then, and when to look whether all who wait there do so in vain. One
-/// of the first few need not look, a later one does.
-void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
-    const auto& passive = exchange.config_->origins[exchange.attempt_->candidate.id].passive;
-    look_at = ask_kernel_at = TimePoint::max();
-    lost = acknowledged = false;
-    vain_since = TimePoint::max();
-    if (exchange.attempt_->connection)
-        ask_kernel_at = since + std::max<loop::Clock::duration>(patience_with_paths,
-                                                                3 * exchange.times_of(*exchange.attempt_).heads.p99());
-    if (!passive.enabled || passive.stall == passive.stall.zero()) return;
-    auto& times = exchange.times_of(*exchange.attempt_);
-    waiting.join(times.silence, exchange.wake_, since);
-    if (times.silence.may_be_found() && times.heads.known())
-        look_at = since + times.silence.patience(passive.stall, times.heads);
-}
-
-bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
-    if (now >= look_at) {
-        look_at = TimePoint::max();
-        look(exchange, now);
-    }
-    if (!waiting.in_vain()) {
-        vain_since = TimePoint::max();
-        return false;
-    }
-    vain_since = std::min(vain_since, now);
-    return true;
-}
-
-/// Whether the path of a request that waits longer than usual is lost. The kernel is asked only then, and no more once
-/// the origin's has everything. A request that was acknowledged before its address went away goes by what others learn.
-bool Exchange::Watch::path_lost(Exchange& exchange, TimePoint now) {
-    if (lost || now < ask_kernel_at || !exchange.attempt_->connection) return lost;
-    ask_kernel_at = now + look_again;
-    Attempt& attempt = *exchange.attempt_;
-    if (exchange.bound_->pools[attempt.candidate.id]->doubted_since(attempt.connection->address, attempt.sent_at))
-        return true;
-    if (acknowledged) return false;
-    switch (attempt.connection->stream.socket().delivery()) {
-        case loop::Socket::Delivery::acknowledged: acknowledged = true; return false;
-        case loop::Socket::Delivery::under_way: return false;
-        case loop::Socket::Delivery::lost: break;
-    }
-    lost = true;
-    exchange.lose_path(attempt);
-    return true;
-}
-
-/// Other requests must not meet the same path, and the verdict machine hears of it as of a dial that failed.
-void Exchange::lose_path(Attempt& attempt) {
-    const auto id = attempt.candidate.id;
-    const auto& address = attempt.connection->address;
-    bound_->pools[id]->lose(address);
-    context_.report({bound_->routing, id, health::Passive::connect_failed, health::Reason::connect_timeout, address});
-    const auto& addresses = current().addresses->by_origin;
-    if (id < addresses.size() && addresses[id].size() == 1) context_.skip(bound_->routing, id);
-}
-
-/// Whether to give up a request that may not be asked elsewhere, although its deadline is not over: its origin is dead,
-/// not slow. Either its path is lost, and more than this one request says so, or for the whole time that an answer may
-/// take neither a request nor a probe was answered there. Where no other origin would serve the client's own next try,
-/// waiting is all that can be done.
-bool Exchange::is_hopeless(const Watch& watch, TimePoint now) {
-    const Attempt& attempt = *attempt_;
-    if (!config_->failover.enabled || !attempt.connection || !attempt.request_complete() ||
-        attempt.answered_anything() || !another_candidate())
-        return false;
-    const auto id = attempt.candidate.id;
-    const auto age = now - attempt.sent_at;
-    const bool late = age >= limits_->head_timeout;
-    const auto& connect_timeout = config_->failover.connect_timeout;
-    if (watch.lost) {
-        const auto& origins = current().health->origins;
-        const bool is_out = id < origins.size() && !origins[id].state.eligible();
-        return late || (age >= connect_timeout && (is_out || watch.vain_since <= now ||
-                                                   bound_->pools[id]->lost_lately(attempt.connection->address)));
-    }
-    if (late && bound_->pools[id]->lost_since(attempt.connection->address, attempt.sent_at)) return true;
-    return late && watch.vain_since <= now - connect_timeout && !bound_->loads[id]->probe_passed_since(attempt.sent_at);
-}
-
-void Exchange::Watch::look(Exchange& exchange, TimePoint now) {
-    const auto id = exchange.attempt_->candidate.id;
-    auto& times = exchange.times_of(*exchange.attempt_);
-    if (times.silence.found(now, exchange.config_->origins[id].passive.stall, times.heads))
-        exchange.context_.stalled(*exchange.bound_, id);
-}
-
 /// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
 loop::Task<Fault> Exchange::ask(bool fresh) {
     enum class Phase : std::uint8_t { begins, dials, sends, waits };  // of attempt_
@@ -305,7 +209,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
                 if (hopeless && fault == Fault::origin_stalled) fault = Fault::origin_head_timeout;
                 if (!hopeless) {
                     fault = Fault::none;
-                    due = std::min(due, now + look_again);
+                    due = std::min(due, now + loop::Socket::look_again);
                 }
             }
             out = fault != Fault::none;

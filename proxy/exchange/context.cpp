@@ -210,6 +210,10 @@ void Context::report_agent(const Bound& bound, geo::OriginId origin, health::Age
     reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::none, {}, word});
 }
 
+void Context::want_probe(const Bound& bound, geo::OriginId origin) {
+    reports_.push_back({.routing = bound.routing, .origin = origin, .address = {}, .wants_probe = true});
+}
+
 void Context::send_reports() {
     if (reports_.empty()) return;
     control_.report(std::exchange(reports_, {}));

@@ -98,6 +98,8 @@ public:
     void report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address);
     /// What an origin says of itself: told when it is news, and again once a second so that it does not expire.
     void report_agent(const Bound& bound, geo::OriginId origin, health::Agent word);
+    /// A request that cannot be moved waits for long: the control thread probes the origin's addresses at once.
+    void want_probe(const Bound& bound, geo::OriginId origin);
     void send_reports();
 
     /// Attempts are recycled: their vectors and buffers keep their capacity.

@@ -84,13 +84,15 @@ private:
         loop::TimePoint ask_kernel_at = loop::TimePoint::max();  ///< what became of the request's bytes
         loop::TimePoint vain_since = loop::TimePoint::max();
         bool acknowledged = false, lost = false;
+        bool asks = false, unanswered = false;  ///< its path, whether it stands still
         void begin(Exchange& exchange, loop::TimePoint since);
         static void look(Exchange& exchange, loop::TimePoint now);
         bool in_vain(Exchange& exchange, loop::TimePoint now);
         bool path_lost(Exchange& exchange, loop::TimePoint now);
     };
     void lose_path(Attempt& attempt);
-    bool is_hopeless(const Watch& watch, loop::TimePoint now);
+    bool may_only_wait() const;
+    bool is_hopeless(const Watch& watch, loop::TimePoint now) const;
     loop::TimePoint hedge_due(loop::TimePoint asked_at) const;
     void begin_hedge();
     bool hedge_wins(Watch& watch);

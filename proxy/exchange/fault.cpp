@@ -38,7 +38,7 @@ constexpr FaultInfo table[] = {
     {"origin_head_timeout", origin, 504, false, R::head_timeout, "the origin did not answer in time"},
     {"origin_stalled", origin, 504, false, R::none, "requests to the origin waited and nothing came back"},
     {"origin_lost", origin, 504, false, R::connect_timeout,
-     "nothing of the request was acknowledged: the path is lost"},
+     "the path to the origin's address is lost: nothing comes back"},
     {"origin_body_timeout", origin, 504, false, R::body_timeout, "the origin's answer made no progress"},
     {"no_origin", edge, 503, false, R::none, "no origin may serve this request now"},
     {"origin_full", edge, 503, false, R::none, "the origin is at its capacity, and so is the queue for it"},

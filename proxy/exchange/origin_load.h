@@ -1,5 +1,6 @@
 #pragma once
 
+#include "proxy/exchange/lost_paths.h"
 #include "proxy/loop/loop.h"
 
 #include <atomic>
@@ -14,6 +15,7 @@ namespace nearhop::exchange {
 /// What all workers together have in flight at one origin that has a `capacity`, and who waits for room. In flight is
 /// one atomic word: exact, whatever the number of workers. The queue has a lock, which nobody touches unless the origin
 /// is at its capacity (docs/decisions.md). An origin without a capacity has no load that anybody asks for.
+/// Beside it stands what workers and the control thread tell one another of the origin: stalls, probes, lost paths.
 class OriginLoad {
 public:
     /// One request's share of the capacity; gives it back, to the one who waits longest.
@@ -100,6 +102,18 @@ public:
                std::chrono::nanoseconds{time.time_since_epoch()}.count();
     }
 
+    /// Whether to ask for a probe on behalf of a request that was sent then: nobody has since, nor within the last
+    /// moment for another one.
+    bool first_to_want_probe(loop::TimePoint sent, loop::TimePoint now) noexcept {
+        constexpr std::int64_t apart = 500'000'000;  // nanoseconds
+        const std::int64_t time = std::chrono::nanoseconds{now.time_since_epoch()}.count();
+        std::int64_t last = probe_wanted_.load(std::memory_order_relaxed);
+        return last < std::chrono::nanoseconds{sent.time_since_epoch()}.count() && time - last >= apart &&
+               probe_wanted_.compare_exchange_strong(last, time, std::memory_order_relaxed);
+    }
+
+    LostPaths lost;  ///< found by all workers and probes: one's loss is evidence for who waits on another
+
     static constexpr unsigned soft_percent = 80;
     // Rare, and counted by any worker.
     std::atomic<std::uint64_t> refused_at_once{0}, refused_later{0}, waited{0};
@@ -115,6 +129,7 @@ private:
     std::atomic<unsigned> capacity_{0};
     std::atomic<std::int64_t> stall_reported_{0};
     std::atomic<std::int64_t> probe_passed_{0};
+    std::atomic<std::int64_t> probe_wanted_{0};
     unsigned most_queued_ = 100;  // guarded by mutex_
     std::mutex mutex_;
     std::deque<std::shared_ptr<Waiter::Ticket>> queue_;  // guarded by mutex_; longest wait first

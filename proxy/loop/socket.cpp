@@ -1,6 +1,8 @@
 #include "proxy/loop/socket.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -11,7 +13,8 @@
 namespace nearhop::loop {
 namespace {
 constexpr std::uint32_t reads = EPOLLIN | EPOLLRDHUP;
-}
+constexpr std::chrono::seconds ask_after{1};  // the least that the kernel takes
+}  // namespace
 
 Socket::Socket(Loop& owner, int descriptor, Notify& notify, bool connecting) noexcept {
     open(owner, descriptor, notify, connecting);
@@ -99,8 +102,27 @@ Socket::Delivery Socket::delivery() const noexcept {
     socklen_t size = sizeof info;
     if (descriptor_ < 0 || getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
         return Delivery::under_way;
-    if (info.tcpi_unacked == 0) return Delivery::acknowledged;
-    return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
+    if (info.tcpi_unacked != 0) return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
+    if (info.tcpi_probes == 0) return Delivery::acknowledged;
+    if (info.tcpi_probes > repeated) return Delivery::lost;
+    // The kernel does not say when it asked: a second after it last heard, or when it was told to, if that was later.
+    const Clock::duration answer = std::max<Clock::duration>(
+        std::chrono::milliseconds{100}, 2 * std::chrono::microseconds{std::int64_t{info.tcpi_rtt}});
+    const bool answer_is_due = std::chrono::milliseconds{std::int64_t{info.tcpi_last_ack_recv}} >= ask_after + answer &&
+                               loop_->now() >= asked_at_ + answer;
+    return answer_is_due ? Delivery::unanswered : Delivery::acknowledged;
+}
+
+void Socket::ask_path(bool on) noexcept {
+    if (descriptor_ < 0 || on == (asked_at_ != TimePoint{})) return;
+    asked_at_ = on ? loop_->now() : TimePoint{};
+    const int value = on ? 1 : 0;
+    setsockopt(descriptor_, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+    if (!on) return;
+    // The idle time last: set while the option is on, it counts from when the peer was last heard.
+    const auto seconds = static_cast<int>(ask_after.count());
+    setsockopt(descriptor_, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+    setsockopt(descriptor_, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
 void Socket::shutdown_write() noexcept {

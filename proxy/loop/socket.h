@@ -58,10 +58,15 @@ public:
     /// What became of the bytes that were sent, as the kernel knows: one system call, not for the request path.
     enum class Delivery : std::uint8_t {
         acknowledged,  ///< the peer's kernel has them all
+        unanswered,    ///< it had, but says nothing now that it is asked whether it is still there
         under_way,
-        lost,  ///< sent three times and more, and nothing of them was acknowledged. They may have come all the same
+        lost,  ///< sent, or once acknowledged asked for, three times in vain. They may have come all the same
     };
     Delivery delivery() const noexcept;
+    static constexpr milliseconds patience{200};    ///< before the first look: the kernel's before it sends again
+    static constexpr milliseconds look_again{100};  ///< and how often from then on
+    /// Has the kernel ask the peer's whether it is still there after each second that nothing came (keep-alives).
+    void ask_path(bool on) noexcept;
 
     void shutdown_write() noexcept;
     /// Closes so that the peer sees a reset instead of an orderly end.
@@ -79,6 +84,7 @@ private:
     bool watching_writes_ = false;
     bool hung_up_ = false;
     bool broken_ = false;
+    TimePoint asked_at_{};  ///< since when ask_path() is on
 };
 
 }  // namespace nearhop::loop

@@ -66,6 +66,7 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
     if (stream.is_tls() && connection->sessions != sessions_) return;
     connection->quiet = !stream.is_tls();
     if (idle_.size() >= most_) drop(0);
+    stream.socket().ask_path(false);
     stream.release_buffers();
     stream.socket().notify_to(*connection);
     // A TLS origin may already have sent something (a late ticket): reading it here keeps the edge armed. Anything
@@ -119,12 +120,6 @@ void Pool::close_idle() noexcept {
     while (!idle_.empty()) drop(idle_.size() - 1);
 }
 
-void Pool::lose(const std::string& address) {
-    lost_ = address;
-    lost_at_ = loop_.now();
-    drop_all(address);
-}
-
 void Pool::doubt(const std::string& address) {
     doubted_ = address;
     doubted_at_ = loop_.now();
@@ -134,11 +129,6 @@ void Pool::doubt(const std::string& address) {
 void Pool::drop_all(const std::string& address) noexcept {
     for (std::size_t i = idle_.size(); i-- > 0;)
         if (idle_[i]->address == address) drop(i);
-}
-
-bool Pool::lost_lately(const std::string& address) const noexcept {
-    constexpr loop::milliseconds moment{3000};
-    return lost_at_ != loop::TimePoint{} && loop_.now() - lost_at_ < moment && lost_ == address;
 }
 
 void Pool::notify() noexcept {

@@ -32,16 +32,12 @@ public:
     /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
     void retain(const std::vector<Endpoint>& endpoints) noexcept;
     void close_idle() noexcept;
-    /// What was sent to this address got lost: idle connections to it are closed, and for a moment others know.
-    void lose(const std::string& address);
-    /// The same for a connection that was not made while another address of the origin answered: a weaker sign.
+    /// What was sent to this address got lost: idle connections to it are closed.
+    void lose(const std::string& address) noexcept { drop_all(address); }
+    /// A connection was not made while another address of the origin answered: a weaker sign, which others here know.
     void doubt(const std::string& address);
-    bool lost_lately(const std::string& address) const noexcept;
-    bool lost_since(const std::string& address, loop::TimePoint time) const noexcept {
-        return lost_at_ >= time && lost_ == address;
-    }
     bool doubted_since(const std::string& address, loop::TimePoint time) const noexcept {
-        return (doubted_at_ >= time && doubted_ == address) || lost_since(address, time);
+        return doubted_at_ >= time && doubted_ == address;
     }
 
     /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
@@ -70,9 +66,7 @@ private:
     std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions_ =
         std::make_shared<std::unordered_map<std::string, wire::SslSession>>();
     std::string tls_digest_;
-    std::string lost_;  ///< the last address whose path was lost, and when
-    loop::TimePoint lost_at_{};
-    std::string doubted_;
+    std::string doubted_;  ///< the last one, and when
     loop::TimePoint doubted_at_{};
     loop::Timer timer_;
     unsigned turn_ = 0;

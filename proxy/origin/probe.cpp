@@ -225,8 +225,8 @@ Task<Prober::Result> Prober::handshake(const ProbePlan& plan, ProbeOutcome& outc
 }
 
 Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outcome) {
-    timer_.expires_at(deadline_);
     const TimePoint began = Clock::now();
+    TimePoint look_at = began + loop::Socket::patience;
     auto& in = stream_->in();
     stream_->write(plan.request);
     wire::HeadScan scan;
@@ -257,10 +257,18 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
             if (outcome.phases.first_byte < 0) co_return Failure{Reason::reset};
             co_return Failure{Reason::bad_response, "the answer ended within its head"};
         }
-        if (timer_.expired()) co_return Failure{Reason::head_timeout};
+        const TimePoint now = wake_.loop().now();
+        if (now >= deadline_) co_return Failure{Reason::head_timeout};
+        if (now >= look_at && outcome.phases.first_byte < 0) {
+            outcome.path_lost = stream_->socket().delivery() == loop::Socket::Delivery::lost;
+            if (outcome.path_lost) co_return Failure{Reason::connect_timeout, "nothing was acknowledged"};
+            look_at = now + loop::Socket::look_again;
+        }
+        timer_.expires_at(outcome.phases.first_byte < 0 ? std::min(deadline_, look_at) : deadline_);
         co_await wake_.wait();
     }
 
+    timer_.expires_at(deadline_);
     outcome.result.status = head.status;
     if (!plan.agent_header.empty()) outcome.agent = agent_of(head.fields, plan.agent_header);
     const auto framing = wire::response_framing(head, "GET");

@@ -49,6 +49,7 @@ struct ProbeOutcome {
     health::ProbeResult result;
     ProbePhases phases;
     health::Agent agent = health::Agent::none;  ///< what the origin said of itself
+    bool path_lost = false;                     ///< nothing of the request was acknowledged
     bool reused = false;  ///< over the connection of an earlier probe: connect and tls were not needed
     std::string detail;   ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
 };

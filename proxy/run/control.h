@@ -22,6 +22,7 @@ struct PassiveReport {
     health::Reason reason = health::Reason::none;
     std::string address;  ///< Endpoint::text when a dial to one address failed; empty: the attempt as a whole
     health::Agent agent = health::Agent::none;  ///< what the origin said of itself; then the report is of this alone
+    bool wants_probe = false;  ///< a request that cannot be moved wants to know whether the addresses live; no more
 };
 
 /// The control thread's work: configuration and reload, DNS, probes, verdicts, geo databases, certificates. It alone

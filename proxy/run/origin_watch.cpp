@@ -88,6 +88,7 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
 }
 
 void OriginWatch::on_report(const PassiveReport& report) {
+    if (report.wants_probe) return probe_now();
     const auto now = around_.loop.now();
     const bool is_good = report.agent != health::Agent::none || health::is_good(report.result);
     if (!is_good) note_failure();
@@ -258,6 +259,7 @@ void OriginWatch::hurry() noexcept {
 }
 
 void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outcome) {
+    const bool failed_before = address.probed && !address.last.result.passed;
     address.last = outcome;
     address.probed = true;
     const auto& phases = outcome.phases;
@@ -283,6 +285,9 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
     const std::string& text = address.endpoint.text;
     const auto now = around_.loop.now();
     if (outcome.result.passed) around_.registry.load(name_).tell_probe_passed(outcome.result.began);
+    // One SYN may get lost: where no more was sent, the second probe in a row tells.
+    if (outcome.path_lost || (failed_before && outcome.result.reason == health::Reason::connect_timeout))
+        around_.registry.load(name_).lost.note(text, outcome.result.began);
     if (phases.connect >= 0) monitor_.on_rtt(text, phases.connect * 1000, now);
     if (!outcome.result.passed)
         log_debug(

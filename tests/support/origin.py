@@ -84,11 +84,12 @@ class Origin:
         for connection in connections:
             connection.end(how)
 
-    def fall_silent(self):
-        """Every packet that comes is dropped, for connections that are open and those to come: as behind a cut cable."""
+    def fall_silent(self, only=None):
+        """Every packet that comes is dropped, for connections that are open and those to come: as behind a cut cable.
+        `only`: for these connections, as where something on the way forgot them."""
         nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
         program = struct.pack("HP", 1, ctypes.addressof(nothing))
-        for sock in self._sockets():
+        for sock in self._sockets() if only is None else [connection.socket for connection in only]:
             sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
     def speak(self):
@@ -134,6 +135,10 @@ class Origin:
     def are_open(self, connections):
         with self._lock:
             return [connection for connection in connections if connection in self._open]
+
+    def connections(self):
+        with self._lock:
+            return list(self._open)
 
     def open_connections(self):
         with self._lock:

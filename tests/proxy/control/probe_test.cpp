@@ -194,6 +194,23 @@ TEST(Probe, AKeptConnectionThatTheOriginClosesOnTheNextRequestDoesNotCount) {
     EXPECT_EQ(origin.connections(), 2);
 }
 
+TEST(Probe, SaysEarlyThatNothingOfItArrives) {
+    ScriptedOrigin origin{[](Peer& peer) {
+        peer.read_head();
+        peer.drop_packets();
+        peer.send(ok_answer);
+        peer.wait_for_close();
+    }};
+    Target target{origin.port()};
+    target.settings.timeout.value = 60s;
+    const auto outcomes = probe(target, 2);
+    EXPECT_TRUE(outcomes.at(0).result.passed);
+    EXPECT_FALSE(outcomes.at(0).path_lost);
+    EXPECT_TRUE(outcomes.at(1).path_lost && outcomes.at(1).reused);
+    EXPECT_EQ(health::name(outcomes.at(1).result.reason), health::name(Reason::connect_timeout));
+    EXPECT_LT(outcomes.at(1).phases.total, 20) << "long before its time is over";
+}
+
 TEST(Probe, AnotherPlanGetsAnotherConnection) {
     ScriptedOrigin origin{ScriptedOrigin::answering(ok_answer)};
     loop::Loop loop;

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <linux/filter.h>
 #include <poll.h>
 #include <stdexcept>
 #include <sys/eventfd.h>
@@ -150,6 +151,13 @@ void Peer::send(std::string_view bytes) {
 void Peer::wait_for_close() {
     while (!read_some().empty()) {
     }
+}
+
+void Peer::drop_packets() {
+    sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    const sock_fprog program{1, nothing};
+    if (setsockopt(descriptor_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+        throw std::runtime_error{"SO_ATTACH_FILTER"};
 }
 
 ScriptedOrigin::ScriptedOrigin(Script script, const Identity* identity)

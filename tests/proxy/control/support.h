@@ -64,6 +64,7 @@ public:
     std::string read_head();
     void send(std::string_view bytes);
     void wait_for_close();
+    void drop_packets();  ///< what the other side sends from now on is lost on the way
 
     int connection = 0;  ///< counted from 0
 

@@ -203,6 +203,59 @@ TEST_F(SocketTest, SeveralPartsGoOutInOneWrite) {
     EXPECT_EQ(std::string_view(buffer, 5), "abcde");
 }
 
+struct PathTest : SocketTest {
+    /// Until the kernel says so, looked at every few milliseconds.
+    bool becomes(Socket::Delivery wanted) {
+        Timer timer{loop, wake};
+        return Until{loop,
+                     [&] {
+                         timer.expires_after(milliseconds{10});
+                         return socket->delivery() == wanted;
+                     }}
+            .run();
+    }
+    void send_and_be_heard() {
+        open();
+        iovec part{const_cast<char*>("x"), 1};
+        ASSERT_EQ(socket->write(&part, 1).io, Io::ok);
+        char byte = 0;
+        ASSERT_EQ(::recv(pair.theirs.get(), &byte, 1, 0), 1);
+        ASSERT_TRUE(becomes(Socket::Delivery::acknowledged));
+    }
+};
+
+TEST_F(PathTest, WhatArrivesNowhereIsLost) {
+    open();
+    test::drop_packets(pair.theirs.get());
+    iovec part{const_cast<char*>("x"), 1};
+    ASSERT_EQ(socket->write(&part, 1).io, Io::ok);
+    EXPECT_EQ(socket->delivery(), Socket::Delivery::under_way);
+    EXPECT_TRUE(becomes(Socket::Delivery::lost));
+}
+
+TEST_F(PathTest, AfterAnAcknowledgementOnlyAskingTells) {
+    send_and_be_heard();
+    test::drop_packets(pair.theirs.get());
+    socket->ask_path(true);
+    EXPECT_EQ(socket->delivery(), Socket::Delivery::acknowledged);
+    EXPECT_TRUE(becomes(Socket::Delivery::unanswered));
+}
+
+TEST_F(PathTest, OneThatLivesAnswers) {
+    send_and_be_heard();
+    socket->ask_path(true);
+    const auto until = Clock::now() + milliseconds{1500};
+    Timer timer{loop, wake};
+    bool doubted = false;
+    EXPECT_TRUE((Until{
+        loop, [&] {
+            timer.expires_after(milliseconds{10});
+            doubted |= socket->delivery() != Socket::Delivery::acknowledged;
+            return Clock::now() >= until;
+        }}.run()));
+    EXPECT_FALSE(doubted);
+}
+
 TEST_F(SocketTest, NotificationsGoToWhomTheyAreSentLast) {
     open();
     struct Other final : Notify {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <fcntl.h>
 #include <functional>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <string>
 #include <string_view>
@@ -122,6 +123,13 @@ inline void send_all(int descriptor, std::string_view bytes) {
 inline void reset_on_close(int descriptor) {
     const linger now{.l_onoff = 1, .l_linger = 0};
     EXPECT_EQ(::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+}
+
+/// From now on what arrives at `descriptor` is dropped: as behind a cut cable.
+inline void drop_packets(int descriptor) {
+    sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    const sock_fprog program{1, nothing};
+    EXPECT_EQ(::setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
 }
 
 }  // namespace nearhop::test
