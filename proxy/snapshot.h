@@ -5,7 +5,7 @@
 #include "health/table.h"
 #include "proxy/steering/locate.h"
 #include "proxy/steering/table.h"
-#include "proxy/wire/tls_context.h"
+#include "proxy/wire/server_tls.h"
 
 #include <atomic>
 #include <cstdint>

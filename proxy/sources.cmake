@@ -1,6 +1,6 @@
 nearhop_library(proxy
   SOURCES
-    client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_host.cpp
+    client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_end.cpp client/http2_host.cpp
     client/http2_memory.cpp client/http2_meter.cpp client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp
     client/listener.cpp client/proxy_protocol.cpp client/session.cpp client/session_http1.cpp client/sessions.cpp
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/ask.cpp exchange/attempt.cpp

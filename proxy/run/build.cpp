@@ -4,6 +4,7 @@
 #include "proxy/origin/pool.h"
 #include "proxy/run/rto.h"
 #include "proxy/run/trusted.h"
+#include "proxy/wire/origin_tls.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,66 +1,51 @@
 #pragma once
 
 #include "conf/config.h"
-#include "proxy/wire/client_rule.h"
-#include "proxy/wire/ticket_keys.h"
+#include "conf/problem.h"
 #include "proxy/wire/tls.h"
 
-#include <chrono>
-#include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
+#include <utility>
 
+struct ssl_method_st;
+
+/// What contexts for clients and for origins have in common: how one is made, and how files get into it. The two kinds
+/// are in server_tls.h and origin_tls.h.
 namespace nearhop::wire {
 
-/// What clients' handshakes are made with: one OpenSSL context per certificate, chosen by SNI (exact, then wildcard,
-/// else the first) before a ticket is looked at. Immutable; shared by all workers.
-class ServerTls {
+inline constexpr unsigned char http1_protocol[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  ///< for ALPN
+
+/// Throws std::bad_alloc.
+SslContext make_context(const ssl_method_st* method);
+
+int number_of(conf::TlsVersion version) noexcept;  ///< OpenSSL's
+
+/// The innermost OpenSSL error in words; the queue is empty afterwards.
+std::string last_error();
+
+/// Why a file cannot be read; empty when it can.
+std::string why_unreadable(const std::string& file);
+
+/// Collects what is wrong with the files of a `tls` section.
+class Reporter {
 public:
-    /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
-    /// configuration's own position. Null when one is an error.
-    /// `keys`: the process's own, for tickets unless a file has some. `rules`: null where no client is ever asked.
-    static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys, conf::Problems& problems,
-                                                 ClientRuleOf rules = {});
-
-    /// To start a handshake with; SNI may switch it to another certificate.
-    ssl_ctx_st* context() const noexcept { return entries_.front()->context.get(); }
-
-    /// Whether both names are served with the same certificate: no connection for one is good for the other otherwise
-    /// (RFC 9110 section 15.5.20). Lower case or not.
-    bool same_certificate(std::string_view left, std::string_view right) const;
-
-    struct Expiry {
-        std::string certificate;  ///< file name as configured
-        std::chrono::system_clock::time_point not_after;
-    };
-    std::vector<Expiry> expiries() const;
+    explicit Reporter(conf::Problems& problems) : problems_{problems} {}
+    void error(const conf::At<std::string>& where, std::string what) {
+        problems_.push_back({conf::Severity::error, where.mark, where.path, std::move(what)});
+        failed_ = true;
+    }
+    void warning(const conf::At<std::string>& where, std::string what) {
+        problems_.push_back({conf::Severity::warning, where.mark, where.path, std::move(what)});
+    }
+    bool failed() const noexcept { return failed_; }
 
 private:
-    struct Entry {
-        SslContext context;
-        std::vector<std::string> names;  ///< lower case, from the certificate's SAN
-        Expiry expiry;
-    };
-    std::vector<std::unique_ptr<Entry>> entries_;
+    conf::Problems& problems_;
+    bool failed_ = false;
 };
 
-/// An OpenSSL cipher list that names at least one cipher.
-bool is_cipher_list(const std::string& ciphers);
-
-/// Applies a listener's own settings to one connection, before its handshake.
-void restrict(ssl_st* ssl, const std::optional<conf::TlsVersion>& min_version, const std::string& ciphers);
-
-/// Sets what `tls` says on a context for origins. False after adding problems.
-bool set_up_origin(ssl_ctx_st* context, const conf::OriginTls& tls, conf::Problems& problems);
-
-/// Changes with everything that decides whom such a context trusts and what it shows, file contents included: sessions
-/// and connections made under another value are not used again.
-std::string origin_tls_digest(const std::string& ca_file, const conf::OriginTls& tls);
-
-/// The context for connections to origins: verification on, TLS 1.2 or later, ALPN http/1.1. `ca_file` empty: the
-/// system's store. Null with `error` set when the file cannot be used.
-std::shared_ptr<ssl_ctx_st> load_origin_context(const std::string& ca_file, std::string& error);
+// What cannot be used is reported.
+bool load_certificate(ssl_ctx_st* context, const conf::At<std::string>& file, Reporter& report);
+void load_key(ssl_ctx_st* context, const conf::Certificate& pair, bool with_certificate, Reporter& report);
 
 }  // namespace nearhop::wire

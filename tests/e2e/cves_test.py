@@ -83,7 +83,7 @@ COVERED = {
     "CVE-2025-4366": [f"{HTTP1}: CVE-2025-4366"],
     "CVE-2024-23326": ["tests/e2e/upgrade_test.py: CVE-2024-23326"],
     "CVE-2026-2833": ["tests/e2e/upgrade_test.py: CVE-2026-2833"],
-    "CVE-2026-1642": ["tests/e2e/origin_faults_test.py: plain bytes instead of TLS", "tests/proxy/wire/stream_test.cpp: CVE-2026-1642"],
+    "CVE-2026-1642": ["tests/e2e/origin_faults_test.py: plain bytes instead of TLS", "tests/proxy/wire/stream_tls_test.cpp: CVE-2026-1642"],
     "Beast-579": ["tests/e2e/forwarding_test.py: strict.requests(recorded)", "tests/e2e/desync_requests_test.py: strict.requests(data)"],
     "Beast-1467": [f"{HTTP1}: test_a_request_may_come_byte_by_byte", f"{HTTP1}: test_a_response_may_come_byte_by_byte"],
     # DNS, databases

@@ -1,7 +1,7 @@
 #include "proxy/origin/probe.h"
 
 #include "proxy/run/origin_watch.h"
-#include "proxy/wire/tls_context.h"
+#include "proxy/wire/origin_tls.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>

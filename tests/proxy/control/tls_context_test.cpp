@@ -1,5 +1,5 @@
-#include "proxy/wire/tls_context.h"
-
+#include "proxy/wire/origin_tls.h"
+#include "proxy/wire/server_tls.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>

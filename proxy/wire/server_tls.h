@@ -1,0 +1,55 @@
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/wire/client_rule.h"
+#include "proxy/wire/ticket_keys.h"
+#include "proxy/wire/tls.h"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nearhop::wire {
+
+/// What clients' handshakes are made with: one OpenSSL context per certificate, chosen by SNI (exact, then wildcard,
+/// else the first) before a ticket is looked at. Immutable; shared by all workers.
+class ServerTls {
+public:
+    /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
+    /// configuration's own position. Null when one is an error.
+    /// `keys`: the process's own, for tickets unless a file has some. `rules`: null where no client is ever asked.
+    static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys, conf::Problems& problems,
+                                                 ClientRuleOf rules = {});
+
+    /// To start a handshake with; SNI may switch it to another certificate.
+    ssl_ctx_st* context() const noexcept { return entries_.front()->context.get(); }
+
+    /// Whether both names are served with the same certificate: no connection for one is good for the other otherwise
+    /// (RFC 9110 section 15.5.20). Lower case or not.
+    bool same_certificate(std::string_view left, std::string_view right) const;
+
+    struct Expiry {
+        std::string certificate;  ///< file name as configured
+        std::chrono::system_clock::time_point not_after;
+    };
+    std::vector<Expiry> expiries() const;
+
+private:
+    struct Entry {
+        SslContext context;
+        std::vector<std::string> names;  ///< lower case, from the certificate's SAN
+        Expiry expiry;
+    };
+    std::vector<std::unique_ptr<Entry>> entries_;
+};
+
+/// An OpenSSL cipher list that names at least one cipher.
+bool is_cipher_list(const std::string& ciphers);
+
+/// Applies a listener's own settings to one connection, before its handshake.
+void restrict(ssl_st* ssl, const std::optional<conf::TlsVersion>& min_version, const std::string& ciphers);
+
+}  // namespace nearhop::wire
