@@ -1,11 +1,15 @@
 #include "conf/tree.h"
 
+#include "conf/utf8.h"
+
 #include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <istream>
 #include <map>
+#include <optional>
 #include <streambuf>
+#include <string>
 #include <utility>
 
 // The only file that includes yaml-cpp. Its events are used, not its nodes: nodes keep the first of two equal keys
@@ -43,11 +47,58 @@ public:
     }
 };
 
+/// What stands from a place on.
+std::string_view rest_of(std::string_view text, Mark mark) {
+    for (int line = 1; line < mark.line && !text.empty(); ++line)
+        text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+    return text.substr(std::min(static_cast<std::size_t>(std::max(mark.column, 1) - 1), text.size()));
+}
+
+/// Of a text that begins in quotes. In double ones a backslash escapes, in single ones the quote itself, doubled.
+bool is_closed(std::string_view quoted) {
+    const char quote = quoted.front();
+    for (std::size_t i = 1; i < quoted.size(); ++i) {
+        if (quote == '"' && quoted[i] == '\\') {
+            ++i;
+        } else if (quoted[i] == quote) {
+            if (quote == '"' || i + 1 == quoted.size() || quoted[i + 1] != quote) return true;
+            ++i;
+        }
+    }
+    return false;
+}
+
+/// Nothing of ours needs control characters, and a message or a log line could not show them.
+std::optional<Problem> unreadable_byte(std::string_view text) {
+    Mark mark{1, 1};
+    for (std::size_t i = 0; i < text.size(); ++mark.column) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const std::size_t length = utf8_length(text, i);
+        const bool control = (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f;
+        if (control || length == 0) {
+            constexpr std::string_view digits = "0123456789abcdef";
+            const std::string code{'0', 'x', digits[byte >> 4], digits[byte & 15]};
+            return Problem{Severity::error, mark, {}, "want a text in UTF-8, found the byte " + code};
+        }
+        if (byte == '\n') mark = {mark.line + 1, 0};
+        i += length;
+    }
+    return std::nullopt;
+}
+
+/// What yaml-cpp says of a tab in front of a key (illegal map value) helps nobody.
+bool is_indented_by_tab(std::string_view text, Mark mark) {
+    const auto line = rest_of(text, {mark.line, 1});
+    const auto blanks = line.substr(0, line.find_first_not_of(" \t"));
+    return blanks.find('\t') != std::string_view::npos;
+}
+
 class Builder : public YAML::EventHandler {
 public:
     explicit Builder(Problems& problems) : problems_{problems} {}
 
     Tree take() { return std::move(root_); }
+    std::optional<Mark> last_quoted() const { return last_quoted_; }
 
     void OnDocumentStart(const YAML::Mark&) override {}
     void OnDocumentEnd() override {}
@@ -67,6 +118,7 @@ public:
         check_anchor(mark, anchor);
         // "?" is a plain scalar, "!" a quoted one; anything else the operator wrote.
         if (tag != "?" && tag != "!" && !tag.empty()) report(to_mark(mark), "tags are not supported, remove it");
+        if (tag == "!") last_quoted_ = to_mark(mark);
         Tree text = begin(Tree::Kind::text, mark);
         text.text = value;
         add(std::move(text));
@@ -177,6 +229,7 @@ private:
 
     Problems& problems_;
     Tree root_;
+    std::optional<Mark> last_quoted_;
     std::vector<Level> levels_;
     std::size_t values_ = 0;
 };
@@ -193,6 +246,8 @@ Tree read_tree(std::string_view yaml, Problems& problems) {
     if (yaml.size() > bytes_limit)
         return refuse({}, "the file is too large: want at most 1 MiB, found " + std::to_string(yaml.size()) + " bytes");
 
+    if (auto problem = unreadable_byte(yaml)) return refuse(problem->mark, std::move(problem->what));
+
     Builder builder{problems};
     try {
         TextBuffer buffer{yaml};
@@ -200,6 +255,13 @@ Tree read_tree(std::string_view yaml, Problems& problems) {
         YAML::Parser parser{stream};
         if (parser.HandleNextDocument(builder)) {
             Tree root = builder.take();
+            // yaml-cpp takes the end of the file for the end of a text: half a file would pass for a whole one.
+            if (const auto quoted = builder.last_quoted()) {
+                const auto text = rest_of(yaml, *quoted);
+                if ((text.starts_with('"') || text.starts_with('\'')) && !is_closed(text))
+                    return refuse(*quoted,
+                                  std::string{"want a closing "} + text.front() + ", found the end of the file");
+            }
             Builder rest{problems};
             if (parser.HandleNextDocument(rest))
                 return refuse(rest.take().mark, "want one YAML document, found a second");
@@ -210,7 +272,9 @@ Tree read_tree(std::string_view yaml, Problems& problems) {
         refused.kind = Tree::Kind::refused;
         return refused;
     } catch (const YAML::Exception& error) {
-        return refuse(error.mark.is_null() ? Mark{} : to_mark(error.mark), "not valid YAML: " + error.msg);
+        const Mark mark = error.mark.is_null() ? Mark{} : to_mark(error.mark);
+        if (is_indented_by_tab(yaml, mark)) return refuse({mark.line, 1}, "want spaces as indentation, found a tab");
+        return refuse(mark, "not valid YAML: " + error.msg);
     } catch (const std::exception& error) {
         return refuse({}, std::string{"not readable as YAML: "} + error.what());
     }

@@ -1,23 +1,16 @@
 #include "proxy/admin/question.h"
 
+#include "proxy/client/authority.h"
 #include "proxy/steering/decision.h"
 #include "proxy/steering/path.h"
+#include "proxy/wire/deviation.h"
 
 #include <boost/json.hpp>
 
-#include <charconv>
-#include <cmath>
 #include <optional>
 
 namespace nearhop::admin {
 namespace {
-
-bool is_degrees(const std::string& text, double most) noexcept {
-    double value = 0;
-    const char* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data(), end, value);
-    return parsed.ec == std::errc{} && parsed.ptr == end && std::isfinite(value) && std::abs(value) <= most;
-}
 
 /// The viewer fields that say what the question says; an error sentence when they would not be understood.
 std::string fields_of(const Question& question, steering::ViewerFields& fields) {
@@ -25,10 +18,12 @@ std::string fields_of(const Question& question, steering::ViewerFields& fields) 
         return "want an ip, a country, or lat and lon";
     if (question.latitude.empty() != question.longitude.empty()) return "want lat and lon together";
     if (!question.latitude.empty()) {
-        if (!is_degrees(question.latitude, 90))
-            return "want lat as degrees from -90 to 90, found \"" + question.latitude + '"';
-        if (!is_degrees(question.longitude, 180))
-            return "want lon as degrees from -180 to 180, found \"" + question.longitude + '"';
+        const auto latitude = steering::parse_degrees(question.latitude, 90);
+        const auto longitude = steering::parse_degrees(question.longitude, 180);
+        if (!latitude) return "want lat as degrees from -90 to 90, found \"" + question.latitude + '"';
+        if (!longitude) return "want lon as degrees from -180 to 180, found \"" + question.longitude + '"';
+        if (!geo::point_at(*latitude, *longitude))
+            return "want a point other than 0, 0, which stands for an unknown place";
         fields.latitude = question.latitude;
         fields.longitude = question.longitude;
     }
@@ -44,11 +39,31 @@ std::string fields_of(const Question& question, steering::ViewerFields& fields) 
 
 /// Without a host the question is about the default site, or about the first one.
 std::string host_of(const Question& question, const Routing& routing) {
-    if (!question.host.empty() || routing.table->default_site || routing.config.sites.empty()) return question.host;
+    if (!question.host.empty() || routing.table->default_site || routing.config.sites.empty())
+        return std::string{client::host_of(question.host)};
     const auto& hosts = routing.config.sites.front().hosts;
     if (hosts.empty()) return {};
     const std::string& host = *hosts.front();
     return host.starts_with("*.") ? "any" + host.substr(1) : host;
+}
+
+/// Why the edge would refuse the request before it decides, as docs/http.md names it; empty where it would not. `path`
+/// becomes what routes are matched by.
+std::string refusal(const std::string& method, std::string& path, const steering::SiteTable& site) {
+    using wire::Deviation;
+    const auto because = [](Deviation reason) {
+        return std::string{wire::name(reason)} + ": " + std::string{wire::describe(reason)};
+    };
+    if (site.normalize_path) {
+        std::string normal;
+        switch (steering::normalize_path(path, site.encoded_slashes, normal)) {
+            case steering::PathForm::as_sent: break;
+            case steering::PathForm::changed: path = normal; break;
+            case steering::PathForm::encoded_slash: return because(Deviation::encoded_slash);
+            case steering::PathForm::bad_percent: return because(Deviation::bad_percent);
+        }
+    }
+    return steering::readings_agree(site, method, path) ? std::string{} : because(Deviation::path_reading);
 }
 
 }  // namespace
@@ -58,6 +73,14 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     steering::ViewerFields fields;
     answer.error = fields_of(question, fields);
     if (!answer.error.empty()) return answer;
+    if (!question.host.empty() && !client::valid_authority(question.host)) {
+        answer.error = "want host as a name or an address, found \"" + question.host + '"';
+        return answer;
+    }
+    if (!question.path.empty() && !question.path.starts_with('/')) {
+        answer.error = "want path to begin with /, found \"" + question.path + '"';
+        return answer;
+    }
     const auto peer = question.ip.empty() ? std::optional{geo::Address{}} : geo::Address::parse(question.ip);
     if (!peer) {
         answer.error = "want ip as an IPv4 or IPv6 address, found \"" + question.ip + '"';
@@ -67,16 +90,13 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     auto& what = answer.explanation;
     const Routing& routing = *snapshot.routing;
     what.host = host_of(question, routing);
-    what.path = question.path.substr(0, question.path.find('?'));
-    if (!what.path.starts_with('/')) what.path.insert(0, "/");
+    what.path = question.path.empty() ? "/" : question.path.substr(0, question.path.find('?'));
     what.method = question.method.empty() ? "GET" : question.method;
     what.located = steering::locate(*peer, true, fields, *snapshot.trust, *snapshot.locator);
     const auto site = routing.table->site_of(what.host);
     what.site_found = site.has_value();
-    // As a request is read; a path that would be refused is matched as it stands.
-    if (site && routing.table->sites[*site].normalize_path)
-        steering::normalize_path(what.path, routing.table->sites[*site].encoded_slashes, what.path);
-    if (site)
+    if (site) what.refused = refusal(what.method, what.path, routing.table->sites[*site]);
+    if (site && what.refused.empty())
         steering::decide(
             {.site = *site, .method = what.method, .path = what.path, .line = steering::line_of(what.located.client)},
             what.located.place, *routing.table, health, steering::OriginSet{}, what.decision);

@@ -20,6 +20,8 @@ bool valid_authority(std::string_view text) {
     } else {
         const auto colon = text.find(':');
         const auto name = text.substr(0, colon);
+        // A single dot may end a name (the root); an empty label has no meaning that all agree about.
+        if (name.starts_with('.') || name.find("..") != std::string_view::npos) return false;
         for (const char c : name) {
             const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
                                c == '.' || c == '_' || c == '~';

@@ -1,13 +1,17 @@
 #include "proxy/run/commands.h"
 
+#include "conf/parse.h"
+#include "conf/syntax.h"
 #include "proxy/run/version.h"
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace nearhop::run {
 namespace {
@@ -74,6 +78,35 @@ int chosen(const CLI::App& app, const std::string& config, const std::string& fi
     return exit_ok;
 }
 
+/// What is wrong with the command's or an option's name, in one sentence; CLI11 names neither what it found nor what is
+/// near it.
+std::string unknown_name(const CLI::App& app, int argc, char** argv) {
+    const auto complaint = [](const std::string& what, const std::string& found,
+                              const std::vector<std::string>& known) {
+        const std::string near = conf::near_miss(found, known);
+        return "no " + what + ' ' + conf::shown(found) + (near.empty() ? "" : ", did you mean \"" + near + "\"?");
+    };
+    std::vector<std::string> known;
+    const std::string name = argc > 1 ? argv[1] : "--help";
+    if (name.starts_with('-')) return {};
+    const CLI::App* command = nullptr;
+    for (const auto* one : app.get_subcommands([](const CLI::App*) { return true; })) {
+        known.push_back(one->get_name());
+        if (one->get_name() == name) command = one;
+    }
+    if (!command) return complaint("command", name, known);
+    known.clear();
+    for (const auto* option : command->get_options())
+        for (const auto& text : option->get_lnames()) known.push_back("--" + text);
+    for (int i = 2; i < argc; ++i) {
+        const std::string found{std::string_view{argv[i]}.substr(0, std::string_view{argv[i]}.find('='))};
+        if (found == "--") break;
+        if (found.starts_with("--") && std::find(known.begin(), known.end(), found) == known.end())
+            return complaint("option", found, known) + " (nearhop " + name + " --help lists them)";
+    }
+    return {};
+}
+
 }  // namespace
 
 int command_line(int argc, char** argv) {
@@ -103,6 +136,10 @@ int command_line(int argc, char** argv) {
     tour->add_option("--admin-port", demo.admin_port, "Admin port on loopback; 0: any free one")->capture_default_str();
     add(app, "version", "Print the version");
 
+    if (const auto unknown = unknown_name(app, argc, argv); !unknown.empty()) {
+        std::fprintf(stderr, "nearhop: %s\n", unknown.c_str());
+        return exit_usage;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

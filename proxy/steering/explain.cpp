@@ -107,9 +107,12 @@ void append_origin(std::string& out, std::string_view mark, std::size_t width, c
     out += line + "\n";
 }
 
+/// A question may name a place and no client.
+bool is_known(const geo::Address& client) noexcept { return !(client == geo::Address{}); }
+
 void append_place(std::string& out, const Located& located) {
     const geo::Place& place = located.place;
-    out += "1. client: " + located.client.text() + "\n2. place: ";
+    out += "1. client: " + (is_known(located.client) ? located.client.text() : "-") + "\n2. place: ";
     out += place_text(place);
     if (place.subdivision[0] != '\0') out += std::string{"-"} + place.subdivision;
     out += " (source ";
@@ -175,7 +178,7 @@ json::object origin_json(const Considered& origin, const Table& table, const hea
 
 json::object place_json(const Located& located) {
     const geo::Place& place = located.place;
-    json::object out{{"client", located.client.text()},
+    json::object out{{"client", nullptr},
                      {"country", nullptr},
                      {"subdivision", nullptr},
                      {"continent", nullptr},
@@ -185,6 +188,7 @@ json::object place_json(const Located& located) {
                      {"override", place.override_index.has_value()},
                      {"disagreement", located.disagreement},
                      {"bad_viewer_field", located.bad_viewer_field}};
+    if (is_known(located.client)) out["client"] = located.client.text();
     if (place.country) out["country"] = place.country->text();
     if (place.subdivision[0] != '\0') out["subdivision"] = place.subdivision;
     if (place.continent) out["continent"] = geo::code(*place.continent);
@@ -197,6 +201,7 @@ std::string explain_text(const Explanation& what, const Table& table, const heal
     std::string out = printable(what.method) + " " + printable(what.host) + " " + printable(what.path) + "\n";
     append_place(out, what.located);
     if (!what.site_found) return out + "3. site: none has this host name, and there is no default site\n";
+    if (!what.refused.empty()) return out + "3. refused with 400, " + what.refused + "\n";
     append_site(out, what, table);
 
     std::size_t width = 0;
@@ -222,9 +227,11 @@ std::string explain_json(const Explanation& what, const Table& table, const heal
                      {"place", place_json(what.located)},
                      {"site", nullptr},
                      {"route", nullptr},
+                     {"refused", nullptr},
                      {"candidates", json::array{}},
                      {"others", json::array{}}};
-    if (what.site_found) {
+    if (!what.refused.empty()) out["refused"] = what.refused.substr(0, what.refused.find(':'));
+    if (what.site_found && what.refused.empty()) {
         const SiteTable& site = table.sites[what.decision.site];
         out["site"] = site.name;
         out["route"] = site.routes[what.decision.route].path_prefix;

@@ -69,15 +69,6 @@ geo::Address walk_forwarded_for(const geo::Address& peer, const ViewerFields& fi
     return reached;
 }
 
-/// A plain decimal number, whole: no sign but '-', no exponent, no "inf", no spaces.
-std::optional<double> parse_degrees(std::string_view text, double limit) noexcept {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (!std::isfinite(value) || std::abs(value) > limit) return std::nullopt;
-    return value;
-}
-
 struct Coordinates {
     std::optional<geo::Point> point;  ///< also absent for (0, 0), which stands for "unknown"
     bool bad = false;
@@ -146,6 +137,14 @@ geo::Place place_told(const Told& told) noexcept {
 }
 
 }  // namespace
+
+std::optional<double> parse_degrees(std::string_view text, double limit) noexcept {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    if (!std::isfinite(value) || std::abs(value) > limit) return std::nullopt;
+    return value;
+}
 
 void ViewerFields::add_forwarded_for(std::string_view line) noexcept {
     if (forwarded_for_count == forwarded_for.size()) {

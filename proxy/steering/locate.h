@@ -85,6 +85,9 @@ struct Located {
     bool disagreement = false;      ///< header country and database differ: counted; the header wins
 };
 
+/// A plain decimal number, whole, from -limit to limit: no sign but '-', no exponent, no "inf", no spaces.
+std::optional<double> parse_degrees(std::string_view text, double limit) noexcept;
+
 /// Pure, no allocation. The client is the Viewer-Address, else the X-Forwarded-For client, else the peer; its place is
 /// the operator's override of that address, else trusted coordinates, else the header country, else the databases.
 /// From an untrusted peer no field counts. `peer` is the TCP peer or what the PROXY protocol said; `trusted` from

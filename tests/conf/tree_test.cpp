@@ -31,6 +31,18 @@ TEST(Tree, AnEmptyFileIsAnEmptyMap) {
     }
 }
 
+TEST(Tree, TakesWhatIsClosedAndWhatUtf8Has) {
+    Problems problems;
+    const Tree single = read_tree("a: 'it''s'\nb: ''\n", problems);
+    ASSERT_EQ(single.items.size(), 2U);
+    EXPECT_EQ(single.items[0].text, "it's");
+    const Tree tree = read_tree("a: \"b \\\" \\\\\"\nb: [\"c\", \"caf\xc3\xa9\"]\n", problems);
+    EXPECT_EQ(all_lines(problems), "");
+    ASSERT_EQ(tree.items.size(), 2U);
+    EXPECT_EQ(tree.items[0].text, "b \" \\");
+    EXPECT_EQ(tree.items[1].items[1].text, "caf\xc3\xa9");
+}
+
 struct Row {
     const char* name;
     std::string yaml;
@@ -55,24 +67,29 @@ std::string repeated(std::string_view text, int times) {
 
 INSTANTIATE_TEST_SUITE_P(
     Yaml, RefusedYaml,
-    testing::Values(Row{"Syntax", "a: [1, 2\nb: 3\n", "2:2: error: not valid YAML: "},
-                    Row{"Tab", "a:\n\tb: 1\n", "2:3: error: not valid YAML: "},
-                    Row{"DuplicateKey", "a: {b: 1, c: 2,\n  b: 3}\n",
-                        "2:3: error: a.b: duplicate key, first written in line 1"},
-                    Row{"DuplicateInAList", "a:\n  - b: 1\n    b: 2\n",
-                        "3:5: error: a[0].b: duplicate key, first written in line 2"},
-                    Row{"Anchor", "a: &x 1\n", "1:4: error: anchors are not supported, remove it"},
-                    Row{"Alias", "a: &x 1\nb: *x\n", "1:4: error: anchors are not supported"},
-                    Row{"UnknownAlias", "b: *x\n", "1:4: error: not valid YAML: "},
-                    Row{"Tag", "a: !!int 1\n", "1:4: error: tags are not supported, remove it"},
-                    Row{"SecondDocument", "a: 1\n---\nb: 2\n", "3:1: error: want one YAML document, found a second"},
-                    Row{"ListAsKey", "? [a]\n: 1\n", "1:3: error: want a text as key, found a list or a map"},
-                    Row{"NothingAsKey", "~: 1\n", "1:1: error: want a text as key, found nothing"},
-                    Row{"Deep", "a: " + repeated("[", 20) + repeated("]", 20),
-                        "1:19: error: nested too deeply, at most 16 levels are read"},
-                    Row{"DeepWithoutEnd", repeated("[", 100'000), "1:"},
-                    Row{"Many", repeated("- a\n", 60'000), "50000:3: error: too many values, at most 50000 are read"},
-                    Row{"Large", std::string(1024 * 1024 + 1, ' '), " error: the file is too large"}),
+    testing::Values(
+        Row{"Syntax", "a: [1, 2\nb: 3\n", "2:2: error: not valid YAML: "},
+        Row{"Tab", "a:\n\tb: 1\n", "2:1: error: want spaces as indentation, found a tab"},
+        Row{"TabBehindSpaces", "a:\n  \tb: 1\n", "2:1: error: want spaces as indentation, found a tab"},
+        Row{"Zero", std::string{"a: 1\nb: \0\n", 11}, "2:4: error: want a text in UTF-8, found the byte 0x00"},
+        Row{"Latin", "a: caf\xe9\n", "1:7: error: want a text in UTF-8, found the byte 0xe9"},
+        Row{"Unclosed", "a: 'b'\nc: \"d \\\" \n", "2:4: error: want a closing \", found the end of the file"},
+        Row{"UnclosedSingle", "a: 'b'' \n", "1:4: error: want a closing ', found the end of the file"},
+        Row{"DuplicateKey", "a: {b: 1, c: 2,\n  b: 3}\n", "2:3: error: a.b: duplicate key, first written in line 1"},
+        Row{"DuplicateInAList", "a:\n  - b: 1\n    b: 2\n",
+            "3:5: error: a[0].b: duplicate key, first written in line 2"},
+        Row{"Anchor", "a: &x 1\n", "1:4: error: anchors are not supported, remove it"},
+        Row{"Alias", "a: &x 1\nb: *x\n", "1:4: error: anchors are not supported"},
+        Row{"UnknownAlias", "b: *x\n", "1:4: error: not valid YAML: "},
+        Row{"Tag", "a: !!int 1\n", "1:4: error: tags are not supported, remove it"},
+        Row{"SecondDocument", "a: 1\n---\nb: 2\n", "3:1: error: want one YAML document, found a second"},
+        Row{"ListAsKey", "? [a]\n: 1\n", "1:3: error: want a text as key, found a list or a map"},
+        Row{"NothingAsKey", "~: 1\n", "1:1: error: want a text as key, found nothing"},
+        Row{"Deep", "a: " + repeated("[", 20) + repeated("]", 20),
+            "1:19: error: nested too deeply, at most 16 levels are read"},
+        Row{"DeepWithoutEnd", repeated("[", 100'000), "1:"},
+        Row{"Many", repeated("- a\n", 60'000), "50000:3: error: too many values, at most 50000 are read"},
+        Row{"Large", std::string(1024 * 1024 + 1, ' '), " error: the file is too large"}),
     [](const auto& row) { return std::string{row.param.name}; });
 
 }  // namespace

@@ -67,6 +67,13 @@ TEST(Command, EndsWithTwoForACallThatMakesNoSense) {
     }
 }
 
+TEST(Command, NamesWhatItDoesNotKnowAndWhatIsNearIt) {
+    EXPECT_EQ(nearhop({"chek"}).err, "nearhop: no command \"chek\", did you mean \"check\"?\n");
+    EXPECT_EQ(nearhop({"frobnicate"}).err, "nearhop: no command \"frobnicate\"\n");
+    EXPECT_EQ(nearhop({"explain", "--contry=DE"}).err,
+              "nearhop: no option \"--contry\", did you mean \"--country\"? (nearhop explain --help lists them)\n");
+}
+
 TEST(Command, HelpsOnStdoutAndNamesTheExitCodes) {
     for (const char* command : {"", "run", "check", "explain", "demo", "version"}) {
         std::vector<std::string> call{"--help"};
@@ -127,6 +134,47 @@ TEST(Command, ExplainsWithoutAConfigurationAndSaysWhatIsAssumed) {
     EXPECT_EQ(json.code, exit_ok) << json.err;
     EXPECT_TRUE(json.out.starts_with("{")) << json.out;
     EXPECT_NE(json.out.find("\"health\":\"assumed"), std::string::npos) << json.out;
+}
+
+TEST(Command, ExplainsWithoutTheEdgesCertificatesAndWhatIsRefused) {
+    const auto file = file_with(
+        "listen: 127.0.0.1:0\n"
+        "tls: {certificate: /nonexistent/c.pem, private_key: /nonexistent/k.pem}\n"
+        "origins: {us-east-1: https://a.example.com, eu-west-1: https://b.example.com}\n"
+        "sites:\n"
+        "  - name: a\n"
+        "    hosts: [a.test]\n"
+        "    origins: [us-east-1, eu-west-1]\n"
+        "    routes: [{path: /, origins: [us-east-1]}, {path: /admin, origins: [eu-west-1]}]\n");
+    const auto explained =
+        nearhop({"explain", "--config", file, "--country", "DE", "--host", "a.test:443", "--path", "/x"});
+    EXPECT_EQ(explained.code, exit_ok) << explained.err;
+    EXPECT_NE(explained.out.find("1. client: -\n"), std::string::npos) << explained.out;
+    EXPECT_NE(explained.out.find("route: /"), std::string::npos) << explained.out;
+    const std::vector<std::string> hidden{"explain", "--config", file, "--country", "DE", "--path", "/x/../admin"};
+    auto refused = nearhop(hidden);
+    EXPECT_NE(refused.out.find("3. refused with 400, path_reading: "), std::string::npos) << refused.out;
+    EXPECT_EQ(refused.out.find("candidates"), std::string::npos) << refused.out;
+    auto json = hidden;
+    json.push_back("--json");
+    refused = nearhop(json);
+    EXPECT_NE(refused.out.find("\"refused\":\"path_reading\""), std::string::npos) << refused.out;
+    EXPECT_NE(refused.out.find("\"client\":null"), std::string::npos) << refused.out;
+    std::filesystem::remove(file);
+}
+
+TEST(Command, ExplainTakesWhatARequestCouldSay) {
+    const std::vector<std::string> wrong[] = {{"--lat", "1e1", "--lon", "0"},
+                                              {"--lat", "0", "--lon", "0"},
+                                              {"--country", "DE", "--host", "bad/host"},
+                                              {"--country", "DE", "--host", "a..b"},
+                                              {"--country", "DE", "--path", "nopath"}};
+    for (auto call : wrong) {
+        call.insert(call.begin(), "explain");
+        const auto ended = nearhop(call);
+        EXPECT_EQ(ended.code, exit_usage) << testing::PrintToString(call);
+        EXPECT_TRUE(ended.err.starts_with("nearhop explain: want ")) << ended.err;
+    }
 }
 
 TEST(Command, PrintsItsVersion) {
