@@ -68,6 +68,10 @@ struct Control::Impl final : private loop::Notify {
                 loaded.snapshot.reset();
             }
         }
+        if (loaded.snapshot && before_reload) {
+            before_reload(loaded.snapshot->routing->config, loaded.problems);
+            if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+        }
         status.reload_problems = loaded.problems;
         for (const auto& problem : loaded.problems)
             log_event(problem.severity == conf::Severity::error ? LogLevel::error : LogLevel::warning, "config_problem",
@@ -162,6 +166,7 @@ struct Control::Impl final : private loop::Notify {
 
     const Snapshot& current() const noexcept { return latest; }
 
+    std::function<void(const conf::Config&, conf::Problems&)> before_reload;
     std::function<void()> on_reload;
     std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);  ///< lets mail find out that we are gone
     loop::Loop& loop;
@@ -331,6 +336,9 @@ void Control::report(std::vector<PassiveReport> reports) {
 }
 
 Control::ReloadResult Control::reload() { return impl_->reload(); }
+void Control::before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare) {
+    impl_->before_reload = std::move(prepare);
+}
 void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
 Control::OverrideResult Control::override_origin(const OverrideOrder& order) { return impl_->override_origin(order); }
 void Control::set_ready(bool ready) { impl_->set_ready(ready); }
