@@ -54,7 +54,7 @@ struct Control::Impl final : private loop::Notify {
     }
 
     ReloadResult reload() {
-        auto loaded = load(latest.routing->config.file, keys);
+        auto loaded = load(latest.routing->config.file, keys, conf::Accept::regular_file);
         std::unique_ptr<origin::Resolver> other;
         if (loaded.snapshot) {
             refuse_short_ranges(latest, *loaded.snapshot, loaded.snapshot->routing->config.clients, loaded.problems);

@@ -1,5 +1,6 @@
 """A reload costs nothing: not under load, not with a bad file, not when certificates change."""
 
+import os
 import signal
 import socket
 import threading
@@ -114,6 +115,40 @@ def test_a_deleted_configuration_leaves_the_old_one_in_place(scene, start):
     edge.file.unlink()
     edge.reload(result="failed")
     assert edge.fetch().status == 200
+
+
+def named(config, key, file):
+    if key == "ip_ranges":
+        config["clients"]["trusted"] = [{"ip_ranges": file, "service": "CLOUDFRONT"}]
+    elif key == "ca":
+        config["origins"]["us-east-1"]["ca"] = file
+    elif key == "databases":
+        config["geo"] = {"databases": [file]}
+    elif key == "ticket_keys":
+        config["tls"][key] = file
+    else:
+        config["tls"]["certificates"][0][key] = file
+
+
+@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "ip_ranges", "databases"])
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_waited_for(scene, start, tmp_path, key, kind):
+    edge = start(scene.config())
+    file = edge.file if key == "itself" else tmp_path / "odd"
+    if key == "itself":
+        file.unlink()
+    else:
+        config = scene.config()
+        named(config, key, str(file))
+        edge.write(config)
+    if kind == "a pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    edge.reload(result="failed")
+    edge.log.wait_text(rf"config_problem.*(found|it is) {kind}" if key != "databases" else "config_problem.*not a regular file")
+    assert edge.admin("/livez").status == 200
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
 
 
 def test_new_handshakes_use_a_rotated_certificate_and_old_connections_live_on(scene, start, authority):
