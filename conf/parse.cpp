@@ -1,6 +1,7 @@
 #include "conf/parse.h"
 
 #include "conf/reader.h"
+#include "conf/regular_file.h"
 #include "conf/sections.h"
 #include "conf/tree.h"
 
@@ -42,6 +43,9 @@ Config read(Reader& reader, const Tree& tree) {
     return config;
 }
 
+/// One byte above parse()'s limit is enough to have it refused: a device never ends.
+constexpr std::size_t most_text = 1024 * 1024 + 1;
+
 Reader reader_for(const std::string& file) {
     Reader reader;
     reader.folder = std::filesystem::path{file}.parent_path().string();
@@ -74,18 +78,28 @@ std::optional<std::string> read_text(const std::string& file, Problems& problems
     errno = 0;
     std::ifstream stream{file, std::ios::binary};
     if (!stream) return refuse(std::string{"not readable: "} + std::strerror(errno));
-    // One byte above parse()'s limit is enough to have it refused: a device never ends.
-    std::string yaml(1024 * 1024 + 1, '\0');
+    std::string yaml(most_text, '\0');
     stream.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
     yaml.resize(static_cast<std::size_t>(stream.gcount()));
     if (stream.bad()) return refuse("not readable to its end");
     return yaml;
 }
 
-ParseResult parse_file(const std::string& file) {
+ParseResult parse_file(const std::string& file, Accept accept) {
     ParseResult result;
-    const auto yaml = read_text(file, result.problems);
-    return yaml ? parse(*yaml, file) : result;
+    if (accept == Accept::any_file) {
+        const auto yaml = read_text(file, result.problems);
+        return yaml ? parse(*yaml, file) : result;
+    }
+    std::string yaml;
+    const FileFault fault = read_regular_file(file, most_text, yaml);
+    if (!fault) return parse(yaml, file);
+    result.problems.push_back({Severity::error,
+                               {},
+                               {},
+                               fault.found.empty() ? "not readable: " + fault.error
+                                                   : "want a regular file, found " + std::string{fault.found}});
+    return result;
 }
 
 std::vector<KeyInfo> known_keys() {

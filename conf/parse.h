@@ -3,6 +3,7 @@
 #include "conf/config.h"
 #include "conf/problem.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,8 +26,11 @@ ParseResult parse(std::string_view yaml, const std::string& file);
 /// The text of a file, at most one byte more than parse() takes; nothing, and a problem, where it cannot be read.
 std::optional<std::string> read_text(const std::string& file, Problems& problems);
 
+/// What a file may be: a command may read its own from a pipe, a running edge must not wait for one.
+enum class Accept : std::uint8_t { any_file, regular_file };
+
 /// Reads and parses a file; an unreadable one is a problem like any other.
-ParseResult parse_file(const std::string& file);
+ParseResult parse_file(const std::string& file, Accept accept = Accept::any_file);
 
 /// The known name nearest to `found` within two edits, or empty: "did you mean".
 std::string near_miss(std::string_view found, const std::vector<std::string>& known);

@@ -1,5 +1,4 @@
 #include "proxy/exchange/exchange.h"
-#include "proxy/exchange/least_rate.h"
 #include "proxy/origin/probe.h"
 
 #include <algorithm>
@@ -132,8 +131,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     auto phase = Phase::begins;
     const auto asked_at = context_.loop.now();
     auto since = asked_at;
-    LeastRate upload;
-    bool awaits_client = false;
+    awaits_body_ = false;
     Watch watch;
     auto hedge_at = TimePoint::max();
     begin_connect(*attempt_, fresh);
@@ -169,15 +167,11 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
         auto due = TimePoint::max();
         if (!out && attempt_->waits_for_client()) {
             // The client's own slowness costs nobody's deadline.
-            if (!std::exchange(awaits_client, true)) {
-                waited_ += now - since;
-                upload.begin(now, bytes_in_);
-            }
-            if (upload.is_too_slow(now, bytes_in_, config_->limits.body_timeout, config_->limits.body_rate))
-                co_return Fault::client_body_timeout;
-            due = upload.due(config_->limits.body_timeout);
+            if (!awaits_body_) waited_ += now - since;
+            if (body_is_too_slow(now)) co_return Fault::client_body_timeout;
+            due = upload_.due(config_->limits.body_timeout);
         } else if (!out) {
-            awaits_client = false;
+            awaits_body_ = false;
             due = since + time_left();
             if (now >= due) {
                 waited_ += now - since;
@@ -228,8 +222,15 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
         if (hedge_ && hedge_->dial) due = std::min(due, hedge_->dial->due());
         timer_.expires_at(due);
         co_await wake_.wait();
-        if (awaits_client) since = context_.loop.now();
+        if (awaits_body_) since = context_.loop.now();
     }
+}
+
+/// Whether the client, which is the one awaited, sends its body too slowly. `upload_` says when to look again.
+bool Exchange::body_is_too_slow(TimePoint now) noexcept {
+    const auto& limits = config_->limits;
+    if (!std::exchange(awaits_body_, true)) upload_.begin(now, bytes_in_);
+    return upload_.is_too_slow(now, bytes_in_, limits.body_timeout, limits.body_rate);
 }
 
 /// An extended CONNECT takes any 2xx for a tunnel (RFC 8441 section 5), and a key of ours needs its proper answer.

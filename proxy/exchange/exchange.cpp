@@ -9,6 +9,7 @@
 #include <chrono>
 #include <exception>
 #include <utility>
+#include <vector>
 
 namespace nearhop::exchange {
 
@@ -90,16 +91,19 @@ void Exchange::locate() {
     const auto& trust = *snapshot_->trust;
 
     steering::ViewerFields viewer;
-    std::array<std::string_view, 8> secrets{};
     const auto secret_headers = trust.secret_headers();
     bool trusted = false;
     if (!trust.empty()) {
+        // As many as are configured. It is kept for the next request, which then allocates nothing; what it refers to
+        // is gone by then.
+        thread_local std::vector<std::string_view> secrets;
+        secrets.assign(secret_headers.size(), {});
         for (const auto& field : request_.fields)
-            for (std::size_t i = 0; i < secret_headers.size() && i < secrets.size(); ++i)
+            for (std::size_t i = 0; i < secrets.size(); ++i)
                 if (wire::equal_ignoring_case(field.name, secret_headers[i])) secrets[i] = field.value;
         steering::PeerCertificate shown;
         if (peer_.certificate) shown = {peer_.certificate->fingerprint, peer_.certificate->san};
-        trusted = trust.trusts(peer_.address, {secrets.data(), std::min(secrets.size(), secret_headers.size())}, shown);
+        trusted = trust.trusts(peer_.address, secrets, shown);
     }
     if (trusted) viewer = viewer_fields(request_.fields);
     located_ = steering::locate(peer_.address, trusted, viewer, trust, *snapshot_->locator);

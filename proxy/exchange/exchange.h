@@ -5,6 +5,7 @@
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
 #include "proxy/exchange/headers.h"
+#include "proxy/exchange/least_rate.h"
 #include "proxy/exchange/retry.h"
 #include "proxy/loop/task.h"
 #include "proxy/origin/dial.h"
@@ -77,6 +78,7 @@ private:
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
     bool may_leave() const;
+    bool body_is_too_slow(loop::TimePoint now) noexcept;
     /// One exchange's part in noticing that an origin is silent.
     struct Watch {
         Silence::Waiter waiting;
@@ -170,6 +172,9 @@ private:
     unsigned attempts_ = 0;
     steering::OriginSet sent_to_;      ///< origins that may have got a byte of the request
     loop::Clock::duration waited_{0};  ///< for origins, over all attempts: what the deadline counts
+
+    LeastRate upload_;
+    bool awaits_body_ = false;  ///< upload_ runs: it is the client's body that is awaited, not the origin
 
     bool response_started_ = false;
     bool relayed_ = false;  ///< what was started is an origin's response, not an answer of ours

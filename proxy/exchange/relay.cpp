@@ -1,10 +1,10 @@
 #include "proxy/exchange/exchange.h"
-#include "proxy/exchange/least_rate.h"
 #include "proxy/exchange/tunnel.h"
 #include "proxy/steering/explain.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 /// The part of an exchange that follows a response head: the body, or a tunnel.
 namespace nearhop::exchange {
@@ -67,8 +67,10 @@ loop::Task<Fault> Exchange::relay() {
     auto progress = context_.loop.now();
     std::uint64_t turn_began = 0;
     LeastRate download;
-    bool awaits_client = false;
+    bool awaits_reader = false;
     std::uint64_t delivered = 0;
+    const auto& origin = attempt.connection->stream;
+    std::uint64_t uploaded = origin.sent;
     Silence& silence = times_of(attempt).silence;
     bool clean = true;  // nothing came on the connection that makes its next answer doubtful
     for (;;) {
@@ -115,7 +117,7 @@ loop::Task<Fault> Exchange::relay() {
         if (complete) break;
         moved = moved || client_.unsent() < queued;
         delivered += queued - std::min(queued, client_.unsent());
-        if (!attempt.request_complete()) {
+        if (!attempt.request_complete() || origin.unsent() != 0) {
             const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
             if (fault != Fault::none) {
                 client_.abort();
@@ -129,16 +131,32 @@ loop::Task<Fault> Exchange::relay() {
             co_return Fault::client_gone;
         }
         const auto now = context_.loop.now();
-        if (moved) progress = now;
         const auto& limits = config_->limits;
-        if (client_blocks && !awaits_client) download.begin(now, delivered);
-        awaits_client = client_blocks;
-        if (client_blocks ? download.is_too_slow(now, delivered, limits.write_timeout, limits.write_rate)
-                          : now >= progress + limits.origin_body_timeout) {
-            client_.abort();
-            co_return client_blocks ? Fault::client_write_timeout : Fault::origin_body_timeout;
+        const bool client_sends = !client_blocks && attempt.waits_for_client();
+        // An origin that answers early may well want the whole request before it goes on.
+        const bool uploads = std::exchange(uploaded, origin.sent) != origin.sent;
+        if (moved || uploads || client_sends) progress = now;
+        if (client_blocks && !awaits_reader) download.begin(now, delivered);
+        awaits_reader = client_blocks;
+        // Nor does a client hold anybody up that listens to an answer on its way.
+        if (!client_sends || moved) awaits_body_ = false;
+        Fault late = Fault::none;
+        auto due = progress + limits.origin_body_timeout;
+        if (client_blocks) {
+            if (download.is_too_slow(now, delivered, limits.write_timeout, limits.write_rate))
+                late = Fault::client_write_timeout;
+            due = download.due(limits.write_timeout);
+        } else if (client_sends) {
+            if (body_is_too_slow(now)) late = Fault::client_body_timeout;
+            due = upload_.due(limits.body_timeout);
+        } else if (now >= due) {
+            late = Fault::origin_body_timeout;
         }
-        timer_.expires_at(client_blocks ? download.due(limits.write_timeout) : progress + limits.origin_body_timeout);
+        if (late != Fault::none) {
+            client_.abort();
+            co_return late;
+        }
+        timer_.expires_at(due);
         co_await wake_.wait();
         turn_began = bytes_out_;
     }

@@ -250,8 +250,8 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     return result;
 }
 
-BuildResult load(const std::string& file, const wire::TicketKeys& keys) {
-    auto parsed = conf::parse_file(file);
+BuildResult load(const std::string& file, const wire::TicketKeys& keys, conf::Accept accept) {
+    auto parsed = conf::parse_file(file, accept);
     if (!parsed.config) {
         // The operator gets the problems of both passes at once, without those that an earlier one may have caused.
         BuildResult result{std::nullopt, std::move(parsed.problems)};

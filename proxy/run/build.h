@@ -20,7 +20,7 @@ struct BuildResult {
 BuildResult build(conf::Config config, const wire::TicketKeys& keys);
 
 /// Both passes over one file, with the problems of both.
-BuildResult load(const std::string& file, const wire::TicketKeys& keys);
+BuildResult load(const std::string& file, const wire::TicketKeys& keys, conf::Accept accept = conf::Accept::any_file);
 
 /// A network of the configuration; what is none is a problem.
 std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::Problems& problems);

@@ -54,7 +54,7 @@ struct Control::Impl final : private loop::Notify {
     }
 
     ReloadResult reload() {
-        auto loaded = load(latest.routing->config.file, keys);
+        auto loaded = load(latest.routing->config.file, keys, conf::Accept::regular_file);
         std::unique_ptr<origin::Resolver> other;
         if (loaded.snapshot) {
             refuse_short_ranges(latest, *loaded.snapshot, loaded.snapshot->routing->config.clients, loaded.problems);
@@ -67,6 +67,10 @@ struct Control::Impl final : private loop::Notify {
                 loaded.problems.push_back({conf::Severity::error, {}, "dns", error.what()});
                 loaded.snapshot.reset();
             }
+        }
+        if (loaded.snapshot && before_reload) {
+            before_reload(loaded.snapshot->routing->config, loaded.problems);
+            if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
         }
         status.reload_problems = loaded.problems;
         for (const auto& problem : loaded.problems)
@@ -162,6 +166,7 @@ struct Control::Impl final : private loop::Notify {
 
     const Snapshot& current() const noexcept { return latest; }
 
+    std::function<void(const conf::Config&, conf::Problems&)> before_reload;
     std::function<void()> on_reload;
     std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);  ///< lets mail find out that we are gone
     loop::Loop& loop;
@@ -331,6 +336,9 @@ void Control::report(std::vector<PassiveReport> reports) {
 }
 
 Control::ReloadResult Control::reload() { return impl_->reload(); }
+void Control::before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare) {
+    impl_->before_reload = std::move(prepare);
+}
 void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
 Control::OverrideResult Control::override_origin(const OverrideOrder& order) { return impl_->override_origin(order); }
 void Control::set_ready(bool ready) { impl_->set_ready(ready); }

@@ -50,6 +50,8 @@ public:
 
     /// Reads the configuration file again and everything it names. On any error the old snapshot stays.
     ReloadResult reload();
+    /// Called before a reload that nothing else speaks against takes effect: an error among the problems refuses it.
+    void before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare);
     /// Called after each successful reload, with the new snapshot published.
     void on_reload(std::function<void()> then);
 

@@ -123,6 +123,8 @@ Server::~Server() { stop_all(); }
 int Server::run() {
     if (!open_admin()) return 1;
     for (const auto& worker : workers_) worker->start();
+    control_->before_reload(
+        [this](const conf::Config& next, conf::Problems& problems) { open_missing(next, problems); });
     control_->on_reload([this] {
         set_log_level(config().log.level);
         set_capacity();
@@ -137,11 +139,13 @@ int Server::run() {
 /// The first round of probes is over: the first answers can be right, so the listeners open.
 void Server::start_serving() {
     if (stage_ != Stage::running) return;
-    if (!match_listeners()) {
+    conf::Problems problems;
+    if (!open_missing(config(), problems)) {  // each has its line in the log
         exit_code_ = 1;
         loop_.stop();
         return;
     }
+    match_listeners();
     serving_ = true;
     control_->set_ready(true);
     notify_ready();
@@ -162,16 +166,45 @@ bool Server::open_admin() {
     return true;
 }
 
-/// Opens the listeners that the configuration names and closes the others; what stays keeps its queue. Runs at start
-/// and after each reload. False when one could not be opened; the rest works on.
-bool Server::match_listeners() {
+/// Opens what `next` names and nobody serves yet: all of it, or nothing and a problem for each that cannot be opened.
+bool Server::open_missing(const conf::Config& next, conf::Problems& problems) {
     bool all = true;
+    const auto& listeners = next.listeners;
+    for (std::size_t index = 0; index < listeners.size(); ++index) {
+        const auto key = key_of(listeners, index);
+        if (open_.contains(key)) continue;
+        const auto& listener = listeners[index];
+        auto& opened = opened_[key] = {*listener.address};
+        std::string error;
+        // At start only: after a reload a worker may not have closed its old socket yet.
+        if (!serving_ && opened.address.port != 0 && client::in_use(opened.address))
+            error = text_of(opened.address) + ": address already in use";
+        while (error.empty() && opened.descriptors.size() < workers_.size()) {
+            const int descriptor = client::open_listener(opened.address, error);
+            if (descriptor >= 0) opened.descriptors.push_back(descriptor);
+        }
+        if (error.empty()) continue;
+        all = false;
+        log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
+        problems.push_back({conf::Severity::error, listener.address.mark, listener.address.path,
+                            "want an address to listen on, found " + error});
+    }
+    if (all) return true;
+    for (const auto& [key, opened] : opened_)
+        for (const int descriptor : opened.descriptors) ::close(descriptor);
+    opened_.clear();
+    return false;
+}
+
+/// Serves on the listeners that the configuration names, which are open by now, and closes the others; what stays keeps
+/// its queue. Runs at start and after each reload.
+void Server::match_listeners() {
     std::set<std::string> wanted;
     const auto& listeners = config().listeners;
     for (std::size_t index = 0; index < listeners.size(); ++index) {
         const auto key = key_of(listeners, index);
         wanted.insert(key);
-        if (!open_.contains(key)) all = open_one(key, listeners[index], index) && all;
+        if (!open_.contains(key)) serve_on(key, listeners[index], index);
     }
     // Now that all ports are known, those that redirect know where to.
     for (std::size_t index = 0; index < listeners.size(); ++index)
@@ -182,34 +215,15 @@ bool Server::match_listeners() {
         log_info("listener_closed", {{"address", text_of(open.second)}});
         return true;
     });
-    return all;
 }
 
-bool Server::open_one(const std::string& key, const conf::Listener& listener, std::size_t index) {
-    auto address = *listener.address;
-    std::vector<int> descriptors;
-    // At start only: after a reload a worker may not have closed its old socket yet.
-    if (!serving_ && address.port != 0 && client::in_use(address)) {
-        log_error("listen_failed",
-                  {{"listener", name(listener.kind)}, {"what", text_of(address) + ": address already in use"}});
-        return false;
-    }
-    for (std::size_t i = 0; i < workers_.size(); ++i) {
-        std::string error;
-        const int descriptor = client::open_listener(address, error);
-        if (descriptor < 0) {
-            for (const int open : descriptors) ::close(open);
-            log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
-            return false;
-        }
-        descriptors.push_back(descriptor);
-    }
-    open_[key] = address;
+void Server::serve_on(const std::string& key, const conf::Listener& listener, std::size_t index) {
+    const auto opened = std::move(opened_.extract(key).mapped());
+    open_[key] = opened.address;
     const auto facts = facts_of(index);
-    for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, descriptors[i], facts);
-    addresses_.emplace(name(listener.kind), text_of(address));
-    log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(address)}});
-    return true;
+    for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, opened.descriptors[i], facts);
+    addresses_.emplace(name(listener.kind), text_of(opened.address));
+    log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(opened.address)}});
 }
 
 std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index) const {

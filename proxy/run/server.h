@@ -39,8 +39,9 @@ private:
     class StageTimer;
     void start_serving();
     bool open_admin();
-    bool match_listeners();
-    bool open_one(const std::string& key, const conf::Listener& listener, std::size_t index);
+    bool open_missing(const conf::Config& next, conf::Problems& problems);
+    void match_listeners();
+    void serve_on(const std::string& key, const conf::Listener& listener, std::size_t index);
     void on_signal(int number);
     void next_stage();
     void look_for_sessions();
@@ -59,7 +60,13 @@ private:
     std::vector<std::unique_ptr<Worker>> workers_;
     std::unique_ptr<Signals> signals_;
     std::unique_ptr<MemoryWatch> memory_;
-    std::map<std::string, conf::ListenAddress> open_;  ///< by key "https 0.0.0.0:443"; with the kernel's port
+    /// By key "https 0.0.0.0:443"; with the kernel's port.
+    std::map<std::string, conf::ListenAddress> open_;
+    struct Opened {
+        conf::ListenAddress address;
+        std::vector<int> descriptors{};  ///< one for each worker
+    };
+    std::map<std::string, Opened> opened_;  ///< by key; not served yet
     std::map<std::string, std::string> addresses_;
     std::function<void(const Server&)> on_ready_;
     enum class Stage : std::uint8_t { running, grace, draining, stopped } stage_ = Stage::running;

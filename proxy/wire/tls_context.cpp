@@ -1,11 +1,11 @@
 #include "proxy/wire/tls_context.h"
 
+#include "conf/regular_file.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <new>
@@ -48,14 +48,9 @@ std::string last_error() {
 }
 
 std::string why_unreadable(const std::string& file) {
-    std::FILE* opened = std::fopen(file.c_str(), "rb");
-    if (!opened) return std::strerror(errno);
-    errno = 0;
-    const bool failed = std::fgetc(opened) == EOF;
-    const int error = errno;  // a directory opens, and fails here
-    std::fclose(opened);
-    if (!failed) return {};
-    return error != 0 ? std::strerror(error) : "it is empty";
+    std::string first;
+    if (const auto fault = conf::read_regular_file(file, 1, first)) return fault.words();
+    return first.empty() ? "it is empty" : "";
 }
 
 bool load_certificate(ssl_ctx_st* context, const conf::At<std::string>& file, Reporter& report) {

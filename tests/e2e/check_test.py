@@ -1,6 +1,7 @@
 """The command line: check, explain, version, help. Exit codes and words that an operator can act on."""
 
 import json
+import os
 import re
 
 import pytest
@@ -41,6 +42,17 @@ def check(authority, tmp_path):
 def test_a_good_file_is_0(check):
     done = check()
     assert done.returncode == 0 and not done.problems, done
+
+
+def test_a_file_may_come_through_a_pipe(check):
+    """As in `check <(make-config)`."""
+    text = SHORT.format(certificate=check.identity.certificate, private_key=check.identity.private_key)
+    read, write = os.pipe()
+    os.write(write, text.encode())
+    os.close(write)
+    done = run("check", "/dev/stdin", stdin=read)
+    os.close(read)
+    assert done.returncode == 0 and "/dev/stdin: ok: 1 site" in done.stdout, done
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["check", "/nonexistent.yaml"], ["frobnicate"], [], ["run", "--nope"]])

@@ -8,8 +8,9 @@ import time
 
 import pytest
 from support import faults
-from support.client import Connection, Ended, request_bytes, split, trusting
-from support.clock import patient, wait_until
+from support.client import Connection, Ended, Truncated, request_bytes, split, trusting
+from support.clock import SLOW, patient, wait_until
+from support.http2 import Http2
 
 
 def descriptors(count):
@@ -157,6 +158,107 @@ def test_a_busy_keep_alive_connection_outlives_every_timeout(scene, start):
         while time.monotonic() - began < 2.5:
             assert connection.request("POST", body=b"x").status == 200
             threading.Event().wait(0.1)  # the pace of a client that is not idle
+
+
+# ---- an origin that sends its head before it has read the body ------------------------------------------------------
+def early(request):
+    head, body = request.answer_bytes(200, b"done").split(b"\r\n\r\n")
+    request.connection.write(head + b"\r\n\r\n")
+    request.read_body()
+    request.connection.write(body)
+
+
+@pytest.fixture
+def early_edge(scene, start):
+    for origin in scene:
+        origin.answer = early
+    config = scene.config()
+    config["limits"] = {"body_timeout": f"{int(800 * SLOW)}ms", "origin_body_timeout": f"{int(400 * SLOW)}ms"}
+    return start(config)
+
+
+def faults_of(edge):
+    found = edge.settled().all("nearhop_faults_total")
+    return {labels["fault"]: count for labels, count in found if count}
+
+
+def ejected(edge):
+    return [origin for origin in edge.status()["origins"] if origin["verdict"] != "up"]
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_steady_upload_after_an_early_head_is_not_cut(early_edge, authority, protocol):
+    for _ in range(2):
+        if protocol == "HTTP/2":
+            with Http2(early_edge.https, authority.file) as client:
+                stream = client.open("POST", "/early", end=False)
+                for number in range(15):
+                    client.upload(stream, b"x" * 1000, end=number == 14)
+                    time.sleep(0.1 * SLOW)  # the pace of the upload: 1.5 s in all
+                answer = client.reply(stream)
+                assert answer.reset is None
+        else:
+            with early_edge.connect() as connection:
+                connection.send(request_bytes("POST", "/early", [("Content-Length", "15000")]))
+                for _ in range(15):
+                    connection.send(b"x" * 1000)
+                    time.sleep(0.1 * SLOW)
+                answer = connection.response()
+        assert (answer.status, answer.body) == (200, b"done")
+    assert faults_of(early_edge) == {} and not ejected(early_edge)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_client_that_falls_silent_after_an_early_head_is_no_fault_of_the_origin(early_edge, authority, protocol):
+    for _ in range(6):  # as many as would eject an origin
+        if protocol == "HTTP/2":
+            with Http2(early_edge.https, authority.file) as client:
+                stream = client.open("POST", "/early", end=False)
+                client.data(stream, b"begun")
+                assert client.reply(stream).reset is not None
+                assert client.request().status == 200  # the connection lives on
+        else:
+            with early_edge.connect() as connection:
+                connection.send(request_bytes("POST", "/early", [("Content-Length", "15000")]) + b"begun")
+                with pytest.raises((Truncated, Ended)):
+                    connection.response()
+    assert faults_of(early_edge) == {"client_body_timeout": 6} and not ejected(early_edge)
+
+
+def test_an_origin_that_reads_slowly_after_an_early_head_gets_the_whole_body(early_edge, scene, monkeypatch):
+    def slowly(request):
+        request.connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+        size, next_pause = 0, 0
+        for piece in request.body_pieces():
+            size += len(piece)
+            if next_pause <= size < 10 << 20:  # what comes then is in the buffers of the system already
+                next_pause += 1 << 20
+                time.sleep(0.1 * SLOW)  # the pace of the origin: 1 s in all
+        request.connection.write(b"%8d" % size)
+
+    for origin in scene:
+        origin.answer = slowly
+        monkeypatch.setattr(origin, "keep_bodies", False)
+    answer = early_edge.fetch("POST", "/early", body=bytes(16 << 20))
+    assert (answer.status, answer.body) == (200, b"%8d" % (16 << 20))
+    assert faults_of(early_edge) == {}
+
+
+def test_an_origin_that_falls_silent_after_an_early_head_has_its_own_limit(early_edge, scene):
+    def silent(request):
+        request.connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        faults.hang(request)
+
+    for origin in scene:
+        origin.answer = silent
+    with early_edge.connect() as connection:
+        connection.send(request_bytes("POST", "/early", [("Content-Length", "2000")]))
+        for _ in range(2):
+            connection.send(b"x" * 1000)
+            time.sleep(0.1 * SLOW)
+        with pytest.raises((Truncated, Ended)):
+            connection.response()
+    assert faults_of(early_edge) == {"origin_body_timeout": 1}
 
 
 def test_many_connections_come_and_go_without_a_leak(scene, start):

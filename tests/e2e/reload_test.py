@@ -1,6 +1,8 @@
 """A reload costs nothing: not under load, not with a bad file, not when certificates change."""
 
+import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -115,6 +117,40 @@ def test_a_deleted_configuration_leaves_the_old_one_in_place(scene, start):
     assert edge.fetch().status == 200
 
 
+def named(config, key, file):
+    if key == "ip_ranges":
+        config["clients"]["trusted"] = [{"ip_ranges": file, "service": "CLOUDFRONT"}]
+    elif key == "ca":
+        config["origins"]["us-east-1"]["ca"] = file
+    elif key == "databases":
+        config["geo"] = {"databases": [file]}
+    elif key == "ticket_keys":
+        config["tls"][key] = file
+    else:
+        config["tls"]["certificates"][0][key] = file
+
+
+@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "ip_ranges", "databases"])
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_waited_for(scene, start, tmp_path, key, kind):
+    edge = start(scene.config())
+    file = edge.file if key == "itself" else tmp_path / "odd"
+    if key == "itself":
+        file.unlink()
+    else:
+        config = scene.config()
+        named(config, key, str(file))
+        edge.write(config)
+    if kind == "a pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    edge.reload(result="failed")
+    edge.log.wait_text(rf"config_problem.*(found|it is) {kind}" if key != "databases" else "config_problem.*not a regular file")
+    assert edge.admin("/livez").status == 200
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+
+
 def test_new_handshakes_use_a_rotated_certificate_and_old_connections_live_on(scene, start, authority):
     edge = start(scene.config())
     assert serial(edge) == scene.edge_identity.serial()
@@ -194,6 +230,33 @@ def test_a_listener_that_is_added_or_changed_is_reported_or_opened(scene, start)
     edge.signal(signal.SIGHUP)
     edge.log.wait_text(r"listener")
     assert edge.fetch().status == 200
+
+
+def test_a_listener_that_cannot_be_opened_refuses_the_reload(scene, start):
+    config = scene.config()
+    edge = start(config)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        changed = scene.config(site={"policy": "failover"})
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        # One that could be opened stands before it: it is not served either.
+        changed["listeners"] = [{"address": "127.0.0.1:0", "protocol": "http"}, {"address": address, "protocol": "https"}]
+        edge.write(changed)
+        files = edge.open_files()
+        answer = edge.post("/reload")
+        assert answer.status == 422 and address in answer.body.decode() and "in use" in answer.body.decode(), answer
+        edge.reload(result="failed")
+        wait_until(lambda: edge.open_files() <= files, what="the sockets of the refused listeners to be closed")
+        assert edge.metrics().sum("nearhop_reloads_total", result="ok") == 0
+        failed = edge.log.find(event="listen_failed", listener="https")
+        assert len(failed) == 2 and "Address already in use" in failed[0]["what"], failed
+        edge.log.wait_text(r"config_problem.*:\d+:\d+: error: listeners\[1\]\.address: want an address to listen on")
+        assert edge.admin("/readyz").status == 200
+        assert edge.fetch(fields=viewer("DE")).region == "eu-west-1", "the old listener and the old policy"
+        assert not edge.log.find(event="listener_closed") and not edge.log.find(event="listening", listener="http")
+    edge.reload(changed)  # now the port is free
+    assert edge.fetch(fields=viewer("DE"), address=address).region == "us-east-1"
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong-token", "let-me-i", "let-me-in2"])

@@ -84,6 +84,16 @@ def test_a_secret_is_wanted_beside_the_network(scene, start, listed):
     assert not any(request.get(SECRET["name"]) for request in scene.requests())
 
 
+def test_each_of_many_secret_headers_counts(scene, start):
+    """A name for each partner; none is ever forwarded."""
+    secrets = [{"name": f"X-Partner-{number}", "value": f"swordfish-{number}"} for number in range(20)]
+    edge = start(scene.config(clients={"trusted": [{"cidr": f"{CDN}/32", "secret_header": secret} for secret in secrets]}))
+    for secret in secrets:
+        assert is_believed(edge, fields=[(secret["name"], secret["value"])]), secret
+        assert not is_believed(edge, fields=[(secret["name"], "swordfish-x")]), secret
+    assert not any(name.startswith("X-Partner") for request in scene.requests() for name, _ in request.fields)
+
+
 def test_the_walk_through_forwarded_for_uses_the_networks(scene, start, listed):
     geo = {"overrides": [{"cidr": "203.0.113.0/24", "country": "JP"}, {"cidr": "198.51.100.0/24", "country": "DE"},
                          {"cidr": "192.0.2.0/24", "country": "DE"}]}  # fmt: skip
