@@ -223,7 +223,7 @@ const Bad bad[] = {
          world.add("a", {});
          world.tls.certificates[0].certificate.value = "/";
      },
-     10, "directory"},
+     10, "it is a folder"},
     {"Empty",
      [](World& world) {
          world.add("a", {});
