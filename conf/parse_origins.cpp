@@ -46,7 +46,7 @@ void read_passive(Keys& keys, Passive& passive) {
     keys.value("status_failures", passive.status_failures, count(1, 1000));
     keys.value("ratio_percent", passive.ratio_percent, percent(1, 100));
     keys.value("ratio_minimum", passive.ratio_minimum, count(1, 1'000'000));
-    keys.value("ratio_window", passive.ratio_window, whole_seconds(1s, 600s));
+    keys.value("ratio_window", passive.ratio_window, whole_seconds(1s, 60s));  // what the verdict keeps
     keys.value("ejection", passive.ejection, duration(100ms, 1h));
     keys.value("stall", passive.stall, duration(0ms, 1min));
     const Field max = keys.at("ejection_max");

@@ -55,7 +55,9 @@ const json::value* member(const json::object& check, std::string_view name) noex
 }
 
 /// A bound that cannot be looked at is not kept: a replica whose replication broke has no lag to tell (MySQL's is
-/// NULL).
+/// NULL), and a bare "ok" tells none either.
+Finding untold(const conf::Check& rule) noexcept { return rule.max.empty() ? Finding::missing : Finding::fail; }
+
 Finding bounded(const json::object& check, const conf::Check& rule) noexcept {
     Finding worst = Finding::missing;
     for (const auto& [name, most] : rule.max) {
@@ -66,24 +68,28 @@ Finding bounded(const json::object& check, const conf::Check& rule) noexcept {
     return worst;
 }
 
+Finding stated(const json::value& status) noexcept {
+    if (status.is_bool()) return status.get_bool() ? Finding::ok : Finding::fail;
+    if (!status.is_string()) return Finding::missing;  // a map or a list of its own is none: no second step down
+    const std::string_view text = status.get_string();
+    return text.empty() ? Finding::missing : finding_of(text);
+}
+
 Finding judge(const json::value& value, const conf::Check& rule) noexcept {
-    if (value.is_bool()) return value.get_bool() ? Finding::ok : Finding::fail;
-    if (value.is_string()) {
-        const std::string_view text = value.get_string();
-        return text.empty() ? Finding::missing : finding_of(text);
-    }
     if (value.is_object()) {
         const auto& map = value.get_object();
         const auto* status = map.if_contains("status");
-        // A status that is a map or a list of its own is none: no second step down.
-        const bool plain = status && (status->is_string() || status->is_bool());
-        return worse(plain ? judge(*status, rule) : Finding::missing, bounded(map, rule));
+        return worse(status ? stated(*status) : Finding::missing, bounded(map, rule));
     }
+    if (!value.is_array()) return worse(stated(value), untold(rule));
     Finding worst = Finding::missing;
-    if (value.is_array())
-        for (const auto& each : value.get_array())
-            if (each.is_object()) worst = worse(worst, judge(each, rule));
-    return worst;
+    bool any = false;
+    for (const auto& each : value.get_array()) {
+        if (!each.is_object()) continue;
+        any = true;
+        worst = worse(worst, judge(each, rule));
+    }
+    return any ? worst : untold(rule);
 }
 
 Finding look_for(const json::object& body, const conf::Check& rule) noexcept {

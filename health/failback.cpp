@@ -13,12 +13,12 @@ void Failback::look(bool in, std::uint64_t answers, std::uint64_t failures, Time
     const auto passed = std::max(now - looked_at_, Clock::duration::zero());
     looked_at_ = now;
     if (!in) {
+        if (!served_) return;  // to be out at the start is no fall, and there is nothing to come back to
         if (phase_ != Phase::out) {
-            penalty_ = penalty(now) + (known_ ? 1 : 0);  // to be out at the start is no fall
+            penalty_ = penalty(now) + 1;
             penalty_at_ = now;
         }
         phase_ = Phase::out;
-        known_ = true;
         return;
     }
     if (phase_ == Phase::out) {
@@ -29,7 +29,7 @@ void Failback::look(bool in, std::uint64_t answers, std::uint64_t failures, Time
         hold_until_ = now + bounded;
         grown_ = {};
     }
-    known_ = true;
+    served_ = true;
     if (phase_ == Phase::ramping) {
         const bool good = answers < fewest_answers || failures * 100 < answers * settings_.error_percent;
         if (good) grown_ += passed;

@@ -18,9 +18,10 @@ struct FailbackSettings {
 /// The way back of one origin, so that a region that comes and goes does not take its clients along each time. Pure:
 /// time comes in as an argument and must not go backwards.
 ///
-/// Settled until it first goes out. Coming back it waits `hold`, times a penalty: each fall adds one to it, and half of
-/// it is forgotten in each `half_life`. Then its share of clients grows with the time in which its answers were good.
-/// A process that starts finds its origins settled: there is nothing to come back to.
+/// Settled until it was in and goes out. Coming back it waits `hold`, times a penalty: each fall adds one to it, and
+/// half of it is forgotten in each `half_life`. Then its share of clients grows with the time in which its answers were
+/// good. A process that starts finds its origins settled, also those that come up after it: there is nothing to come
+/// back to.
 class Failback {
 public:
     static constexpr std::uint32_t everyone = 65'536;
@@ -52,7 +53,7 @@ private:
 
     FailbackSettings settings_;
     Phase phase_ = Phase::settled;
-    bool known_ = false;  ///< it was in, or out, before
+    bool served_ = false;  ///< it was in before
     double penalty_ = 0;
     TimePoint penalty_at_{};
     TimePoint hold_until_{};

@@ -38,6 +38,8 @@ Page override_page(const Ask& ask, const Process& process) {
     const auto order = slash == rest.npos ? std::nullopt : order_of(rest.substr(slash + 1));
     if (!order) return {.status = 404, .body = "want /origins/NAME/ and drain, force-up, force-down or clear\n"};
 
+    if (auto problem = parameter_problem({ask.query, ask.body}, {"author", "reason", "for", "force"}); !problem.empty())
+        return bad(std::move(problem));
     run::OverrideOrder wanted{.origin = std::string{rest.substr(0, slash)},
                               .order = *order,
                               .author = parameter(ask, "author"),

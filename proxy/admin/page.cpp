@@ -49,6 +49,9 @@ std::string_view what_health_is(const Snapshot& snapshot) noexcept {
 }
 
 Page explain_page(std::string_view query, const Snapshot& snapshot) {
+    if (auto problem = parameter_problem({query}, {"ip", "country", "lat", "lon", "host", "path", "method", "format"});
+        !problem.empty())
+        return {.status = 400, .body = std::move(problem) + "\n"};
     const auto path = query_value(query, "path");
     const auto answer = explain({.ip = query_value(query, "ip"),
                                  .country = query_value(query, "country"),
@@ -78,7 +81,9 @@ std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
     return std::nullopt;
 }
 
-Page reload_page(const Snapshot& snapshot, const Process& process) {
+Page reload_page(std::string_view query, const Snapshot& snapshot, const Process& process) {
+    if (auto problem = parameter_problem({query}, {}); !problem.empty())
+        return {.status = 400, .body = std::move(problem) + "\n"};
     const auto& config = snapshot.routing->config;
     const auto result = process.reload();
     boost::json::array problems;
@@ -93,7 +98,7 @@ Page answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Regist
     if (!allowed) return {.status = 403, .body = "this address is not in admin.allow\n"};
     if (ask.path == "/reload" || ask.path.starts_with(origins_path)) {
         if (auto page = refused(ask, snapshot)) return std::move(*page);
-        return ask.path == "/reload" ? reload_page(snapshot, process) : override_page(ask, process);
+        return ask.path == "/reload" ? reload_page(ask.query, snapshot, process) : override_page(ask, process);
     }
     constexpr std::string_view readable[] = {"/", "/metrics", "/livez", "/readyz", "/status", "/explain"};
     if (std::find(std::begin(readable), std::end(readable), ask.path) == std::end(readable))

@@ -34,6 +34,18 @@ Form<Group> group_form(const conf::Config& config) {
             [](const Group& group) { return group.name; }, group_names(config)};
 }
 
+/// The form of `limits.rate`, but traffic that is off is none.
+Form<conf::Rate> traffic_rate() {
+    auto form = conf::rate();
+    form.wanted = "so many a second, minute or hour such as 20/s, 600/m or 5/h";
+    form.read = [read = std::move(form.read)](const std::string& text) {
+        const auto rate = read(text);
+        return rate && rate->count > 0 ? rate : std::nullopt;
+    };
+    form.known.clear();
+    return form;
+}
+
 Form<Trouble> trouble_form() {
     return conf::choice<Trouble>({{"none", Trouble::none},
                                   {"refused", Trouble::refused},
@@ -57,7 +69,8 @@ public:
         Field{reader_, tree, {}, conf::Mark{1, 1}}.map([&](Keys& top) {
             read_config(top);
             top.value("seed", scenario_.seed, conf::count64(0, 1'000'000'000'000));
-            top.value("duration", scenario_.duration, conf::duration(1s, 24h));
+            has_end_ =
+                top.value("duration", scenario_.duration, conf::duration(1s, 24h)) || !top.at("duration").written();
             top.value("interval", scenario_.interval, conf::duration(100ms, 24h));
             top.value("workers", scenario_.workers, conf::count(1, 256));
             // Names mean something only in a configuration that could be read.
@@ -128,7 +141,7 @@ private:
             traffic.countries.insert(traffic.countries.end(), group.countries.begin(), group.countries.end());
         }
         keys.value("clients", traffic.clients, conf::count(1, 1'000'000));
-        keys.required("rate", traffic.rate, conf::rate());
+        keys.required("rate", traffic.rate, traffic_rate());
         keys.value("writes", traffic.writes, conf::percent(0, 100));
         keys.value("puts", traffic.puts, conf::percent(0, 100));
         if (traffic.writes + traffic.puts > 100) keys.at("puts").error("want writes and puts together at most 100%");
@@ -185,7 +198,9 @@ private:
     }
 
     void read_event(Keys& keys, Event& event) {
-        keys.required("at", event.at, conf::duration(0ms, 24h));
+        if (keys.required("at", event.at, conf::duration(0ms, 24h)) && has_end_ && event.at >= scenario_.duration)
+            keys.at("at").error("want a time before the end of the scenario, found " + conf::to_string(event.at) +
+                                " in a duration of " + conf::to_string(scenario_.duration));
         std::vector<std::string> names = conf::names_of(scenario_.config.origins);
         std::vector<std::string> chosen;
         auto known = names;
@@ -239,6 +254,7 @@ private:
     std::vector<FileProblem>& foreign_;
     Scenario scenario_;
     std::string edge_;
+    bool has_end_ = false;  ///< its duration could be read, or is the default
 };
 
 /// A configuration inside a scenario needs no listener: nobody connects.

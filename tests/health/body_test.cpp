@@ -111,7 +111,19 @@ TEST(Body, HoldsANumberToItsBoundAndTakesOneThatIsNotToldForBroken) {
         {R"({"checks":{"db":[{"status":"pass","lag":1},{"status":"pass","lag":8}]}})", Finding::fail},
         // a check that is not there at all has no number to tell
         {R"({"checks":{}})", Finding::missing},
-        {R"({"checks":{"db":"ok"}})", Finding::ok},
+        {R"({"checks":[{"name":"cache","status":"UP"}]})", Finding::missing},
+        // one that is there and tells none breaks the bound
+        {R"({"checks":{"db":"ok"}})", Finding::fail},
+        {R"({"checks":{"db":true}})", Finding::fail},
+        {R"({"checks":{"db":""}})", Finding::fail},
+        {R"({"checks":{"db":null}})", Finding::fail},
+        {R"({"checks":{"db":1}})", Finding::fail},
+        {R"({"checks":{"db":[]}})", Finding::fail},
+        {R"({"checks":{"db":["ok",7]}})", Finding::fail},
+        {R"({"checks":{"db":[{"status":"pass","lag":1},{"status":"pass"}]}})", Finding::fail},
+        {R"({"checks":{"db":[{"status":"pass","lag":1}]}})", Finding::ok},
+        {R"({"checks":[{"name":"db","status":"UP"}]})", Finding::fail},
+        {R"({"checks":[{"name":"db","status":"UP","data":{"lag":1}}]})", Finding::ok},
     };
     for (const auto& row : rows)
         EXPECT_EQ(name(read(row.body, {bounded("db", "lag", 5)}).findings.of[0]), name(row.found)) << row.body;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string_view>
+
 namespace nearhop::health {
 namespace {
 
@@ -105,12 +107,21 @@ TEST(Failback, HalfOfThePenaltyIsForgottenInFiveMinutes) {
     EXPECT_EQ(scene.held(), seconds{120}) << "after an hour it is as good as new";
 }
 
-TEST(Failback, AnOriginThatWasOutAtTheStartIsHeldButHasNotFallen) {
-    Scene scene;
-    scene.look(false);
-    EXPECT_EQ(scene.failback.penalty(scene.now), 0);
-    scene.run(seconds{10}, true);
-    EXPECT_EQ(scene.failback.share(), 0u);
+TEST(Failback, OnlyAnOriginThatWasUpInThisProcessIsHeld) {
+    struct Row {
+        std::string_view looks;  ///< u: up, d: down, a second each
+        seconds held;
+    };
+    const Row rows[] = {
+        {"u", seconds{0}},      {"du", seconds{0}},      {"ddddu", seconds{0}},    {"udu", seconds{120}},
+        {"dudu", seconds{120}}, {"duddu", seconds{120}}, {"dududu", seconds{238}},
+    };
+    for (const auto& row : rows) {
+        Scene scene;
+        for (const char look : row.looks) scene.run(seconds{1}, look == 'u');
+        EXPECT_EQ(scene.failback.holding() ? scene.held() : seconds{0}, row.held) << row.looks;
+        EXPECT_EQ(scene.failback.share(), row.held > seconds{0} ? 0 : Failback::everyone) << row.looks;
+    }
 }
 
 TEST(Failback, WithoutHoldAndRampItIsBackAtOnce) {

@@ -97,6 +97,26 @@ TEST_F(Orders, AreRefusedWithoutAuthorReasonAndASensibleTime) {
     }
 }
 
+TEST_F(Orders, AreRefusedWithAParameterThatIsMistypedOrThereTwice) {
+    const struct {
+        std::string query, body, said;
+    } rows[] = {
+        {"", "author=a&reason=b&fro=1m", "unknown parameter \"fro\"; did you mean \"for\"?\n"},
+        {"", "author=a&reason=b&expiry=1m", "unknown parameter \"expiry\"\n"},
+        {"?Author=a", "reason=b", "unknown parameter \"Author\"; did you mean \"author\"?\n"},
+        {"", "author=a&author=c&reason=b", "want author once, found it twice\n"},
+        {"?for=1m", "author=a&reason=b&for=2m", "want for once, found it twice\n"},
+        {"?author=a&reason=b&%66or=1m&for=2m", "", "want for once, found it twice\n"},
+    };
+    for (const auto& [query, body, said] : rows) {
+        const auto page = ask("/origins/x/drain" + query, body);
+        EXPECT_EQ(page.status, 400u) << query << " " << body;
+        EXPECT_EQ(page.body, said);
+        EXPECT_FALSE(given) << query << " " << body;
+    }
+    EXPECT_EQ(ask("/origins/x/drain?for=1m&", "&author=a&&reason=b").status, 200u) << "between two & may be nothing";
+}
+
 TEST_F(Orders, NeedTheTokenAndPost) {
     EXPECT_EQ(ask("/origins/x/drain", "author=a&reason=b", "").status, 401u);
     EXPECT_EQ(ask("/origins/x/drain", "author=a&reason=b", "Bearer let-me-iN").status, 401u);

@@ -96,6 +96,14 @@ TEST(Page, ReloadsForTheTokenOnly) {
     }
 }
 
+TEST(Page, ReloadsWithoutParametersOnly) {
+    World world;
+    const auto page = world.ask("POST", "/reload?dry=1", "Bearer let-me-in");
+    EXPECT_EQ(page.status, 400u);
+    EXPECT_EQ(page.body, "unknown parameter \"dry\"\n");
+    EXPECT_EQ(world.reloads, 0);
+}
+
 TEST(Page, RefusesReloadsWhereNoTokenIsConfigured) {
     std::string yaml = test::three_regions;
     yaml.replace(yaml.find(", token: let-me-in"), 18, "");
@@ -198,6 +206,9 @@ TEST(Page, ExplainsWhatItUnderstandsAndRefusesTheRest) {
         {"lat=0&lon=181", 400, nullptr},
         {"lat=nan&lon=1", 400, nullptr},
         {"lat=1x&lon=1", 400, nullptr},
+        {"country=DE&country=FR", 400, nullptr},
+        {"country=DE&hots=api.example.com", 400, nullptr},
+        {"country=DE&path=/a?b=c&d=e", 400, nullptr},
     };
     for (const auto& [query, status, country] : cases) {
         const auto page = world.ask("GET", std::string{"/explain?"} + query);

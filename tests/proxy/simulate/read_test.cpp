@@ -53,12 +53,21 @@ TEST(ReadScenario, EveryProblemHasLineColumnKeyAndNearMiss) {
         {regions() + "traffic: [{countries: XX, rate: 1/s}]\n",
          "s.yaml:6:23: error: traffic[0].countries: want a country"},
         {regions() + "traffic: [{countries: DE, rate: 1}]\n", "traffic[0].rate: want so many a second"},
+        {regions() + "traffic: [{countries: DE, rate: off}]\n",
+         "s.yaml:6:33: error: traffic[0].rate: want so many a second, minute or hour such as 20/s, 600/m or 5/h, found "
+         "\"off\"\n"},
         {regions() + "traffic: [{countries: DE, rate: 1/s, writes: 60%, puts: 60%}]\n", "together at most 100%"},
         {regions() + "traffic: [{countries: DE, rate: 1000000/s}]\n", "want at most 5000000 requests in all"},
         {regions() + "traffic: [{countries: DE, rate: 1/s, site: man}]\n", "traffic[0].site: want a site's name"},
         {regions() + traffic + "origins: {us-esat-1: {}}\n", "did you mean \"us-east-1\"?"},
         {regions() + traffic + "events: [{at: 1s, origin: us-esat-1, fault: refused}]\n",
          "did you mean \"us-east-1\"?"},
+        {regions() + traffic + "events: [{at: 60s, origin: all, fault: refused}]\n",
+         "s.yaml:7:15: error: events[0].at: want a time before the end of the scenario, found 1m in a duration of 1m"},
+        {regions() + traffic +
+             "duration: 10s\nevents: [{at: 9s, origin: all, fault: refused}, "
+             "{at: 90s, origin: all, fault: none}]\n",
+         "s.yaml:8:54: error: events[1].at: want a time before the end of the scenario, found 90s"},
         {regions() + traffic + "events: [{at: 1s, origin: all, fault: refusd}]\n", "did you mean \"refused\"?"},
         {regions() + traffic + "events: [{at: 1s, origin: all, fault: slow}]\n", "delay: is missing: want a duration"},
         {regions() + traffic + "events: [{at: 1s, origin: all, fault: refused, share: 5}]\n", "belongs to the faults"},
