@@ -174,8 +174,8 @@ void read_log(Keys& top, Log& log) {
     top.section("log", [&](Keys& keys) {
         Form<std::string> access = file_name();
         access.wanted = "stdout, off or a file name";
-        if (keys.value("access", log.access, access) && log.access != "stdout" && log.access != "off")
-            log.access = resolved(keys.field().reader(), log.access);
+        if (keys.value("access", log.access, access) && *log.access != "stdout" && *log.access != "off")
+            log.access.value = resolved(keys.field().reader(), *log.access);
         keys.value("format", log.format, choice<LogFormat>({{"json", LogFormat::json}, {"logfmt", LogFormat::logfmt}}));
         Form<std::string> level =
             one_of_names("debug or info or warning or error", {"debug", "info", "warning", "error"});

@@ -47,7 +47,8 @@ void AccessLog::Lane::write(const AccessRecord& record) noexcept {
 }
 
 struct AccessLog::Impl {
-    Impl(const conf::Log& log, admin::Registry& registry) : where{log.access}, written_off{registry.log_write_dropped} {
+    Impl(const conf::Log& log, admin::Registry& registry)
+        : where{*log.access}, written_off{registry.log_write_dropped} {
         lanes.resize(registry.workers());
         if (where == "off") return;
         std::string error;
@@ -55,7 +56,7 @@ struct AccessLog::Impl {
         wakeup = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (wakeup < 0) throw std::runtime_error{std::string{"cannot make an eventfd: "} + std::strerror(errno)};
         for (unsigned i = 0; i < registry.workers(); ++i)
-            lanes[i].ring_ = std::make_shared<Lane::Ring>(log.format, registry.worker(i).log_dropped);
+            lanes[i].ring_ = std::make_shared<Lane::Ring>(*log.format, registry.worker(i).log_dropped);
         start();
     }
     ~Impl() {

@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace nearhop::run {
@@ -123,6 +125,20 @@ void check_listeners(const conf::Config& config, conf::Problems& problems) {
                                 "want an OpenSSL cipher list, found \"" + *ciphers + '"'});
 }
 
+/// What can be said without making the file: that it could never be opened.
+void check_access_log(const conf::Log& log, conf::Problems& problems) {
+    if (*log.access == "stdout" || *log.access == "off") return;
+    const std::filesystem::path file{*log.access};
+    std::error_code unknown;
+    const auto refuse = [&](const std::string& what) {
+        problems.push_back({Severity::error, log.access.mark, log.access.path, what});
+    };
+    if (std::filesystem::is_directory(file, unknown))
+        refuse("want a file, found a folder: " + file.string());
+    else if (const auto folder = file.parent_path(); !folder.empty() && !std::filesystem::is_directory(folder, unknown))
+        refuse("want a file in a folder that is there, found no folder " + folder.string());
+}
+
 std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Geo& geo, conf::Problems& problems) {
     std::vector<std::shared_ptr<const geo::Database>> databases;
     for (const auto& file : geo.databases) {
@@ -218,6 +234,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     routing->client_rules = build_client_rules(config, problems);
     routing->identity_headers = identity_headers(config.tls.identity);
     check_listeners(config, problems);
+    check_access_log(config.log, problems);
     check_rto(config, problems);
     wire::ClientRuleOf rule_of;
     if (routing->client_rules)

@@ -7,6 +7,7 @@
 #include "proxy/run/logging.h"
 #include "proxy/run/origin_watches.h"
 #include "proxy/run/override_watch.h"
+#include "proxy/run/start_only.h"
 #include "proxy/run/status.h"
 #include "proxy/run/traffic_watch.h"
 #include "proxy/run/trusted.h"
@@ -32,7 +33,12 @@ constexpr milliseconds first_round_limit{5'000};  ///< then clients are served, 
 
 struct Control::Impl final : private loop::Notify {
     Impl(loop::Loop& owner, Board& where, admin::Registry& counters, Snapshot first, const wire::TicketKeys& tickets)
-        : loop{owner}, board{where}, registry{counters}, keys{tickets}, latest{std::move(first)} {
+        : loop{owner},
+          board{where},
+          registry{counters},
+          keys{tickets},
+          latest{std::move(first)},
+          start_only{latest.routing->config} {
         status.config_loaded = std::chrono::system_clock::now();
         status.config_generation = latest.routing->config_generation;
         files.follow(latest, loop.now());
@@ -72,6 +78,7 @@ struct Control::Impl final : private loop::Notify {
             before_reload(loaded.snapshot->routing->config, loaded.problems);
             if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
         }
+        if (loaded.snapshot) start_only.compare(loaded.snapshot->routing->config, loaded.problems);
         status.reload_problems = loaded.problems;
         for (const auto& problem : loaded.problems)
             log_event(problem.severity == conf::Severity::error ? LogLevel::error : LogLevel::warning, "config_problem",
@@ -300,6 +307,7 @@ private:
     admin::Registry& registry;
     const wire::TicketKeys keys;
     Snapshot latest;
+    const StartOnly start_only;
     Status status;
     WatchedFiles files;
     OverrideWatch overrides;

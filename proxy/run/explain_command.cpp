@@ -19,10 +19,11 @@ origins:
   ap-southeast-1: https://ap-southeast-1.example.com
 )";
 
-/// A decision needs no certificate, and where it is explained the edge's are seldom at hand.
-void forget_certificates(conf::Config& config) {
+/// A decision needs no certificate and no log, and where it is explained the edge's are seldom at hand.
+void forget_files(conf::Config& config) {
     const conf::At<std::string> none;
     config.tls.certificates.clear();
+    config.log = {};
     for (auto& listener : config.listeners) listener.client_certificates = {conf::ClientCertificates::none};
     for (auto& site : config.sites) site.client_certificates.reset();
     for (auto& origin : config.origins) origin.ca = origin.tls.certificate = origin.tls.private_key = none;
@@ -31,7 +32,7 @@ void forget_certificates(conf::Config& config) {
 BuildResult load_or_built_in(const std::string& file) {
     auto parsed = file.empty() ? conf::parse(built_in, "built-in") : conf::parse_file(file);
     if (!parsed.config) return {std::nullopt, std::move(parsed.problems)};
-    forget_certificates(*parsed.config);
+    forget_files(*parsed.config);
     return build(std::move(*parsed.config), wire::make_ticket_keys());
 }
 

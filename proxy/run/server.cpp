@@ -42,7 +42,7 @@ std::string key_of(const std::vector<conf::Listener>& listeners, std::size_t ind
 }
 
 unsigned worker_count(const conf::Config& config) {
-    return config.workers != 0 ? config.workers : std::max(1u, std::thread::hardware_concurrency());
+    return *config.workers != 0 ? *config.workers : std::max(1u, std::thread::hardware_concurrency());
 }
 
 }  // namespace
@@ -112,8 +112,8 @@ Server::Server(Snapshot first, const wire::TicketKeys& keys)
         workers_.push_back(std::make_unique<Worker>(index, board_, registry_, *control_, log_));
     signals_ = std::make_unique<Signals>(*this);
     stage_timer_ = std::make_unique<StageTimer>(*this);
-    registry_.capacity.prepare(config().limits.addresses);
-    registry_.pins.prepare(config().failover.idempotency_keys);
+    registry_.capacity.prepare(*config().limits.addresses);
+    registry_.pins.prepare(*config().failover.idempotency_keys);
     set_capacity();
     memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
 }

@@ -122,10 +122,10 @@ TEST(FullForm, ReadsListenersTrustAndAdmin) {
     EXPECT_EQ(origin.weight, 0U);
     EXPECT_EQ(config.admin.token, "long-enough");
     EXPECT_EQ(config.admin.allow.size(), 1U);
-    EXPECT_EQ(config.log.access, "/etc/nearhop/logs/access.log");
-    EXPECT_EQ(config.log.format, LogFormat::json);
+    EXPECT_EQ(*config.log.access, "/etc/nearhop/logs/access.log");
+    EXPECT_EQ(*config.log.format, LogFormat::json);
     EXPECT_EQ(config.log.level, "debug");
-    EXPECT_EQ(config.workers, 4U);
+    EXPECT_EQ(*config.workers, 4U);
 }
 
 TEST(FullForm, ReadsSitesRoutesAndCountries) {
@@ -248,7 +248,7 @@ TEST(Admin, WithoutListenKeepsTheDefaultAddress) {
 TEST(Files, AreRelativeToTheConfigurationFile) {
     EXPECT_EQ(*read(base(), "nearhop.yaml").tls.certificates.at(0).certificate, "c.pem");
     EXPECT_EQ(*read(base(), "conf/x.yaml").tls.certificates.at(0).certificate, "conf/c.pem");
-    EXPECT_EQ(read(base() + "log: {access: 'off'}\n").log.access, "off");
+    EXPECT_EQ(read(base() + "log: {access: 'off'}\n").log.access.value, "off");
 }
 
 TEST(HttpOnly, NeedsNoCertificate) {

@@ -48,9 +48,13 @@ LENIENT = [
     ("a tab behind a length is no part of it (RFC 9110 section 5.5)",
      lambda end, request, before, raw: end == "HPE_INVALID_CONTENT_LENGTH"
      and re.search(rb"(?i)content-length:[ \t]*[0-9]+ *\t[ \t]*\r\n", raw)),
+    ("a tab behind Connection's keep-alive is no part of it (RFC 9110 section 5.5)",
+     lambda end, request, before, raw: end == "HPE_CLOSED_CONNECTION" and before is not None and before["minor"] == 0
+     and re.search(rb"(?i)\nconnection:[ \t]*keep-alive *\t[ \t]*(,|\r\n)", raw)),
 ]
 # llhttp's error, or its wish to upgrade behind a request whose end it did not understand.
 CHUNK_ERRORS = {"HPE_INVALID_CHUNK_SIZE", "HPE_STRICT", "HPE_INVALID_CHUNK_EXTENSION", "upgrade"}
+TAB_BEHIND_CHUNKED = re.compile(rb"(?i)\ntransfer-encoding:[ \t]*chunked *\t[ \t]*\r\n")
 TRAILER_ERRORS = {"HPE_INVALID_CONTENT_LENGTH", "HPE_INVALID_TRANSFER_ENCODING", "HPE_UNEXPECTED_CONTENT_LENGTH", "upgrade"}
 
 
@@ -83,6 +87,9 @@ def difference(ours, theirs, raw, used):
         if refused_here:
             return None
         if mine["body"] != other["body"] or mine["complete"] != other["complete"]:
+            if theirs["end"] == "upgrade" and TAB_BEHIND_CHUNKED.search(raw):
+                used.add("a tab behind chunked is no part of it (RFC 9110 section 5.5); we write it anew without")
+                return None
             for why, holds in LENIENT:
                 if not other["complete"] and holds(theirs["end"], mine, before, raw):
                     used.add(why)

@@ -94,6 +94,8 @@ PROBLEMS = {
     "host bits": ("clients: {trusted: [10.0.0.1/8]}\n", 7, "clients.trusted", "10.0.0."),
     "same host twice": ("sites: {a: {hosts: [x.test]}, b: {hosts: [x.test]}}\n", 7, "sites.b.hosts", "x.test"),
     "not a country": ("geo: {overrides: [{cidr: 10.0.0.0/8, country: XX}]}\n", 7, "geo.overrides", "XX"),
+    "log in no folder": ("log: {access: nodir/access.log}\n", 7, "log.access", "no folder .*nodir"),
+    "folder for a log": ("log: {access: /tmp}\n", 7, "log.access", "found a folder"),
     "no database": ("geo: {databases: [/nonexistent.mmdb]}\n", 7, "geo.databases", "nonexistent"),
 }
 

@@ -1,6 +1,8 @@
 """A reload costs nothing: not under load, not with a bad file, not when certificates change."""
 
+import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -11,6 +13,7 @@ from support import faults
 from support.client import HOST
 from support.clock import FULL, SLOW, wait_until
 from support.load import Load
+from support.proxy import TOKEN
 from support.setup import viewer
 
 
@@ -80,6 +83,25 @@ def test_a_reload_takes_effect(scene, start):
     config["sites"]["other"] = {"hosts": ["other.example.com"], "origins": ["ap-southeast-1"]}
     edge.reload(config, by="admin")
     assert edge.fetch(host="other.example.com").region == "ap-southeast-1"
+
+
+def test_what_is_read_at_start_only_is_named_by_a_reload(scene, start, tmp_path):
+    edge = start(scene.config())
+    config = scene.config(workers=1, limits={"addresses": 1024}, failover={"idempotency_keys": 1024},
+                          admin={"listen": "127.0.0.1:1", "token": TOKEN},
+                          log={"access": str(tmp_path / "access.log"), "format": "logfmt", "level": "info"})  # fmt: skip
+    edge.write(config)
+    answer = edge.post("/reload")
+    assert answer.status == 200
+    warned = [re.search(r":(\d+):\d+: warning: ([^:]+): takes effect at the next start only", each)
+              for each in json.loads(answer.body)["problems"]]  # fmt: skip
+    assert all(warned), answer.body
+    assert {each[2] for each in warned} == {
+        "workers", "admin.listen", "log.access", "log.format", "limits.addresses", "failover.idempotency_keys"}  # fmt: skip
+    assert all(int(each[1]) > 0 for each in warned)
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+    edge.write(scene.config())
+    assert json.loads(edge.post("/reload").body) == {"ok": True, "problems": []}
 
 
 BAD = {

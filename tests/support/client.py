@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from .clock import patient
+from .fields import Fields
 
 HOST = "api.example.com"
 _STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3}) ([\t \x21-\x7e\x80-\xff]*)")
@@ -30,7 +31,7 @@ class Truncated(Exception):
 
 
 @dataclass
-class Response:
+class Response(Fields):
     status: int
     version: str = "1.1"
     fields: list = field(default_factory=list)
@@ -38,13 +39,6 @@ class Response:
     trailers: list = field(default_factory=list)
     interim: list = field(default_factory=list)  # statuses of 1xx answers that came before
     size: int = 0  # body bytes, also when they were not kept
-
-    def all(self, name):
-        return [value for key, value in self.fields if key.lower() == name.lower()]
-
-    def get(self, name, default=None):
-        values = self.all(name)
-        return values[0] if values else default
 
     @property
     def region(self):

@@ -10,6 +10,7 @@ import hpack
 
 from .client import HOST, split, trusting
 from .clock import patient
+from .fields import Fields
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
@@ -31,7 +32,7 @@ def settings_payload(pairs):
 
 
 @dataclass
-class Reply:
+class Reply(Fields):
     """What came on one stream so far."""
 
     status: int = 0
@@ -43,12 +44,8 @@ class Reply:
     reset: int = None  # code of RST_STREAM
     pieces: list = field(default_factory=list)  # sizes of DATA frames
 
-    def all(self, name):
+    def all(self, name):  # names are in lower case on the wire (RFC 9113 section 8.2.1)
         return [value for key, value in self.fields if key == name]
-
-    def get(self, name, default=None):
-        values = self.all(name)
-        return values[0] if values else default
 
     @property
     def fault(self):

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from .clock import patient
+from .fields import Fields
 
 REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 302: "Found", 304: "Not Modified", 400: "Bad Request",
@@ -33,7 +34,7 @@ class Cut:
 
 
 @dataclass
-class Request:
+class Request(Fields):
     """One request as it arrived. `raw` holds its exact bytes, head and body, as far as they were read."""
 
     connection: "Connection"
@@ -45,13 +46,6 @@ class Request:
     body: bytes = b""
     trailers: list = field(default_factory=list)
     complete: bool = False
-
-    def all(self, name):
-        return [value for key, value in self.fields if key.lower() == name.lower()]
-
-    def get(self, name, default=None):
-        values = self.all(name)
-        return values[0] if values else default
 
     @property
     def id(self):

@@ -30,7 +30,7 @@ protected:
         std::string name = (fs::temp_directory_path() / "nearhop-log-XXXXXX").string();
         ASSERT_NE(mkdtemp(name.data()), nullptr);
         folder = name;
-        log.access = (folder / "access.log").string();
+        log.access.value = (folder / "access.log").string();
     }
     void TearDown() override { fs::remove_all(folder); }
 
@@ -91,10 +91,10 @@ TEST_F(AccessLogTest, WritesWhatIsQueuedByItselfAndAtItsEnd) {
         AccessLog access{log, registry};
         ASSERT_TRUE(access.enabled());
         write(access, 0, "/first");
-        EXPECT_TRUE(comes([&] { return lines(log.access).size() == 1; }));
+        EXPECT_TRUE(comes([&] { return lines(*log.access).size() == 1; }));
         write(access, 1, "/last");
     }
-    const auto written = lines(log.access);
+    const auto written = lines(*log.access);
     ASSERT_EQ(written.size(), 2u);
     EXPECT_NE(written[0].find("path=/first"), std::string::npos);
     EXPECT_NE(written[1].find("path=/last"), std::string::npos);
@@ -114,9 +114,9 @@ TEST_F(AccessLogTest, LosesNoLineOfTwoWorkersWhileItIsReopenedAgainAndAgain) {
                 }
             });
         for (int i = 0; i < 5; ++i) {
-            fs::rename(log.access, folder / ("old." + std::to_string(i)));
+            fs::rename(*log.access, folder / ("old." + std::to_string(i)));
             access.reopen();
-            ASSERT_TRUE(comes([&] { return fs::exists(log.access); }));
+            ASSERT_TRUE(comes([&] { return fs::exists(*log.access); }));
         }
         for (auto& worker : workers) worker.join();
     }
@@ -136,7 +136,7 @@ TEST_F(AccessLogTest, DropsAndCountsWhenNobodyReads) {
     ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
     const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
     ASSERT_GE(reader, 0);
-    log.access = pipe.string();
+    log.access.value = pipe.string();
     constexpr int sent = 5000;
     const std::string path(1000, 'x');
     std::string got;
@@ -155,7 +155,7 @@ TEST_F(AccessLogTest, DropsAndCountsWhenNobodyReads) {
 }
 
 TEST_F(AccessLogTest, CountsWhatAFullDiskTakes) {
-    log.access = "/dev/full";
+    log.access.value = "/dev/full";
     {
         AccessLog access{log, registry};
         for (int i = 0; i < 10; ++i) write(access, 0, "/lost");
@@ -165,7 +165,7 @@ TEST_F(AccessLogTest, CountsWhatAFullDiskTakes) {
 }
 
 TEST_F(AccessLogTest, CanBeOff) {
-    log.access = "off";
+    log.access.value = "off";
     AccessLog access{log, registry};
     EXPECT_FALSE(access.enabled());
     write(access, 0, "/nowhere");
@@ -173,20 +173,20 @@ TEST_F(AccessLogTest, CanBeOff) {
 }
 
 TEST_F(AccessLogTest, RefusesAFileThatCannotBeOpened) {
-    log.access = (folder / "no" / "such" / "folder").string();
+    log.access.value = (folder / "no" / "such" / "folder").string();
     try {
         AccessLog access{log, registry};
-        FAIL() << "opened " << log.access;
+        FAIL() << "opened " << *log.access;
     } catch (const std::runtime_error& error) {
-        EXPECT_NE(std::string_view{error.what()}.find(log.access), std::string_view::npos);
+        EXPECT_NE(std::string_view{error.what()}.find(*log.access), std::string_view::npos);
     }
 }
 
 TEST_F(AccessLogTest, GoesOnWithTheOldFileWhenTheNewOneCannotBeOpened) {
     {
         AccessLog access{log, registry};
-        fs::rename(log.access, folder / "old");
-        fs::create_directory(log.access);  // in the way
+        fs::rename(*log.access, folder / "old");
+        fs::create_directory(*log.access);  // in the way
         access.reopen();
         write(access, 0, "/still");
     }

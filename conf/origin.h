@@ -1,0 +1,117 @@
+#pragma once
+
+#include "conf/edge.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// What is configured of origins: how they are reached, probed and judged, and how requests move between them.
+namespace nearhop::conf {
+
+/// How connections to an origin are secured; its CA file is Origin::ca.
+struct OriginTls {
+    TlsVersion min_version = TlsVersion::tls1_2;
+    At<std::string> ciphers;      ///< OpenSSL list for TLS 1.2; empty: OpenSSL's own
+    At<std::string> certificate;  ///< PEM file shown to the origin; empty: none
+    At<std::string> private_key;  ///< PEM file
+};
+
+/// What needs a part that an origin depends on, and so what moves away when its check fails.
+enum class Need { note, degraded, writes, paths, down };
+
+/// A named check in the JSON of an origin's health body.
+struct Check {
+    std::string name;
+    Need need = Need::note;
+    std::vector<std::string> paths;                   ///< Need::paths only: "/files/*" or "/one"
+    std::vector<std::pair<std::string, double>> max;  ///< numbers that the check must tell, and their bounds
+};
+
+/// How one origin is probed.
+struct Probe {
+    std::string path = "/health";                                     ///< origin-form target, starts with '/'
+    std::string host;                                                 ///< Host field; empty: the origin URL's host
+    std::vector<std::pair<unsigned, unsigned>> statuses{{200, 299}};  ///< inclusive ranges that pass
+    std::string body_contains;                ///< text that the body must hold; empty: not looked at
+    milliseconds interval = 5s;               ///< between the starts of two probes, 100 ms .. 1 h
+    milliseconds interval_transitional = 1s;  ///< the same while a verdict is changing
+    milliseconds interval_down = 5s;          ///< the same while down
+    unsigned jitter = 20;                     ///< percent of the interval, 0 .. 50
+    At<milliseconds> timeout{2s};             ///< whole probe
+    milliseconds connect_timeout = 1s;
+    unsigned fall = 3;                     ///< failures that take an up origin down, 1 .. 100
+    unsigned rise = 3;                     ///< successes in a row that bring it back, 1 .. 100
+    std::uint64_t body_limit = 64 * 1024;  ///< bytes of the answer's body that are read
+    std::vector<Check> checks;             ///< at most 16
+    std::string expect_region;             ///< `region` of a JSON body; empty: the origin's; "off": not compared
+    std::string agent_header = "off";      ///< field in which the origin speaks of itself; "off": none is believed
+    milliseconds agent_expiry = 15s;       ///< how long its word holds when it is not repeated, 1 s .. 1 h
+};
+
+/// Passive health: what live traffic says.
+struct Passive {
+    bool enabled = true;
+    unsigned connect_failures = 3;  ///< connect, TLS, reset before the head: in a row
+    unsigned status_failures = 5;   ///< 502/503/504 and head timeouts: in a row
+    unsigned ratio_percent = 50;    ///< or this share ...
+    unsigned ratio_minimum = 20;    ///< ... of at least this many ...
+    seconds ratio_window = 10s;     ///< ... in this window
+    milliseconds ejection = 10s;    ///< times the number of ejections
+    milliseconds ejection_max = 300s;
+    milliseconds stall = 200ms;  ///< least age of requests that all wait in vain before it is a sign; 0: none
+};
+
+struct OriginUrl {
+    bool tls = true;
+    std::string host;  ///< lower case; IPv6 without brackets
+    std::uint16_t port = 443;
+};
+
+struct Origin {
+    std::string name;
+    At<OriginUrl> url;
+    At<std::string> region;                                ///< a known cloud region; empty: the name, if it is one
+    std::optional<std::pair<double, double>> coordinates;  ///< latitude, longitude; wins over region
+    At<std::string> ca;                                    ///< PEM file that verifies this origin; empty: the system's
+    OriginTls tls;
+    bool proxy_protocol = false;  ///< new connections begin with a PROXY header, version 2
+    int bias = 0;                 ///< percent by which distance shrinks (Route 53), -99 .. 99
+    unsigned weight = 1;          ///< among origins within the latency band, 0 .. 1000
+    unsigned capacity = 0;        ///< requests in flight from this edge, 0: unlimited
+    Probe health;
+    Passive passive;
+    std::optional<At<milliseconds>> rto_target;  ///< the top-level one or its own: `check` refuses what is slower
+    Mark mark{};
+};
+
+struct Failover {
+    bool enabled = true;
+    unsigned connect_candidates = 3;    ///< origins tried while nothing was sent, 1 .. 3
+    unsigned sent_candidates = 2;       ///< origins tried after request bytes were sent, 1 .. 3
+    milliseconds connect_timeout = 1s;  ///< TCP, per attempt
+    milliseconds tls_timeout = 2s;      ///< connect and TLS together, per attempt
+    milliseconds second_address_after = 300ms;
+    unsigned budget_percent = 20;  ///< tokens that each request adds, in percent of one
+    unsigned budget_minimum = 20;  ///< the bucket never holds less than this capacity
+    milliseconds backoff = 25ms;
+    milliseconds backoff_max = 250ms;
+    unsigned queue = 100;                   ///< requests that wait for one origin at its capacity
+    milliseconds queue_time = 1s;           ///< how long each
+    At<unsigned> idempotency_keys{65'536};  ///< that are remembered with the origin that they went to; read at start
+    seconds idempotency_expiry = 1h;        ///< since the last request with the key
+};
+
+/// How an origin that was out gets its clients back: at first none, then a growing share of them.
+struct Failback {
+    milliseconds hold = 120s;       ///< 0 s .. 1 h
+    milliseconds ramp = 60s;        ///< 0 s .. 1 h
+    milliseconds hold_max = 600s;   ///< of an origin that keeps falling
+    milliseconds half_life = 300s;  ///< of what each fall adds to its hold
+    unsigned error_percent = 5;     ///< failures among its answers at which the share stops growing
+};
+
+}  // namespace nearhop::conf
