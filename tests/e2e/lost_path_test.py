@@ -43,7 +43,7 @@ def edge(scene, start, two):
         health = {**ONCE, "timeout": "5s", "connect_timeout": f"{int(1000 * SLOW)}ms"}
         config = scene.config(
             health=health, site={"head_timeout": f"{int(DEADLINE * SLOW)}s"}, passive={"stall": "0s"},
-            failover={"connect_timeout": f"{int(1000 * SLOW)}ms"})  # fmt: skip
+            failover={"connect_timeout": f"{int(1000 * SLOW)}ms", "tls_timeout": f"{int(2000 * SLOW)}ms"})  # fmt: skip
         config["dns"] = {"servers": [resolver.server]}
         config["origins"]["eu-west-1"]["url"] = two[0].url_for(NAME)
         made = start(config)

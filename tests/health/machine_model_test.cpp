@@ -1,4 +1,5 @@
 #include "health/verdict.h"
+#include "tests/rounds.h"
 
 #include <gtest/gtest.h>
 
@@ -126,7 +127,8 @@ TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
     const auto below = [&](unsigned limit) { return std::uniform_int_distribution<unsigned>{0, limit - 1}(random); };
     int ups = 0, downs = 0, ejects = 0, returns = 0, halvings = 0, proven = 0, relapses = 0;
 
-    for (int sequence = 0; sequence < 5000; ++sequence) {
+    const int sequences = test::rounds(5000);
+    for (int sequence = 0; sequence < sequences; ++sequence) {
         Thresholds rules;
         rules.fall = 1 + below(4);
         rules.rise = 1 + below(4);
@@ -208,7 +210,7 @@ TEST(MachineModel, AgreesWithAnObviousModelOverRandomHistories) {
         }
     }
     // The histories must have been worth comparing.
-    for (const int count : {ups, downs, ejects, returns, halvings, proven, relapses}) EXPECT_GT(count, 1000);
+    for (const int count : {ups, downs, ejects, returns, halvings, proven, relapses}) EXPECT_GT(count, sequences / 5);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "tests/proxy/simulate/world.h"
+#include "tests/rounds.h"
 
 namespace nearhop::simulate {
 namespace {
@@ -25,10 +26,13 @@ std::string cut_off(const std::string& fault, const std::string& config = guarde
 
 TEST(SimulateIsolation, AnEdgeThatIsCutOffHoldsNothingAgainstItsOrigins) {
     for (const char* fault : {"blackhole", "unreachable"}) {
-        for (int seed = 1; seed <= 20; ++seed) {
+        for (int seed = 1; seed <= nearhop::test::rounds(20); ++seed) {
             SCOPED_TRACE(std::string{fault} + " seed " + std::to_string(seed));
             const std::string yaml = cut_off(fault) + "seed: " + std::to_string(seed) + "\n";
-            const auto outcome = test::run(yaml);
+            const auto outcome =
+                test::expect(yaml, {"errors <= 0 before t=19s", "errors <= 0 after t=52s", "double executions <= 0",
+                                    "share of eu clients on eu-west-1 >= 100 after t=55s",
+                                    "share of US clients on us-east-1 >= 100 after t=55s"});
             EXPECT_EQ(count(outcome, "edge=isolated"), 1);
             EXPECT_EQ(count(outcome, "edge=back"), 1);
             EXPECT_EQ(count(outcome, "failback"), 0);
@@ -39,9 +43,6 @@ TEST(SimulateIsolation, AnEdgeThatIsCutOffHoldsNothingAgainstItsOrigins) {
                     EXPECT_LT(each.when, 23500ms) << each.what;
                 }
             }
-            test::expect(yaml, {"errors <= 0 before t=19s", "errors <= 0 after t=52s", "double executions <= 0",
-                                "share of eu clients on eu-west-1 >= 100 after t=55s",
-                                "share of US clients on us-east-1 >= 100 after t=55s"});
         }
     }
 }

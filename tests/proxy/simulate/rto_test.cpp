@@ -3,6 +3,7 @@
 #include "conf/parse.h"
 #include "proxy/simulate/random.h"
 #include "tests/proxy/simulate/world.h"
+#include "tests/rounds.h"
 
 #include <algorithm>
 
@@ -53,8 +54,9 @@ health::Rto bound_of(const conf::Config& config) {
 
 TEST(Rto, AThousandFailuresAreNeverLongerThanTheBound) {
     Random random{20};
+    const std::uint64_t failures = nearhop::test::rounds(1000);
     const char* faults[] = {"refused", "unreachable", "blackhole", "reset", "hang"};
-    for (std::uint64_t number = 0; number < 1000; ++number) {
+    for (std::uint64_t number = 0; number < failures; ++number) {
         const std::string config =
             "  health: {interval: " + ms(500 + random.below(9'500)) +
             ", interval_transitional: " + ms(100 + random.below(1'900)) +

@@ -42,8 +42,8 @@ inline Verdict verdict(const std::string& sentence, const Outcome& outcome, cons
     return {};
 }
 
-/// Each of the sentences holds.
-inline void expect(const std::string& yaml, std::initializer_list<const char*> sentences) {
+/// Each of the sentences holds in what comes of it.
+inline Outcome expect(const std::string& yaml, std::initializer_list<const char*> sentences) {
     const auto read = scenario(yaml);
     const auto outcome = simulate(read);
     std::string timeline;
@@ -53,6 +53,7 @@ inline void expect(const std::string& yaml, std::initializer_list<const char*> s
         const auto found = verdict(sentence, outcome, read.config);
         EXPECT_TRUE(found.holds) << sentence << ": " << found.measured << '\n' << timeline;
     }
+    return outcome;
 }
 
 }  // namespace nearhop::simulate::test
