@@ -198,7 +198,7 @@ private:
     TimePoint trial_since_{};
     TimePoint ejected_at_{};
     TimePoint calm_since_{};  ///< start of the period that halves `ejections` next
-    // A ring of one-second buckets for the ratio; longer windows are cut to its size.
+    // A ring of one-second buckets for the ratio; the configuration allows a window of a minute at most.
     static constexpr std::size_t buckets = 64;
     std::uint64_t ok_[buckets] = {};
     std::uint64_t failed_[buckets] = {};

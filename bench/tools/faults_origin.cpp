@@ -276,7 +276,10 @@ private:
             const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
             sockaddr_in address = loopback(port_);
             address.sin_addr.s_addr = htonl(l.address);
-            (void)::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+            if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS) {
+                ::close(fd);
+                continue;  // it fills no place
+            }
             l.fillers.push_back(fd);
         }
     }

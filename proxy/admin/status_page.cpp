@@ -45,6 +45,7 @@ json::object state_json(const health::State& state) {
             {"reason", health::reason_text(state)},
             {"since", time_json(state.since)},
             {"ejected", state.ejected},
+            {"on_trial", state.on_trial},
             {"draining", state.draining},
             {"agent", health::name(state.agent)}};
 }

@@ -50,7 +50,7 @@ Shape& shape_of(Shape& root, const std::string& path) {
     return *at;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     std::string result = "\"";
     for (const char c : text) {
         if (c == '"' || c == '\\') result += '\\';
@@ -97,11 +97,11 @@ private:
         std::string text = "\"type\": \"object\", \"additionalProperties\": false,";
         std::string required;
         for (const Shape& key : shape.properties)
-            if (is_required(key)) required += (required.empty() ? "" : ", ") + quoted(key.name);
+            if (is_required(key)) required += (required.empty() ? "" : ", ") + in_quotes(key.name);
         if (!required.empty()) text += " \"required\": [" + required + "],";
         text += indent(depth) + "\"properties\": {";
         for (const Shape& key : shape.properties)
-            text += (&key == &shape.properties.front() ? "" : ",") + indent(depth + 1) + quoted(key.name) + ": {" +
+            text += (&key == &shape.properties.front() ? "" : ",") + indent(depth + 1) + in_quotes(key.name) + ": {" +
                     members(key, depth + 2) + '}';
         return text + indent(depth) + '}';
     }
@@ -139,13 +139,13 @@ private:
             words += ' ' + row->second[3];
         const bool is_required_word = key.default_value.starts_with("required");
         words += is_required_word ? " R" + key.default_value.substr(1) + '.' : " Default: " + key.default_value + '.';
-        std::string text = "\"description\": " + quoted(words) + ", ";
+        std::string text = "\"description\": " + in_quotes(words) + ", ";
         if (!key.is_fixed) return text;
         const bool is_plain =
             key.schema.find("\"integer\"") != std::string::npos || key.schema.find("\"boolean\"") != std::string::npos;
         const bool is_raw = is_plain && (key.default_value.find_first_not_of("0123456789") == std::string::npos ||
                                          key.default_value == "true" || key.default_value == "false");
-        return text + "\"default\": " + (is_raw ? key.default_value : quoted(key.default_value)) + ", ";
+        return text + "\"default\": " + (is_raw ? key.default_value : in_quotes(key.default_value)) + ", ";
     }
 
     Reference reference_;

@@ -140,6 +140,8 @@ TEST(Page, StatusTellsVerdictReasonAddressAndProbeOfEachOrigin) {
     world.registry.worker(1).sessions_opened.add(1);
     world.registry.worker(0).sessions_closed.add(2);
 
+    world.status.origins[2].state.on_trial = true;
+
     const auto status = parsed(world.ask("GET", "/status"));
     EXPECT_EQ(status.at("ready"), true);
     const auto& told = status.at("origins").at(1);
@@ -147,6 +149,8 @@ TEST(Page, StatusTellsVerdictReasonAddressAndProbeOfEachOrigin) {
     EXPECT_EQ(told.at("verdict"), "down");
     EXPECT_EQ(told.at("reason"), "status 503");
     EXPECT_EQ(told.at("since").as_string().size(), 20u);
+    EXPECT_EQ(told.at("on_trial"), false);
+    EXPECT_EQ(status.at("origins").at(2).at("on_trial"), true);
     EXPECT_TRUE(told.at("rtt_ms").is_null());
     EXPECT_EQ(told.at("dns").at("error"), "no such name");
     EXPECT_EQ(told.at("addresses").at(0).at("address"), "127.0.0.1:2");

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "proxy/steering/decision.h"
+
+/// Step 4 of the decision: who may serve this request at all. What is not allowed never comes back, whatever fails.
+namespace nearhop::steering {
+
+struct Rules {
+    OriginSet by_route;
+    OriginSet by_write;
+    OriginSet by_country;
+    OriginSet allowed;                  ///< by all three
+    const CountryOrder* row = nullptr;  ///< the `country` policy's row for the place, if there is one
+    Reason narrowed = Reason::surplus;  ///< writer or pinned where such a rule took origins away; surplus: none did
+};
+
+Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& facts, const geo::Place& place) noexcept;
+
+/// Of an origin that is not allowed.
+Reason forbidden(const Rules& rules, OriginId id) noexcept;
+
+}  // namespace nearhop::steering
