@@ -31,6 +31,7 @@ CVE-2021-3449 CVE-2024-2511 CVE-2021-32813 Beast-579 Beast-1467
 REQUESTS = "tests/e2e/tables/requests.py"
 FORWARDING = "tests/e2e/tables/forwarding.py"
 HTTP1 = "tests/e2e/http1_test.py"
+HTTP1_FIELDS = "tests/e2e/http1_fields_test.py"
 H2 = "tests/e2e/http2_test.py"
 H2_REFUSALS = "tests/e2e/http2_refusals_test.py"
 H2_ABUSE = "tests/e2e/http2_abuse_test.py"
@@ -78,10 +79,10 @@ COVERED = {
     "CVE-2026-46527": [f"{FORWARDING}: a forwarded chain of commas", "tests/proxy/steering/locate_test.cpp: GoesFromThePeerToTheFirstUntrustedAddress"],
     "CVE-2023-50463": ["tests/proxy/steering/locate_test.cpp: AnUntrustedPeersFieldsAreIgnored", "tests/e2e/routing_test.py: test_the_place_of_a_viewer"],
     # One message never becomes another
-    "CVE-2019-20372": [f"{HTTP1}: CVE-2019-20372"],
+    "CVE-2019-20372": [f"{HTTP1_FIELDS}: CVE-2019-20372"],
     "CVE-2022-22720": ["tests/e2e/framing_test.py: CVE-2022-22720"],
-    "CVE-2024-24791": [f"{HTTP1}: CVE-2024-24791"],
-    "CVE-2025-4366": [f"{HTTP1}: CVE-2025-4366"],
+    "CVE-2024-24791": [f"{HTTP1_FIELDS}: CVE-2024-24791"],
+    "CVE-2025-4366": [f"{HTTP1_FIELDS}: CVE-2025-4366"],
     "CVE-2024-23326": ["tests/e2e/upgrade_test.py: CVE-2024-23326"],
     "CVE-2026-2833": ["tests/e2e/upgrade_test.py: CVE-2026-2833"],
     "CVE-2026-1642": ["tests/e2e/origin_faults_test.py: plain bytes instead of TLS", "tests/proxy/wire/stream_tls_test.cpp: CVE-2026-1642"],
