@@ -1,5 +1,5 @@
-"""What HTTP/1.1 says in its heads: expectations and interim answers, the fields that a proxy takes out, passes on and adds,
-methods and targets."""
+"""What HTTP/1.1 says in its heads: expectations and interim answers, the fields that a proxy takes out, passes on and
+adds, methods and targets."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""HTTP/1.1 and 1.0 through the edge: connections are kept, and messages come out in order, whole and in a framing that their
-reader understands. What is said in fields is in http1_fields_test.py."""
+"""HTTP/1.1 and 1.0 through the edge: connections are kept, and messages come out in order, whole and in a framing that
+their reader understands. What is said in fields is in http1_fields_test.py."""
 
 import threading
 

@@ -1,5 +1,6 @@
-"""HTTP/2 from hostile clients: floods, silence and what it costs, each attack named by its CVE number. It ends with its own
-counter; and every time somebody else's request gets its own answer. Malformed requests are in http2_refusals_test.py."""
+"""HTTP/2 from hostile clients: floods, silence and what it costs, each attack named by its CVE number. It ends with its
+own counter; and every time somebody else's request gets its own answer. Malformed requests are in
+http2_refusals_test.py."""
 
 import os
 import struct

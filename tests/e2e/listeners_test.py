@@ -1,5 +1,5 @@
-"""What a listener takes: plain HTTP to redirect or to serve, TLS with the certificate of the name that was asked for, and
-bytes in any pieces; what it refuses does no harm. More of TLS is in tls_test.py."""
+"""What a listener takes: plain HTTP to redirect or to serve, TLS with the certificate of the name that was asked for,
+and bytes in any pieces; what it refuses does no harm. More of TLS is in tls_test.py."""
 
 import re
 import socket

@@ -1,5 +1,5 @@
-"""Upgrades (RFC 9110 section 7.8): WebSockets end to end, failing over before the switch, and who may switch to what. What
-happens inside a tunnel is in tunnel_test.py."""
+"""Upgrades (RFC 9110 section 7.8): WebSockets end to end, failing over before the switch, and who may switch to what.
+What happens inside a tunnel is in tunnel_test.py."""
 
 import asyncio
 import os

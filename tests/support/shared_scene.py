@@ -1,5 +1,5 @@
-"""Fixtures of files whose tests share one edge: its origins, renewed before each test. Such a file imports what it needs
-from here and adds its `edge`."""
+"""Fixtures of files whose tests share one edge: its origins, renewed before each test. Such a file imports what it
+needs from here and adds its `edge`."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""WebSockets at both ends: Debian's python3-websockets, as an origin on a thread of its own, which also answers the edge's
-probes, and as a client."""
+"""WebSockets at both ends: Debian's python3-websockets, as an origin on a thread of its own, which also answers the
+edge's probes, and as a client."""
 
 import asyncio
 import http
