@@ -8,6 +8,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+pytest.register_assert_rewrite("support")  # what fails in a helper shows its values, as in a test
 
 from support.ca import Authority  # noqa: E402
 from support.proxy import Edge  # noqa: E402

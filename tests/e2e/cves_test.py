@@ -31,7 +31,9 @@ CVE-2021-3449 CVE-2024-2511 CVE-2021-32813 Beast-579 Beast-1467
 REQUESTS = "tests/e2e/tables/requests.py"
 FORWARDING = "tests/e2e/tables/forwarding.py"
 HTTP1 = "tests/e2e/http1_test.py"
+HTTP1_FIELDS = "tests/e2e/http1_fields_test.py"
 H2 = "tests/e2e/http2_test.py"
+H2_REFUSALS = "tests/e2e/http2_refusals_test.py"
 H2_ABUSE = "tests/e2e/http2_abuse_test.py"
 CODEC = "tests/proxy/client/http1_codec_test.cpp"
 HEADERS = "tests/proxy/exchange/headers_test.cpp"
@@ -63,7 +65,7 @@ COVERED = {
     "CVE-2019-9900": [f"{REQUESTS}: a NUL in a value"],
     "CVE-2019-15226": ["tests/e2e/framing_test.py: 20000 tiny fields", "tests/proxy/wire/head_test.cpp: CVE-2019-15226"],
     "CVE-2023-29013": ["tests/e2e/framing_test.py: endless field", "tests/e2e/framing_test.py: 20000 tiny fields"],
-    "CVE-2019-18801": [f"{H2_ABUSE}: test_heads_above_the_limits_are_answered_as_in_http1"],
+    "CVE-2019-18801": [f"{H2_REFUSALS}: test_heads_above_the_limits_are_answered_as_in_http1"],
     "CVE-2019-18802": [f"{FORWARDING}: blanks around a value", f"{FORWARDING}: blanks around the host"],
     "CVE-2025-32094": [f"{REQUESTS}: a folded expectation"],
     "CVE-2024-45410": [f"{FORWARDING}: Connection lists what the edge writes", f"{FORWARDING}: Connection lists what a trusted peer says"],
@@ -77,10 +79,10 @@ COVERED = {
     "CVE-2026-46527": [f"{FORWARDING}: a forwarded chain of commas", "tests/proxy/steering/locate_test.cpp: GoesFromThePeerToTheFirstUntrustedAddress"],
     "CVE-2023-50463": ["tests/proxy/steering/locate_test.cpp: AnUntrustedPeersFieldsAreIgnored", "tests/e2e/routing_test.py: test_the_place_of_a_viewer"],
     # One message never becomes another
-    "CVE-2019-20372": [f"{HTTP1}: CVE-2019-20372"],
+    "CVE-2019-20372": [f"{HTTP1_FIELDS}: CVE-2019-20372"],
     "CVE-2022-22720": ["tests/e2e/framing_test.py: CVE-2022-22720"],
-    "CVE-2024-24791": [f"{HTTP1}: CVE-2024-24791"],
-    "CVE-2025-4366": [f"{HTTP1}: CVE-2025-4366"],
+    "CVE-2024-24791": [f"{HTTP1_FIELDS}: CVE-2024-24791"],
+    "CVE-2025-4366": [f"{HTTP1_FIELDS}: CVE-2025-4366"],
     "CVE-2024-23326": ["tests/e2e/upgrade_test.py: CVE-2024-23326"],
     "CVE-2026-2833": ["tests/e2e/upgrade_test.py: CVE-2026-2833"],
     "CVE-2026-1642": ["tests/e2e/origin_faults_test.py: plain bytes instead of TLS", "tests/proxy/wire/stream_tls_test.cpp: CVE-2026-1642"],
@@ -111,21 +113,21 @@ COVERED = {
     "CVE-2018-16844": [f"{H2_ABUSE}: test_floods_of_empty_frames"],
     "CVE-2019-9518": [f"{H2_ABUSE}: test_floods_of_empty_frames"],
     "CVE-2019-9513": [f"{H2_ABUSE}: test_floods_of_control_frames"],
-    "CVE-2019-9516": [f"{H2_ABUSE}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
+    "CVE-2019-9516": [f"{H2_REFUSALS}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
     "CVE-2019-9511": [f"{H2_ABUSE}: test_a_dribble_of_windows_ends"],
     "CVE-2019-9517": [f"{H2_ABUSE}: test_a_client_that_never_reads_holds_little"],
     "CVE-2024-45506": [f"{H2_ABUSE}: test_tiny_windows_on_many_streams_do_not_spin"],
     "CVE-2020-11080": [f"{H2_ABUSE}: test_settings_with_thousands_of_entries"],
     "CVE-2016-6581": [f"{H2_ABUSE}: test_an_hpack_bomb"],
     "CVE-2016-1544": [f"{H2_ABUSE}: test_an_hpack_bomb"],
-    "CVE-2018-14645": [f"{H2_ABUSE}: test_a_broken_frame_ends_its_connection_only"],
-    "CVE-2020-11100": [f"{H2_ABUSE}: test_a_broken_frame_ends_its_connection_only"],
-    "CVE-2018-20615": [f"{H2_ABUSE}: test_a_broken_frame_ends_its_connection_only"],
-    "CVE-2026-27135": [f"{H2_ABUSE}: test_a_broken_frame_ends_its_connection_only"],
-    "CVE-2021-39240": [f"{H2_ABUSE}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
-    "CVE-2021-39241": [f"{H2_ABUSE}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
-    "CVE-2021-39242": [f"{H2_ABUSE}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
-    "CVE-2023-27491": [f"{H2_ABUSE}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
+    "CVE-2018-14645": [f"{H2_REFUSALS}: test_a_broken_frame_ends_its_connection_only"],
+    "CVE-2020-11100": [f"{H2_REFUSALS}: test_a_broken_frame_ends_its_connection_only"],
+    "CVE-2018-20615": [f"{H2_REFUSALS}: test_a_broken_frame_ends_its_connection_only"],
+    "CVE-2026-27135": [f"{H2_REFUSALS}: test_a_broken_frame_ends_its_connection_only"],
+    "CVE-2021-39240": [f"{H2_REFUSALS}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
+    "CVE-2021-39241": [f"{H2_REFUSALS}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
+    "CVE-2021-39242": [f"{H2_REFUSALS}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
+    "CVE-2023-27491": [f"{H2_REFUSALS}: test_a_malformed_request_is_refused_and_its_connection_goes_on"],
     "CVE-2023-35945": [f"{H2_ABUSE}: test_reset_and_goaway_leak_nothing"],
 }  # fmt: skip
 
@@ -136,7 +138,7 @@ CANNOT_APPLY = {
 }
 
 # Their files come with the part that they test; the rows above hold as soon as they are there.
-WITH_HTTP2 = {H2, H2_ABUSE}
+WITH_HTTP2 = {H2, H2_REFUSALS, H2_ABUSE}
 
 
 def test_every_id_has_its_tests_or_a_reason():

@@ -1,11 +1,8 @@
-"""TLS with clients and origins: who must show a certificate, what is stapled, resumed and refused."""
+"""TLS with clients: what is negotiated, stapled and resumed, and what a hostile client gets. The basics of a listener
+are in listeners_test.py, certificates of clients in client_certificates_test.py, origins in origin_tls_test.py."""
 
-import base64
-import hashlib
 import json
 import os
-import shutil
-import signal
 import socket
 import ssl
 import struct
@@ -15,188 +12,10 @@ import time
 import pytest
 from support import faults
 from support.ca import Authority
-from support.client import HOST, Connection, Ended, request_bytes, split, trusting
+from support.client import HOST, split, trusting
 from support.clock import FULL, SLOW, patient, wait_until
-from support.http2 import Http2
 from support.proxy import run, sanitized
-
-SECRET = "secret.example.com"
-NAMES = {"subject": "X-Client-Subject", "san": "X-Client-San", "fingerprint": "X-Client-Sha256", "certificate": "Client-Cert"}
-
-
-@pytest.fixture(scope="module")
-def clients(tmp_path_factory):
-    """The authority of client certificates."""
-    return Authority(tmp_path_factory.mktemp("clients"), "Clients CA")
-
-
-def with_clients(scene, clients, mode="required", **changes):
-    """A site that asks for certificates beside one that does not."""
-    config = scene.config(**changes)
-    config["tls"].update(client_ca=str(clients.file), identity_headers=NAMES)
-    config["sites"]["secret"] = {"hosts": [SECRET], "client_certificates": mode, "origins": list(scene.origins)}
-    return config
-
-
-def context_of(ca, identity=None, version=None, protocols=None):
-    context = trusting(ca)
-    if identity:
-        context.load_cert_chain(identity.certificate, identity.private_key)
-    if version:
-        context.minimum_version = context.maximum_version = version
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    return context
-
-
-def is_refused(edge, **options):
-    """Whether the handshake fails. In TLS 1.3 a client learns of it when it reads."""
-    try:
-        with edge.connect(**options) as connection:
-            connection.request(host=options.get("name", HOST))
-    except (ssl.SSLError, ConnectionError, Ended):
-        return True
-    return False
-
-
-VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-# ---- client certificates --------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_site_that_requires_certificates_takes_good_ones_only(scene, start, authority, clients, version):
-    edge = start(with_clients(scene, clients))
-    good = clients.leaf("alice", client=True)
-    bad = {
-        "none": None,
-        "of another authority": authority.leaf("mallory", client=True),
-        "expired": clients.leaf("bob", client=True, begins=-20, ends=-1),
-        "for servers": clients.leaf("server"),
-        "self-signed": clients.leaf("eve", client=True, self_signed=True),
-    }
-    for why, identity in bad.items():
-        assert is_refused(edge, name=SECRET, tls=context_of(authority.file, identity, version)), why
-    assert not scene.requests()
-    assert edge.fetch(host=SECRET, name=SECRET, tls=context_of(authority.file, good, version)).status == 200
-    assert edge.fetch(tls=context_of(authority.file, None, version)).status == 200, "the other site asks nobody"
-    assert edge.metrics().value("nearhop_tls_handshakes_total", result="failed") == len(bad)
-
-
-def test_origins_get_the_verified_identity(scene, start, authority, clients):
-    edge = start(with_clients(scene, clients))
-    nasty = "a,DNS:b\r\nX-Evil: 1 \u00e9\"\\"
-    who = clients.leaf("alice.example", "spiffe://cluster/a,b", subject=nasty, client=True)
-    edge.fetch(host=SECRET, name=SECRET, tls=context_of(authority.file, who))
-    request = scene.requests()[0]
-    der = ssl.PEM_cert_to_DER_cert(who.certificate.read_text())
-    assert request.all("X-Client-Sha256") == [hashlib.sha256(der).hexdigest()]
-    assert request.all("X-Client-San") == ["DNS:alice.example,URI:spiffe://cluster/a%2Cb"]
-    assert request.all("Client-Cert") == [f":{base64.b64encode(der).decode()}:"]
-    subject = request.all("X-Client-Subject")
-    assert len(subject) == 1 and subject[0].startswith("CN=a\\,DNS:b\\0D\\0AX-Evil") and subject[0].isascii()
-    assert not request.all("X-Evil")
-
-
-def test_a_client_cannot_send_an_identity_of_its_own(scene, start, authority, clients):
-    """CVE-2026-30851, and twins that CGI and its heirs cannot tell apart."""
-    edge = start(with_clients(scene, clients, "optional"))
-    claims = [(name, "admin") for name in NAMES.values()]
-    claims += [("x_client_subject", "admin"), ("X-Client_San", "admin"), ("CLIENT_CERT", "admin")]
-    who = clients.leaf("alice", client=True)
-    edge.fetch(host=SECRET, name=SECRET, fields=claims)
-    edge.fetch(fields=claims)
-    edge.fetch(host=SECRET, name=SECRET, fields=claims, tls=context_of(authority.file, who))
-    nobody, elsewhere, alice = scene.requests()
-    for request in (nobody, elsewhere):
-        assert not [value for _, value in request.fields if value == "admin"]
-        assert not any(request.all(name) for name in NAMES.values())
-    assert not [value for _, value in alice.fields if value == "admin"] and alice.all("X-Client-Subject") == ["CN=alice"]
-
-
-def test_optional_certificates_must_be_good_if_they_are_shown(scene, start, authority, clients):
-    edge = start(with_clients(scene, clients, "optional"))
-    assert edge.fetch(host=SECRET, name=SECRET).status == 200
-    assert is_refused(edge, name=SECRET, tls=context_of(authority.file, authority.leaf("mallory", client=True)))
-
-
-def test_a_listener_may_ask_and_a_site_may_say_otherwise(scene, start, authority, clients):
-    listeners = [{"address": "127.0.0.1:0", "client_certificates": "required"}]
-    config = with_clients(scene, clients, "none", listeners=listeners)
-    edge = start(config)
-    assert is_refused(edge)
-    assert edge.fetch(tls=context_of(authority.file, clients.leaf("alice", client=True))).status == 200
-    assert edge.fetch(host=SECRET, name=SECRET).status == 200
-
-
-# ---- one connection, one rule ---------------------------------------------------------------------------------------
-def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, authority, clients):
-    """RFC 9110 section 15.5.20: SNI of the open site, Host of the secret one."""
-    listeners = [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"}]
-    edge = start(with_clients(scene, clients, listeners=listeners))
-    with edge.connect() as connection:
-        for host in (SECRET, SECRET.upper() + ":443", SECRET + "."):
-            response = connection.request(host=host)
-            assert (response.status, response.fault) == (421, "client_misdirected")
-        assert connection.request().status == 200, "the connection goes on for its own site"
-    assert edge.fetch(host=SECRET, address=edge.http, ca=None).status == 421
-    with Http2(edge.https, authority.file) as client:  # where connections are coalesced
-        reply = client.request(host=SECRET)
-        assert (reply.status, reply.fault) == (421, "client_misdirected")
-        assert client.request().status == 200
-    assert [request.get("Host") for request in scene.requests()] == [HOST, HOST]
-
-
-def test_a_host_of_another_certificate_is_misdirected(scene, start, authority):
-    other = authority.leaf("other.test")
-    config = scene.config()
-    config["tls"]["certificates"].append(scene.certificate(other))
-    config["sites"]["main"]["hosts"] += ["other.test", "www.example.com"]
-    edge = start(config)
-    with edge.connect() as connection:
-        assert connection.request(host="other.test").fault == "client_misdirected"
-        assert connection.request(host="www.example.com").status == 200, "the same certificate covers it"
-    assert edge.fetch(host="other.test", name="other.test").status == 200
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_session_of_one_site_does_not_resume_under_another_rule(scene, start, authority, clients, version):
-    """CVE-2025-23419. One certificate serves both sites."""
-    edge = start(with_clients(scene, clients))
-    context = context_of(authority.file, None, version)
-    with edge.connect(tls=context) as connection:
-        connection.request()
-        session = connection.socket.session
-        assert session.has_ticket
-    with edge.connect(tls=context, session=session) as connection:
-        assert connection.request().status == 200 and connection.socket.session_reused
-    assert is_refused(edge, name=SECRET, tls=context, session=session)
-
-
-def test_a_resumed_session_keeps_its_identity(scene, start, authority, clients):
-    edge = start(with_clients(scene, clients))
-    context = context_of(authority.file, clients.leaf("alice", client=True))
-    with edge.connect(tls=context, name=SECRET) as connection:
-        connection.request(host=SECRET)
-        session = connection.socket.session
-    with edge.connect(tls=context, name=SECRET, session=session) as connection:
-        assert connection.request(host=SECRET).status == 200 and connection.socket.session_reused
-    assert [request.get("X-Client-Subject") for request in scene.requests()] == ["CN=alice"] * 2
-
-
-def test_a_reload_with_another_client_ca_ends_what_the_old_one_vouched_for(scene, start, authority, clients, tmp_path):
-    trusted = tmp_path / "clients.pem"
-    shutil.copy(clients.file, trusted)
-    config = with_clients(scene, clients)
-    config["tls"]["client_ca"] = str(trusted)
-    edge = start(config)
-    context = context_of(authority.file, clients.leaf("alice", client=True))
-    with edge.connect(tls=context, name=SECRET) as connection:
-        assert connection.request(host=SECRET).status == 200
-        session = connection.socket.session
-        trusted.write_bytes(authority.file.read_bytes())
-        edge.reload()
-        assert connection.request(host=SECRET).fault == "client_misdirected"
-    assert is_refused(edge, name=SECRET, tls=context, session=session), "neither does its ticket live on"
+from support.tls import VERSIONS, context_of
 
 
 # ---- what is negotiated ---------------------------------------------------------------------------------------------
@@ -230,6 +49,22 @@ def test_versions_and_ciphers_by_listener(scene, start, authority):
     assert sorted(taken.values()) == ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305",
                                       "TLSV1_ALERT_PROTOCOL_VERSION"]  # fmt: skip
     assert all(edge.fetch(address=address).status == 200 for address in ports)
+
+
+def test_the_edge_s_order_of_ciphers_counts_but_chacha_first_is_heard(scene, start, authority):
+    edge = start(scene.config())
+
+    def cipher(wanted):
+        context = context_of(authority.file, version=ssl.TLSVersion.TLSv1_2)
+        context.set_ciphers(wanted)
+        with edge.connect(tls=context) as connection:
+            return connection.socket.cipher()[0]
+
+    large, small, chacha = "ECDHE-{0}-AES256-GCM-SHA384", "ECDHE-{0}-AES128-GCM-SHA256", "ECDHE-{0}-CHACHA20-POLY1305"
+    kind = "ECDSA" if "ECDSA" in cipher("ECDHE") else "RSA"
+    large, small, chacha = (name.format(kind) for name in (large, small, chacha))
+    assert cipher(f"{large}:{small}:{chacha}") == small
+    assert cipher(f"{chacha}:{large}:{small}") == chacha
 
 
 # ---- stapling -------------------------------------------------------------------------------------------------------
@@ -354,88 +189,6 @@ def test_a_bad_key_file_is_refused(scene, tmp_path):
         assert done.returncode != 0 and "tls.ticket_keys" in done.stdout + done.stderr, (name, done)
 
 
-# ---- towards origins ------------------------------------------------------------------------------------------------
-def test_an_origin_that_asks_for_a_certificate_gets_ours(scene, start, authority, clients):
-    ours = clients.leaf("edge", client=True)
-    for origin in scene:
-        context = origin.identity.serve()
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(clients.file)
-        origin._tls = context
-    seen = []
-
-    def answer(request):
-        seen.append(request.connection.socket.getpeercert()["subject"])
-        faults.normally(request)
-
-    config = scene.config()
-    for origin in config["origins"].values():
-        origin["tls"] = {"certificate": str(ours.certificate), "private_key": str(ours.private_key)}
-    edge = start(config)
-    for origin in scene:
-        origin.answer = answer
-    assert edge.fetch().status == 200
-    assert seen == [((("commonName", "edge"),),)]
-
-
-def test_an_origin_below_our_least_version_is_not_talked_to(scene, start):
-    for origin in scene:
-        origin._tls = origin.identity.serve(tls1_2_only=True)
-    config = scene.config()
-    for origin in config["origins"].values():
-        origin["tls"] = {"min_version": "1.3"}
-    edge = start(config)
-    assert edge.fetch().fault in ("origin_tls", "no_origin") and not scene.requests()
-
-
-def test_sessions_with_origins_are_reused_but_not_beyond_a_change_of_trust(scene, start, authority, tmp_path):
-    trusted = tmp_path / "ca.pem"
-    shutil.copy(authority.file, trusted)
-    config = scene.config(workers=1)
-    for origin in config["origins"].values():
-        origin["ca"] = str(trusted)
-    edge = start(config)
-    reused = []
-
-    def answer(request):
-        reused.append(request.connection.socket.session_reused)
-        request.read_body()
-        request.respond(close=True)
-
-    for origin in scene:
-        origin.answer = answer
-    assert edge.fetch().status == edge.fetch().status == 200
-    assert reused == [False, True]
-    # A resumed handshake shows no certificate: nothing would tell that it is not trusted any more.
-    trusted.write_bytes(Authority(tmp_path, "Somebody Else").file.read_bytes())
-    edge.reload()
-    assert edge.fetch().fault == "origin_certificate"
-    assert len(reused) == 2
-
-
-def test_idle_origin_connections_do_not_outlive_a_change_of_trust(scene, start, authority, tmp_path):
-    trusted = tmp_path / "ca.pem"
-    shutil.copy(authority.file, trusted)
-    config = scene.config(workers=1)
-    for origin in config["origins"].values():
-        origin["ca"] = str(trusted)
-    edge = start(config)
-    assert edge.fetch().status == 200
-    trusted.write_bytes(Authority(tmp_path, "Somebody Else").file.read_bytes())
-    edge.reload()
-    assert edge.fetch().fault == "origin_certificate"
-
-
-def test_plain_bytes_of_a_tls_origin_reach_nobody(scene, start):
-    """CVE-2026-1642: before the handshake, instead of it."""
-    evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
-    edge = start(scene.config())
-    for origin in scene:
-        origin.on_accept = faults.say_on_accept(evil)
-    response = edge.fetch()
-    assert response.fault == "origin_tls" and b"EVIL" not in response.body
-
-
 # ---- hostile clients ------------------------------------------------------------------------------------------------
 def raw(edge):
     connection = socket.create_connection(split(edge.https), timeout=patient(10))
@@ -520,22 +273,6 @@ def test_many_sessions_keep_the_memory_flat(scene, start, authority):
     open_and_close(count)
     grown = edge.resident_kib() - before
     assert sanitized() or grown < 1024, f"{grown} KiB more after {count} handshakes"
-
-
-def test_the_edge_s_order_of_ciphers_counts_but_chacha_first_is_heard(scene, start, authority):
-    edge = start(scene.config())
-
-    def cipher(wanted):
-        context = context_of(authority.file, version=ssl.TLSVersion.TLSv1_2)
-        context.set_ciphers(wanted)
-        with edge.connect(tls=context) as connection:
-            return connection.socket.cipher()[0]
-
-    large, small, chacha = "ECDHE-{0}-AES256-GCM-SHA384", "ECDHE-{0}-AES128-GCM-SHA256", "ECDHE-{0}-CHACHA20-POLY1305"
-    kind = "ECDSA" if "ECDSA" in cipher("ECDHE") else "RSA"
-    large, small, chacha = (name.format(kind) for name in (large, small, chacha))
-    assert cipher(f"{large}:{small}:{chacha}") == small
-    assert cipher(f"{chacha}:{large}:{small}") == chacha
 
 
 # ---- as others judge it ---------------------------------------------------------------------------------------------

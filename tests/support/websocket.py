@@ -1,10 +1,16 @@
-"""A WebSocket origin: Debian's python3-websockets on a thread of its own, which also answers the edge's probes."""
+"""WebSockets at both ends: Debian's python3-websockets, as an origin on a thread of its own, which also answers the
+edge's probes, and as a client."""
 
 import asyncio
 import http
 import threading
+from contextlib import contextmanager
 
 import websockets
+
+from .client import HOST, split, trusting
+from .clock import patient
+from .setup import viewer
 
 
 class WebSocketOrigin:
@@ -65,3 +71,23 @@ class WebSocketOrigin:
 async def echo(websocket):
     async for message in websocket:
         await websocket.send(message)
+
+
+@contextmanager
+def websocket_edge(scene, start, serve=None, site=None, **options):
+    """An edge in front of a WebSocket origin."""
+    with WebSocketOrigin(scene.origin_identity, serve, **options) as origin:
+        config = scene.config(site=site)
+        config["origins"]["eu-west-1"]["url"] = origin.url
+        edge = start(config)
+        yield edge, origin
+
+
+def dial(edge, authority, path="/chat", country="DE", **options):
+    """A WebSocket through the edge; `options` go to websockets.connect."""
+    host, port = split(edge.https)
+    options = {"compression": None, "max_size": None, "ping_interval": None, **options}
+    return websockets.connect(
+        f"wss://{HOST}{path}", host=host, port=port, ssl=trusting(authority.file), server_hostname=HOST,
+        extra_headers=viewer(country), open_timeout=patient(10), close_timeout=patient(10), **options
+    )  # fmt: skip

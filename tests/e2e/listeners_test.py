@@ -1,0 +1,126 @@
+"""What a listener takes: plain HTTP to redirect or to serve, TLS with the certificate of the name that was asked for,
+and bytes in any pieces; what it refuses does no harm. More of TLS is in tls_test.py."""
+
+import re
+import socket
+import ssl
+
+import pytest
+from support.client import HOST, Connection, request_bytes, split, trusting
+from support.clock import patient
+from support.proxy import Edge
+from support.setup import viewer
+from support.shared_scene import fresh, origin, scene  # noqa: F401 - fixtures
+
+
+@pytest.fixture(scope="module")
+def edge(scene, authority, tmp_path_factory):
+    config = scene.config(site={"default": True, "policy": "failover"})
+    config["listeners"].append({"address": "127.0.0.1:0", "protocol": "http"})
+    config["listeners"].append({"address": "127.0.0.2:0", "protocol": "http", "plain": "serve"})
+    second = scene.authority.leaf("second.example.org")
+    config["tls"]["certificates"].append(scene.certificate(second))
+    config["sites"]["main"]["hosts"].append("second.example.org")
+    with Edge(tmp_path_factory.mktemp("edge"), config, ca=authority.file) as running:
+        running.second = second
+        yield running
+
+
+# ---- without TLS ----------------------------------------------------------------------------------------------------
+def test_the_plain_listener_redirects_or_serves(edge, origin):
+    redirecting, serving = edge.addresses("http")
+    response = edge.fetch("POST", "/path?q=1", body=b"x", address=redirecting, ca=None)
+    assert response.status == 308 and not origin.requests
+    assert re.fullmatch(rf"https://{HOST}(:\d+)?/path\?q=1", response.get("Location"))
+    response = edge.fetch(address=serving, ca=None)
+    assert response.status == 200 and origin.last().get("X-Forwarded-Proto") == "http"
+
+
+@pytest.mark.parametrize("target", ["//evil.test/%0d%0aX:1", "/\\evil.test", "/a?b=https://evil.test"])
+def test_a_redirect_stays_on_its_host(edge, target):
+    response = edge.fetch(target=target, address=edge.addresses("http")[0], ca=None)
+    assert response.status == 400 or re.match(rf"https://{HOST}(:\d+)?/", response.get("Location"))
+
+
+# ---- with TLS -------------------------------------------------------------------------------------------------------
+def test_certificates_are_chosen_by_server_name(edge, scene):
+    def serial(name):
+        from cryptography import x509
+
+        with edge.connect(name=name) as connection:
+            return x509.load_der_x509_certificate(connection.socket.getpeercert(True)).serial_number
+
+    assert serial(HOST) == scene.edge_identity.serial()
+    assert serial("second.example.org") == edge.second.serial()
+    assert serial("other.example.com") == scene.edge_identity.serial()
+
+
+def test_alpn_is_http_1_1_and_old_tls_is_refused(edge, authority):
+    context = trusting(authority.file)
+    context.set_alpn_protocols(["http/1.1"])
+    with edge.connect(tls=context) as connection:
+        assert connection.socket.selected_alpn_protocol() == "http/1.1"
+        assert connection.request().status == 200
+    for version, works in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)):
+        context = trusting(authority.file)
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+        if works:
+            with edge.connect(tls=context) as connection:
+                assert connection.request().status == 200
+        else:
+            with pytest.raises(OSError):
+                edge.connect(tls=context)
+
+
+def test_a_session_ticket_is_resumed_on_another_connection(edge, authority):
+    context = trusting(authority.file)
+    with edge.connect(tls=context) as connection:
+        connection.request()
+        session = connection.socket.session
+        assert not connection.socket.session_reused
+    for _ in range(6):  # whichever worker accepts it
+        with edge.connect(tls=context, session=session) as connection:
+            assert connection.request().status == 200
+            assert connection.socket.session_reused
+
+
+def test_tls_records_may_come_in_single_bytes(edge, authority):
+    raw = socket.create_connection(split(edge.https), patient(20))
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting(authority.file).wrap_bio(incoming, outgoing, server_hostname=HOST)
+
+    def flush():
+        data = outgoing.read()
+        for at in range(len(data)):
+            raw.sendall(data[at : at + 1])
+
+    def until(step):
+        while True:
+            try:
+                result = step()
+                flush()
+                return result
+            except ssl.SSLWantReadError:
+                flush()
+                data = raw.recv(65536)
+                assert data, "closed"
+                incoming.write(data)
+
+    until(tls.do_handshake)
+    tls.write(request_bytes(target="/slow-tls"))
+    flush()
+    assert until(lambda: tls.read(65536)).startswith(b"HTTP/1.1 200")
+    raw.close()
+
+
+def test_plain_bytes_on_the_tls_port_do_no_harm(edge):
+    for data in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\0" * 100, b"\x16\x03\x01\xff\xff" + b"x" * 70_000):
+        with Connection(edge.https) as connection:
+            try:
+                connection.send(data)
+                connection.rest()
+            except OSError:
+                pass
+    assert edge.fetch(fields=viewer("DE")).status == 200
