@@ -159,9 +159,10 @@ struct Http2Session::Callbacks {
             case NGHTTP2_DATA:
             case NGHTTP2_HEADERS: {
                 if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-                // The answer is whole and the request is not: the rest of it is not wanted (RFC 9113 section 8.1).
+                // The answer is whole and the request is not: the rest of it is not wanted (RFC 9113 section 8.1). The
+                // other direction of a tunnel is, until its exchange is over.
                 auto* stream = session.find(frame->hd.stream_id);
-                if (stream && !stream->remote_ended_)
+                if (stream && !stream->remote_ended_ && (!stream->tunnel_ || stream->finished_))
                     nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
                 return 0;
             }

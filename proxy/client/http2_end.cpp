@@ -39,8 +39,7 @@ void Http2Session::check_times() {
         return end(Http2End::head_timeout, NGHTTP2_ENHANCE_YOUR_CALM);
     }
     if (streams_.empty()) {
-        if (now >= idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout))
-            return end(Http2End::idle, NGHTTP2_NO_ERROR);
+        if (now >= idle_ends()) return end(Http2End::idle, NGHTTP2_NO_ERROR);
         if (!released_ && now >= release_at() && stream_.unsent() == 0 &&
             nghttp2_session_want_write(session_.get()) == 0) {
             stream_.release_all();
@@ -69,6 +68,13 @@ loop::TimePoint Http2Session::release_at() const noexcept {
     return idle_since_ + (requests_ < busy_from ? loop::milliseconds{0} : idle_after);
 }
 
+loop::TimePoint Http2Session::idle_ends() const noexcept {
+    const auto& limits = host_.limits();
+    if (requests_ == 0) return idle_since_ + limits.head_timeout;
+    // The tail of the last answer may still be on its way.
+    return idle_since_ + limits.idle_timeout + (stream_.unsent() != 0 ? limits.write_timeout : loop::milliseconds{0});
+}
+
 /// Sets the timer to when check_times() has something to do.
 void Http2Session::arm() noexcept {
     if (over_) return;
@@ -77,7 +83,7 @@ void Http2Session::arm() noexcept {
     if (stream_.unsent() != 0) due = std::min(due, send_progress_ + limits.write_timeout);
     if (head_since_ != TimePoint::max()) due = std::min(due, head_since_ + limits.head_timeout);
     if (streams_.empty()) {
-        due = std::min(due, idle_since_ + (requests_ == 0 ? limits.head_timeout : limits.idle_timeout));
+        due = std::min(due, idle_ends());
         if (!released_ && stream_.unsent() == 0) due = std::min(due, release_at());
     }
     timer_.expires_at(due);

@@ -161,7 +161,7 @@ void Http2Session::send() {
     const auto now = wake_.loop().now();
     for (unsigned round = 0;; ++round) {
         const auto before = stream_.sent;
-        held_back_ = false;
+        held_back_ = !has_room(1);
         while (!held_back_) {
             const std::uint8_t* bytes = nullptr;
             const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
@@ -194,7 +194,8 @@ void Http2Session::send() {
         }
     }
     sweep();
-    if (!over_ && streams_.empty() && nghttp2_session_want_read(session_.get()) == 0 &&
+    // A stream is over when its last frame was written, not when it left.
+    if (!over_ && streams_.empty() && stream_.unsent() == 0 && nghttp2_session_want_read(session_.get()) == 0 &&
         nghttp2_session_want_write(session_.get()) == 0) {
         end(went_away_ ? Http2End::drained : Http2End::closed, NGHTTP2_NO_ERROR);
         over_ = true;
@@ -270,7 +271,10 @@ void Http2Session::stream_finished(Http2Stream& stream) noexcept {
         ++ready_to_go_;
         if (running_ == 0) wake_.notify();
     } else {
-        if (!stream.complete_) stream.abort();
+        if (!stream.complete_)
+            stream.abort();
+        else if (stream.tunnel_ && nghttp2_session_get_stream_local_close(session_.get(), stream.id_) == 1)
+            nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);
         check_at_ = std::min(check_at_, wake_.loop().now() + host_.limits().write_timeout);
     }
     output(stream);

@@ -85,6 +85,7 @@ private:
     void start_begun();
     void check_times();
     loop::TimePoint release_at() const noexcept;  ///< when an idle connection gives its buffers back
+    loop::TimePoint idle_ends() const noexcept;   ///< of a connection without streams
     void arm() noexcept;
     void end(admin::Http2End why, unsigned code);
     bool judge(admin::Http2End verdict) noexcept;
@@ -133,7 +134,7 @@ private:
     bool went_away_ = false;  ///< the last GOAWAY is queued
     bool wants_send_ = false;
     bool unread_ = false;     ///< reading stopped because the client does not read either
-    bool held_back_ = false;  ///< a DATA frame did not fit any more
+    bool held_back_ = false;  ///< no frame fits any more
     bool over_ = false;
     admin::Http2End end_ = admin::Http2End::open;
     admin::Http2End verdict_ = admin::Http2End::open;  ///< of a callback that stopped nghttp2

@@ -115,8 +115,11 @@ loop::Task<Fault> Exchange::relay() {
             co_return Fault::client_gone;
         }
         if (complete) break;
-        moved = moved || client_.unsent() < queued;
-        delivered += queued - std::min(queued, client_.unsent());
+        // Not what this flush took: HTTP/2 sends between turns, and plain HTTP/1.1 as it writes.
+        const std::uint64_t so_far = bytes_out_ - std::min<std::uint64_t>(bytes_out_, client_.unsent());
+        moved = moved || so_far > delivered;
+        delivered =
+            std::max(delivered, so_far);  // what is queued may count for more than its body: records, chunk heads
         if (!attempt.request_complete() || origin.unsent() != 0) {
             const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
             if (fault != Fault::none) {

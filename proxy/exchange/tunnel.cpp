@@ -25,11 +25,10 @@ Tunnel::~Tunnel() { context_.counters.tunnels_closed.add(); }
 loop::Task<Fault> Tunnel::run(loop::milliseconds idle, loop::milliseconds write_timeout) {
     auto progress = context_.loop.now();
     auto client_progress = progress;
+    std::uint64_t delivered = 0;
     std::uint64_t turn_began = bytes_.in + bytes_.out;
     bool quiet = false;
     for (;;) {
-        const std::uint64_t sent_before = bytes_.out;
-        const std::size_t unsent_before = client_.unsent();
         const bool moved = move();
         const auto now = context_.loop.now();
         if (over()) co_return Fault::none;
@@ -50,7 +49,10 @@ loop::Task<Fault> Tunnel::run(loop::milliseconds idle, loop::milliseconds write_
             progress = now;
             quiet = false;
         }
-        if (!client_blocks_ || bytes_.out != sent_before || client_.unsent() < unsent_before) client_progress = now;
+        // As in Exchange::relay(): by all that left, since HTTP/2 sends between turns.
+        const std::uint64_t so_far = bytes_.out - std::min<std::uint64_t>(bytes_.out, client_.unsent());
+        if (!client_blocks_ || so_far > delivered) client_progress = now;
+        delivered = std::max(delivered, so_far);
         if (moved) {
             // Again until nothing moves: what stood in the way may have left, and nobody would notify us of that.
             if (bytes_.in + bytes_.out - turn_began < fair_share) continue;

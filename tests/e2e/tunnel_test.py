@@ -2,6 +2,8 @@
 closed in the end, and each side's end or death is seen by the other. How a tunnel comes to be is in upgrade_test.py."""
 
 import asyncio
+import base64
+import hashlib
 import signal
 import socket
 import threading
@@ -9,10 +11,12 @@ import time
 
 import pytest
 import websockets
+from support.client import HOST
 from support.clock import SLOW, patient, wait_until
+from support.http2 import Http2
 from support.origin_connection import Gone
 from support.proxy import sanitized
-from support.tunnel import echo, line_of, receive, switching, take, upgrade
+from support.tunnel import SWITCH, echo, line_of, receive, switching, take, upgrade
 from support.websocket import dial, websocket_edge
 
 
@@ -148,6 +152,43 @@ def test_the_origin_ends_its_direction_and_still_hears_the_client(scene, start):
     connection.close()
     assert over.wait(patient(10)), "the client's end reached the origin"
     line_of(edge)
+
+
+def test_the_same_over_http2(plain_scene, start, authority):
+    heard = []
+
+    def afterwards(connection):
+        connection.write(b"bye")
+        connection.socket.shutdown(socket.SHUT_WR)
+        while data := take(connection):
+            heard.append(data)
+
+    def agree(request):  # RFC 6455 section 4.2.2: over HTTP/2 the key is the edge's own
+        key = request.get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest())
+        return switching(afterwards, SWITCH[:-2] + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")(request)
+
+    for origin in plain_scene:
+        origin.answer = agree
+    edge = start(plain_scene.config())
+    pairs = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", HOST), (":path", "/"),
+             ("sec-websocket-version", "13")]  # fmt: skip
+    with Http2(edge.https, authority.file) as client:
+        client.settled()
+        stream = client.open_raw(pairs, end=False)
+        client.until(lambda: stream in client.replies and client.replies[stream].ended)
+        reply = client.replies[stream]
+        assert reply.status == 200 and reply.body == b"bye"
+        client.ping()
+        assert reply.reset is None, "the client may still speak"
+        client.data(stream, b"still ")
+        client.ping()
+        client.data(stream, b"here", end=True)
+        wait_until(lambda: b"".join(heard) == b"still here", what="the client's words at the origin")
+        client.ping()
+        assert reply.reset is None
+    line = line_of(edge)
+    assert line["bytes_in"] == 10 and line["bytes_out"] == 3 and line["fault"] == "-"
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])

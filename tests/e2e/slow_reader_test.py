@@ -1,0 +1,93 @@
+"""A client that reads slowly but steadily gets its whole answer, however much longer than `write_timeout` that takes."""
+
+import time
+
+import pytest
+from support.client import request_bytes
+from support.clock import SLOW, wait_until
+from support.http2 import GOAWAY, PING, Http2
+from support.setup import viewer
+
+LIMIT = 0.6 * SLOW  # write_timeout, seconds
+STEP = 0.02 * SLOW  # between two reads
+SIZE = 14_000_000
+GERMAN = [("cloudfront-viewer-country", "DE")]
+
+
+def configured(scene, **changes):
+    origin = scene["eu-west-1"]
+    origin.answer = lambda request: request.respond(200, b"x" * SIZE)
+    return scene.config(limits={"write_timeout": f"{int(LIMIT * 1000)}ms", "write_rate": "1KiB"}, **changes)
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
+def test_http1(scene, start, tls):
+    plain = [{"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"}]
+    edge = start(configured(scene, **({} if tls else {"listeners": plain})))
+    where = {} if tls else {"ca": None, "address": edge.http}
+    with edge.connect(receive_buffer=16 * 1024, timeout=60, **where) as connection:
+        connection.send(request_bytes(fields=viewer("DE")))
+        began, got = time.monotonic(), 0
+        while got < SIZE:
+            until = time.monotonic() + STEP
+            for _ in range(8):  # 6 MB/s: the kernel tells of room when a third of some 4 MB is free
+                piece = connection.receive() if got < SIZE else b"the rest of the head"
+                assert piece, f"cut after {got} bytes and {time.monotonic() - began:.1f} s"
+                got += len(piece)
+            time.sleep(max(0, until - time.monotonic()))  # the client's own pace
+        assert time.monotonic() - began > 2 * LIMIT, "it read too fast to show anything"
+
+
+def test_http2(scene, start, authority):
+    """Its pace is that of its windows: what it takes leaves the edge between two turns of the exchange."""
+    edge = start(configured(scene))
+    with Http2(edge.https, authority.file, replenish=False) as client:
+        stream = client.open(fields=GERMAN)
+        client.until(lambda: len(client.replies.get(stream).body if stream in client.replies else b"") == 65535)
+        reply, began, wanted = client.replies[stream], time.monotonic(), 65535
+        while time.monotonic() - began < 4 * LIMIT:
+            client.update(0, 32_768)
+            client.update(stream, 32_768)
+            wanted += 32_768
+            client.until(lambda: len(reply.body) >= wanted or reply.over)
+            assert reply.reset is None, f"cut after {len(reply.body)} bytes and {time.monotonic() - began:.1f} s"
+            time.sleep(STEP)
+        client.reset(stream)
+
+
+@pytest.mark.parametrize("last", ["the client goes away", "the last request of its connection"])
+def test_the_tail_of_the_last_answer_over_http2(scene, start, authority, last):
+    """Every frame is written and the socket is full: the connection ends when they have left, not before."""
+    config = configured(scene)
+    config["limits"]["write_timeout"] = "30s"
+    probed = start(config)
+    config["limits"]["session_requests"] = int(last != "the client goes away")
+    edge = start(config)
+    window = 2**31 - 1
+    connect = {"settings": {4: window}, "window": window - 65535, "receive_buffer": 16 * 1024, "replenish": False}
+
+    def sent():
+        return probed.metrics().sum("nearhop_client_bytes_total", direction="sent")
+
+    def stuck():
+        client.send_frame(PING, payload=bytes(8))  # the session counts what it sent when it has a turn
+        before = sent()
+        time.sleep(0.1 * SLOW)  # that nothing moves cannot be polled for
+        return sent() == before > 100_000
+
+    with Http2(probed.https, authority.file, **connect) as client:  # how much fits into what lies between
+        client.open(fields=GERMAN)
+        wait_until(stuck, what="the sockets to be full")
+        most = int(sent())
+    assert most < SIZE
+    for size in range(most - 32_000, most + 96_000, 8_000):  # for some of these the last frame is what no longer fits
+        scene["eu-west-1"].answer = lambda request, size=size: request.respond(200, b"x" * size)
+        with Http2(edge.https, authority.file, **connect) as client:
+            stream = client.open(fields=GERMAN)
+            if last == "the client goes away":
+                client.send_frame(GOAWAY, 0, 0, bytes(8))
+            time.sleep(0.1 * SLOW)  # the edge has done what it can
+            while client.pump():
+                pass
+            reply = client.replies[stream]
+            assert reply.ended and len(reply.body) == size, f"{len(reply.body)} of {size} bytes"
