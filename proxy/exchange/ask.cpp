@@ -87,7 +87,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         attempt.begun = true;
     }
     for (;;) {
-        fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
+        fault = attempt.pump(client_, request_, trailer_rules(), replay_, limits_->body_limit, bytes_in_);
         if (fault != Fault::none) return Turn::failed;
         switch (attempt.receive_head()) {
             case Attempt::Progress::pending: return Turn::pending;

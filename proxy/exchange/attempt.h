@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
+#include "proxy/exchange/headers.h"
 #include "proxy/origin/connection.h"
 #include "proxy/origin/dial.h"
 #include "proxy/wire/chunked.h"
@@ -62,9 +63,10 @@ public:
     }  ///< the request head goes here before the first pump()
 
     /// Sends what can be sent of head and body. Client faults are returned; a broken origin shows when it is read.
-    /// `body_read` counts the client's body bytes over all attempts, for the limit (0: none).
-    Fault pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
-               std::uint64_t& body_read);
+    /// `trailers`: what may follow the body. `body_read` counts the client's body bytes over all attempts, for the
+    /// limit (0: none).
+    Fault pump(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
+               std::uint64_t body_limit, std::uint64_t& body_read);
     bool request_complete() const noexcept { return request_complete_; }
     bool waits_for_client() const noexcept { return starved_ && connection->stream.unsent() == 0; }
 
@@ -93,8 +95,8 @@ public:
 
 private:
     void forget() noexcept;
-    Fault queue_body(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
-                     std::uint64_t& body_read);
+    Fault queue_body(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
+                     std::uint64_t body_limit, std::uint64_t& body_read);
     Progress fail(Fault fault) noexcept {
         fault_ = fault;
         return Progress::failed;

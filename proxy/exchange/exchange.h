@@ -77,6 +77,9 @@ private:
     bool begin_sending(Attempt& attempt);
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
+    TrailerRules trailer_rules() const noexcept {  ///< of the request
+        return {forwarding_.secret_headers, forwarding_.identity_headers, {}, forwarding_.keep_underscores};
+    }
     bool may_leave() const;
     bool body_is_too_slow(loop::TimePoint now) noexcept;
     /// One exchange's part in noticing that an origin is silent.

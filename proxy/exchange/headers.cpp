@@ -110,6 +110,10 @@ bool is_twin(std::string_view left, std::string_view right) noexcept {
     return std::equal(left.begin(), left.end(), right.begin(), [&](char a, char b) { return folded(a) == folded(b); });
 }
 
+bool has_twin(std::span<const std::string> names, std::string_view name) noexcept {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& known) { return is_twin(name, known); });
+}
+
 /// A host is quoted into Forwarded only if it cannot end the quotation.
 bool quotable(std::string_view text) { return text.find_first_of("\"\\") == std::string_view::npos; }
 
@@ -155,10 +159,8 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         if (listed.lists(field.name) && may_be_listed(field.id)) continue;
         if (options && field.id == Name::max_forwards) continue;
         if (!how.websocket_key.empty() && wire::equal_ignoring_case(field.name, "sec-websocket-key")) continue;
-        bool secret = false;
-        for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
-        for (const auto& name : how.identity_headers) secret = secret || is_twin(field.name, name);
-        if (!secret) line(field.name, ": ", field.value, "\r\n");
+        if (has_twin(how.secret_headers, field.name) || has_twin(how.identity_headers, field.name)) continue;
+        line(field.name, ": ", field.value, "\r\n");
     }
     if (const auto hops = max_forwards(request).left; hops && *hops > 0) {
         char digits[24];
@@ -276,12 +278,17 @@ bool belongs_in_head(std::string_view name) noexcept {
                                                  "if-modified-since",
                                                  "www-authenticate"};
     return std::any_of(std::begin(names), std::end(names),
-                       [&](std::string_view known) { return wire::equal_ignoring_case(name, known); });
+                       [&](std::string_view known) { return is_twin(name, known); });
+}
+
+bool is_withheld(std::string_view name, const TrailerRules& rules) noexcept {
+    return belongs_in_head(name) || has_twin(rules.secret_headers, name) || has_twin(rules.identity_headers, name) ||
+           (!rules.agent_header.empty() && is_twin(name, rules.agent_header));
 }
 
 }  // namespace
 
-bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, bool keep_underscores,
+bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, const TrailerRules& rules,
                      std::string& out) {
     if (trailers.empty()) return true;
     const ConnectionNames listed{fields};
@@ -295,8 +302,9 @@ bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fie
         const auto name = text.substr(0, colon);
         if (!std::all_of(name.begin(), name.end(), wire::is_token_char)) return false;
         const auto id = wire::classify(name);
-        const bool passes = id == Name::other || id == Name::accept || (id == Name::underscored && keep_underscores);
-        if (passes && !belongs_in_head(name) && !listed.lists(name)) {
+        const bool passes =
+            id == Name::other || id == Name::accept || (id == Name::underscored && rules.keep_underscores);
+        if (passes && !is_withheld(name, rules) && !listed.lists(name)) {
             out += text;
             out += "\r\n";
         }

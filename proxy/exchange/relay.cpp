@@ -93,7 +93,11 @@ loop::Task<Fault> Exchange::relay() {
             }
             if (body == Attempt::Body::complete) {
                 std::string trailers;
-                if (!filter_trailers(attempt.trailers(), attempt.head().fields, true, trailers)) {
+                const TrailerRules rules{
+                    .agent_header = bound_->routing->origins[attempt.candidate.id].agent_header,
+                    .keep_underscores = true,
+                };
+                if (!filter_trailers(attempt.trailers(), attempt.head().fields, rules, trailers)) {
                     trailers.clear();
                     clean = false;
                 }
@@ -118,7 +122,8 @@ loop::Task<Fault> Exchange::relay() {
         moved = moved || client_.unsent() < queued;
         delivered += queued - std::min(queued, client_.unsent());
         if (!attempt.request_complete() || origin.unsent() != 0) {
-            const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
+            const Fault fault =
+                attempt.pump(client_, request_, trailer_rules(), replay_, limits_->body_limit, bytes_in_);
             if (fault != Fault::none) {
                 client_.abort();
                 co_return fault;
