@@ -151,7 +151,7 @@ private:
     steering::Decision decision_;
     steering::OriginSet tried_;
     steering::MethodClass method_ = steering::MethodClass::safe;
-    std::string_view idempotency_key_;  ///< data() is null: none
+    std::string_view idempotency_key_;  ///< empty: none
     std::uint64_t pin_key_ = 0;         ///< what Pins know the request by; 0: it has no key, or needs none
     steering::OriginSet fresh_tried_;   ///< origins at which a fresh connection was used up already
     steering::OriginSet full_;          ///< origins that had no room when it was asked for

@@ -93,6 +93,7 @@ bool has(std::span<const wire::Field> fields, Name name) {
 /// (CVE-2024-45410).
 bool may_be_listed(Name name) noexcept {
     switch (name) {
+        case Name::idempotency_key:  // a request that may be repeated must be known again where it is repeated
         case Name::via:
         case Name::x_forwarded_proto:
         case Name::x_forwarded_host:

@@ -171,6 +171,12 @@ TEST_F(Headers, WhatATrustedPeerSaysCannotBeListedAway) {
     EXPECT_EQ(values(head, "X-Mine"), List{});
 }
 
+TEST_F(Headers, AKeyByWhichTheRequestMayBeRepeatedCannotBeListedAway) {
+    field("Connection", "Idempotency-Key");
+    field("Idempotency-Key", "\"a\"");
+    EXPECT_EQ(sent("Idempotency-Key"), List{"\"a\""});
+}
+
 TEST_F(Headers, ExpectIsWrittenOnceAndOnlyWhereItMeansSomething) {  // RFC 9110 section 10.1.1
     field("Expect", "100-continue");
     field("expect", "100-Continue");
