@@ -110,6 +110,7 @@ Fault Attempt::queue_body(Codec& client, const Request& request, const TrailerRu
         if (body.bytes.empty()) {
             if (!body.complete) {
                 starved_ = true;
+                if (sent_at == loop::TimePoint{}) sent_at = context_.loop.now();
                 break;
             }
             std::string lines;

@@ -50,7 +50,7 @@ public:
     std::unique_ptr<origin::Connection> connection;
     bool begun = false;         ///< the request's head is on its way
     bool trial = false;         ///< it tries out an origin on trial
-    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket
+    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket; before that, the head's last
 
     /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.
     void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits,

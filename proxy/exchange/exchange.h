@@ -81,6 +81,8 @@ private:
         return {forwarding_.secret_headers, forwarding_.identity_headers, {}, forwarding_.keep_underscores};
     }
     bool may_leave() const;
+    bool awaits_continue() const;
+    bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }
     bool body_is_too_slow(loop::TimePoint now) noexcept;
     /// One exchange's part in noticing that an origin is silent.
     struct Watch {
@@ -91,6 +93,7 @@ private:
         bool acknowledged = false, lost = false;
         bool asks = false, unanswered = false;  ///< its path, whether it stands still
         void begin(Exchange& exchange, loop::TimePoint since);
+        void end() noexcept;
         static void look(Exchange& exchange, loop::TimePoint now);
         bool in_vain(Exchange& exchange, loop::TimePoint now);
         bool path_lost(Exchange& exchange, loop::TimePoint now);

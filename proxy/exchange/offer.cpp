@@ -270,6 +270,8 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
     context_.end_trial(id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || cut_short_) return;
+    // Not every origin knows Expect: else any client could have one ejected by holding its body back.
+    if (fault == Fault::origin_head_timeout && awaits_continue()) return;
     pool.failed.add();
     const bool answered = fault == Fault::none || fault == Fault::origin_head_timeout;
     context_.report({bound_->routing,

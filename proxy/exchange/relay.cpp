@@ -137,7 +137,8 @@ loop::Task<Fault> Exchange::relay() {
         }
         const auto now = context_.loop.now();
         const auto& limits = config_->limits;
-        const bool client_sends = !client_blocks && attempt.waits_for_client();
+        // Who was answered without a 100 keeps the body back, and rightly so.
+        const bool client_sends = !client_blocks && attempt.waits_for_client() && !awaits_continue();
         // An origin that answers early may well want the whole request before it goes on.
         const bool uploads = std::exchange(uploaded, origin.sent) != origin.sent;
         if (moved || uploads || client_sends) progress = now;
