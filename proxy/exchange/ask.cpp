@@ -48,6 +48,7 @@ void Exchange::hear_agent(Attempt& attempt) {
 void Exchange::end_dial(Attempt& attempt, Fault fault) {
     const auto id = attempt.candidate.id;
     const auto dial = std::move(attempt.dial);
+    out_of_ports_ = dial->is_out_of_ports();
     for (const auto& failure : dial->failures())
         if (info(failure.fault).side == Side::origin)
             context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,

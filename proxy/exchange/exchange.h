@@ -159,6 +159,7 @@ private:
     steering::OriginSet fresh_tried_;   ///< origins at which a fresh connection was used up already
     steering::OriginSet full_;          ///< origins that had no room when it was asked for
     bool moved_ = false;                ///< to another origin than the first
+    bool out_of_ports_ = false;         ///< the last dial that failed had no local port left towards its origin
     bool cut_short_ = false;            ///< the deadline ended a dial before its own time: no fault of its origin
     bool hedged_ = false;               ///< a second origin was asked beside the first, or could not be
     bool continue_sent_ = false;

@@ -154,7 +154,8 @@ loop::Task<Fault> Exchange::offer() {
             candidate = next_candidate();
             continue;
         }
-        if (info(fault).side == Side::client || fault == Fault::edge_overloaded) co_return fault;
+        // What the edge lacks it lacks everywhere, except for local ports: they run out towards one address.
+        if (info(fault).side == Side::client || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
         const bool sent = attempt_->connection != nullptr;
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
         settle(*attempt_, fault, status);
