@@ -54,7 +54,7 @@ loop::Task<Outcome> Exchange::run() {
     context_.counters.exchanges_started.add();
     locate();
     Fault fault = admit();
-    if (spent_) {
+    if (fault == Fault::none && spent_) {
         send(client_, options_answer(), false, context_.date());
         response_started_ = outcome_.response_complete = true;
         outcome_.status = 200;
