@@ -194,9 +194,12 @@ loop::Task<Fault> Exchange::offer() {
         const bool is_free = !sent || (move == Move::same_origin && fault == Fault::origin_stale);
         if (!is_free && !take_token()) co_return stay(admin::Stay::budget_empty);
         fresh = move == Move::same_origin;
-        attempt_->slot.release();
-        attempt_->counted.release();
-        if (fault == Fault::none) park(std::move(attempt_));
+        if (fault == Fault::none) {
+            park(std::move(attempt_));  // with its share of the origin's capacity: its answer is not over
+        } else {
+            attempt_->slot.release();
+            attempt_->counted.release();
+        }
         if (move == Move::same_origin) continue;
         moved_ = true;
         state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
