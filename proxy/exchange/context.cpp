@@ -109,6 +109,8 @@ void Context::bind() {
                                         : nullptr);
         fresh->sites.push_back(std::move(state));
     }
+    // Who was troubled is known by numbers that count no more: each is told once that it is well.
+    if (bound_) troubled_.set();
     bound_ = std::move(fresh);
 }
 
