@@ -14,7 +14,7 @@
 
 namespace nearhop::exchange {
 
-/// Request body bytes that were sent once and may have to be sent again. Bounded per request and per process.
+/// Request body bytes that were sent once and may have to be sent again. Bounded per request and per worker.
 class Replay {
 public:
     explicit Replay(Context& context) noexcept : context_{context} {}
