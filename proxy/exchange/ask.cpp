@@ -48,6 +48,7 @@ void Exchange::hear_agent(Attempt& attempt) {
 void Exchange::end_dial(Attempt& attempt, Fault fault) {
     const auto id = attempt.candidate.id;
     const auto dial = std::move(attempt.dial);
+    out_of_ports_ = dial->is_out_of_ports();
     for (const auto& failure : dial->failures())
         if (info(failure.fault).side == Side::origin)
             context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,
@@ -87,7 +88,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         attempt.begun = true;
     }
     for (;;) {
-        fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
+        fault = attempt.pump(client_, request_, trailer_rules(), replay_, limits_->body_limit, bytes_in_);
         if (fault != Fault::none) return Turn::failed;
         switch (attempt.receive_head()) {
             case Attempt::Progress::pending: return Turn::pending;
@@ -125,6 +126,12 @@ bool Exchange::may_leave() const {
            may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }
 
+/// The head has gone, and the client sends its body only when the origin wants it: until then it is the origin that is
+/// awaited, as with a request that is whole.
+bool Exchange::awaits_continue() const {
+    return request_.expects_continue && !continue_sent_ && bytes_in_ == 0 && attempt_->waits_for_client();
+}
+
 /// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
 loop::Task<Fault> Exchange::ask(bool fresh) {
     enum class Phase : std::uint8_t { begins, dials, sends, waits };  // of attempt_
@@ -133,6 +140,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     auto since = asked_at;
     awaits_body_ = false;
     Watch watch;
+    TimePoint watched{};  // of the head alone, and again once the body has followed it
     auto hedge_at = TimePoint::max();
     begin_connect(*attempt_, fresh);
     for (;;) {
@@ -165,8 +173,12 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
 
         bool out = turn != Turn::pending;
         auto due = TimePoint::max();
-        if (!out && attempt_->waits_for_client()) {
+        if (!out && attempt_->waits_for_client() && !awaits_continue()) {
             // The client's own slowness costs nobody's deadline.
+            if (phase == Phase::waits) {  // for the 100, which has come
+                phase = Phase::sends;
+                watch.end();
+            }
             if (!awaits_body_) waited_ += now - since;
             if (body_is_too_slow(now)) co_return Fault::client_body_timeout;
             due = upload_.due(config_->limits.body_timeout);
@@ -185,9 +197,10 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
                     hedge_at = hedge_due(asked_at);
                 }
                 due = std::min(due, attempt_->dial->due());
-            } else if (attempt_->request_complete()) {
-                if (std::exchange(phase, Phase::waits) != Phase::waits) {
-                    watch.begin(*this, attempt_->sent_at);
+            } else if (is_asked()) {
+                const bool begins = std::exchange(phase, Phase::waits) != Phase::waits;
+                if (std::exchange(watched, attempt_->sent_at) != attempt_->sent_at || begins) {
+                    watch.begin(*this, watched);
                     hedge_at = hedge_due(asked_at);
                 }
                 const auto head_due = attempt_->sent_at + limits_->head_timeout;

@@ -1,6 +1,5 @@
 #include "proxy/exchange/attempt.h"
 
-#include "proxy/exchange/headers.h"
 #include "proxy/wire/diagnose.h"
 
 #include <algorithm>
@@ -80,10 +79,10 @@ void Attempt::forget() noexcept {
     deviations_ = {};
 }
 
-Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
-                    std::uint64_t& body_read) {
+Fault Attempt::pump(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
+                    std::uint64_t body_limit, std::uint64_t& body_read) {
     for (;;) {
-        const Fault fault = queue_body(client, request, replay, body_limit, body_read);
+        const Fault fault = queue_body(client, request, trailers, replay, body_limit, body_read);
         if (fault != Fault::none || write_broken_) return fault;
         const bool full = writer_.queued(connection->stream) >= wire::Stream::high_water;
         const Io sent = writer_.flush(connection->stream);
@@ -94,8 +93,8 @@ Fault Attempt::pump(Codec& client, const Request& request, Replay& replay, std::
 }
 
 /// Moves body bytes from the client to the origin's queue until it is full or there are none at hand.
-Fault Attempt::queue_body(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
-                          std::uint64_t& body_read) {
+Fault Attempt::queue_body(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
+                          std::uint64_t body_limit, std::uint64_t& body_read) {
     const bool chunked = request.framing.kind == Framing::Kind::chunked;
     starved_ = false;
     while (!request_complete_ && !write_broken_) {
@@ -111,13 +110,13 @@ Fault Attempt::queue_body(Codec& client, const Request& request, Replay& replay,
         if (body.bytes.empty()) {
             if (!body.complete) {
                 starved_ = true;
+                if (sent_at == loop::TimePoint{}) sent_at = context_.loop.now();
                 break;
             }
-            std::string trailers;
-            const bool underscores = context_.bound()->routing->config.clients.underscores == conf::Underscores::keep;
-            if (chunked && !filter_trailers(client.request_trailers(), request.fields, underscores, trailers))
+            std::string lines;
+            if (chunked && !filter_trailers(client.request_trailers(), request.fields, trailers, lines))
                 return Fault::client_bad_framing;
-            writer_.finish(chunked, trailers);
+            writer_.finish(chunked, lines);
             request_complete_ = true;
             sent_at = context_.loop.now();
             break;

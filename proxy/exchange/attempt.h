@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
+#include "proxy/exchange/headers.h"
 #include "proxy/origin/connection.h"
 #include "proxy/origin/dial.h"
 #include "proxy/wire/chunked.h"
@@ -13,7 +14,7 @@
 
 namespace nearhop::exchange {
 
-/// Request body bytes that were sent once and may have to be sent again. Bounded per request and per process.
+/// Request body bytes that were sent once and may have to be sent again. Bounded per request and per worker.
 class Replay {
 public:
     explicit Replay(Context& context) noexcept : context_{context} {}
@@ -49,7 +50,7 @@ public:
     std::unique_ptr<origin::Connection> connection;
     bool begun = false;         ///< the request's head is on its way
     bool trial = false;         ///< it tries out an origin on trial
-    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket
+    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket; before that, the head's last
 
     /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.
     void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits,
@@ -62,9 +63,10 @@ public:
     }  ///< the request head goes here before the first pump()
 
     /// Sends what can be sent of head and body. Client faults are returned; a broken origin shows when it is read.
-    /// `body_read` counts the client's body bytes over all attempts, for the limit (0: none).
-    Fault pump(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
-               std::uint64_t& body_read);
+    /// `trailers`: what may follow the body. `body_read` counts the client's body bytes over all attempts, for the
+    /// limit (0: none).
+    Fault pump(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
+               std::uint64_t body_limit, std::uint64_t& body_read);
     bool request_complete() const noexcept { return request_complete_; }
     bool waits_for_client() const noexcept { return starved_ && connection->stream.unsent() == 0; }
 
@@ -93,8 +95,8 @@ public:
 
 private:
     void forget() noexcept;
-    Fault queue_body(Codec& client, const Request& request, Replay& replay, std::uint64_t body_limit,
-                     std::uint64_t& body_read);
+    Fault queue_body(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
+                     std::uint64_t body_limit, std::uint64_t& body_read);
     Progress fail(Fault fault) noexcept {
         fault_ = fault;
         return Progress::failed;

@@ -109,6 +109,8 @@ void Context::bind() {
                                         : nullptr);
         fresh->sites.push_back(std::move(state));
     }
+    // Who was troubled is known by numbers that count no more: each is told once that it is well.
+    if (bound_) troubled_.set();
     bound_ = std::move(fresh);
 }
 
@@ -182,13 +184,19 @@ void Context::report(run::PassiveReport report) {
     constexpr std::size_t most_remembered = 256;
     if (!report.address.empty() && troubled_addresses_.size() < most_remembered)
         troubled_addresses_.insert(report.address);
-    if (report.address.empty() && !health::is_good(report.result)) troubled_.set(report.origin);
+    if (report.address.empty() && !health::is_good(report.result)) {
+        if (report.routing == bound_->routing)
+            troubled_.set(report.origin);
+        else
+            troubled_.set();  // it has another number by now
+    }
     reports_.push_back(std::move(report));
 }
 
 void Context::report_ok(const Bound& bound, geo::OriginId origin, bool trial) {
-    if (!troubled_.test(origin) && !trial) return;
-    troubled_.reset(origin);
+    const bool is_numbered = bound.routing == bound_->routing;
+    if (is_numbered && !troubled_.test(origin) && !trial) return;
+    if (is_numbered) troubled_.reset(origin);
     const auto what = trial ? health::Passive::trial_passed : health::Passive::ok;
     reports_.push_back({bound.routing, origin, what, health::Reason::passed, {}});
 }

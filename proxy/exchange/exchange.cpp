@@ -54,7 +54,7 @@ loop::Task<Outcome> Exchange::run() {
     context_.counters.exchanges_started.add();
     locate();
     Fault fault = admit();
-    if (spent_) {
+    if (fault == Fault::none && spent_) {
         send(client_, options_answer(), false, context_.date());
         response_started_ = outcome_.response_complete = true;
         outcome_.status = 200;
@@ -197,7 +197,7 @@ Fault Exchange::decide() {
                      *current().health, context_.local(*bound_, may_try()), decision_);
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
-    if (idempotency_key_.data() && method_ == steering::MethodClass::unsafe)
+    if (!idempotency_key_.empty() && method_ == steering::MethodClass::unsafe)
         pin_key_ = context_.pins.request(site_->name, request_.method, request_.target, idempotency_key_);
     if (!request_.upgrade.empty()) choose_upgrade();
     return Fault::none;
@@ -206,10 +206,15 @@ Fault Exchange::decide() {
 /// Fields and path by the rules of the configuration.
 Fault Exchange::check_request() {
     bool underscores = false;
+    bool nameless = false;  // an empty key, quoted or not: an origin knows nothing again by it
     for (const auto& field : request_.fields) {
-        if (field.id == Name::idempotency_key) idempotency_key_ = field.value;
+        if (field.id == Name::idempotency_key) {
+            idempotency_key_ = field.value;
+            nameless = nameless || field.value.find_first_not_of('"') == std::string_view::npos;
+        }
         if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
     }
+    if (nameless) idempotency_key_ = {};
     if (underscores) {
         const bool refuse = config_->clients.underscores == conf::Underscores::refuse;
         note(refuse ? Deviation::underscore_refused : Deviation::underscore_name);

@@ -77,7 +77,12 @@ private:
     bool begin_sending(Attempt& attempt);
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
+    TrailerRules trailer_rules() const noexcept {  ///< of the request
+        return {forwarding_.secret_headers, forwarding_.identity_headers, {}, forwarding_.keep_underscores};
+    }
     bool may_leave() const;
+    bool awaits_continue() const;
+    bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }
     bool body_is_too_slow(loop::TimePoint now) noexcept;
     /// One exchange's part in noticing that an origin is silent.
     struct Watch {
@@ -88,6 +93,7 @@ private:
         bool acknowledged = false, lost = false;
         bool asks = false, unanswered = false;  ///< its path, whether it stands still
         void begin(Exchange& exchange, loop::TimePoint since);
+        void end() noexcept;
         static void look(Exchange& exchange, loop::TimePoint now);
         bool in_vain(Exchange& exchange, loop::TimePoint now);
         bool path_lost(Exchange& exchange, loop::TimePoint now);
@@ -148,11 +154,12 @@ private:
     steering::Decision decision_;
     steering::OriginSet tried_;
     steering::MethodClass method_ = steering::MethodClass::safe;
-    std::string_view idempotency_key_;  ///< data() is null: none
+    std::string_view idempotency_key_;  ///< empty: none
     std::uint64_t pin_key_ = 0;         ///< what Pins know the request by; 0: it has no key, or needs none
     steering::OriginSet fresh_tried_;   ///< origins at which a fresh connection was used up already
     steering::OriginSet full_;          ///< origins that had no room when it was asked for
     bool moved_ = false;                ///< to another origin than the first
+    bool out_of_ports_ = false;         ///< the last dial that failed had no local port left towards its origin
     bool cut_short_ = false;            ///< the deadline ended a dial before its own time: no fault of its origin
     bool hedged_ = false;               ///< a second origin was asked beside the first, or could not be
     bool continue_sent_ = false;

@@ -93,6 +93,7 @@ bool has(std::span<const wire::Field> fields, Name name) {
 /// (CVE-2024-45410).
 bool may_be_listed(Name name) noexcept {
     switch (name) {
+        case Name::idempotency_key:  // a request that may be repeated must be known again where it is repeated
         case Name::via:
         case Name::x_forwarded_proto:
         case Name::x_forwarded_host:
@@ -108,6 +109,10 @@ bool is_twin(std::string_view left, std::string_view right) noexcept {
     if (left.size() != right.size()) return false;
     const auto folded = [](char c) { return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     return std::equal(left.begin(), left.end(), right.begin(), [&](char a, char b) { return folded(a) == folded(b); });
+}
+
+bool has_twin(std::span<const std::string> names, std::string_view name) noexcept {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& known) { return is_twin(name, known); });
 }
 
 /// A host is quoted into Forwarded only if it cannot end the quotation.
@@ -155,10 +160,8 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         if (listed.lists(field.name) && may_be_listed(field.id)) continue;
         if (options && field.id == Name::max_forwards) continue;
         if (!how.websocket_key.empty() && wire::equal_ignoring_case(field.name, "sec-websocket-key")) continue;
-        bool secret = false;
-        for (const auto& name : how.secret_headers) secret = secret || wire::equal_ignoring_case(field.name, name);
-        for (const auto& name : how.identity_headers) secret = secret || is_twin(field.name, name);
-        if (!secret) line(field.name, ": ", field.value, "\r\n");
+        if (has_twin(how.secret_headers, field.name) || has_twin(how.identity_headers, field.name)) continue;
+        line(field.name, ": ", field.value, "\r\n");
     }
     if (const auto hops = max_forwards(request).left; hops && *hops > 0) {
         char digits[24];
@@ -276,12 +279,17 @@ bool belongs_in_head(std::string_view name) noexcept {
                                                  "if-modified-since",
                                                  "www-authenticate"};
     return std::any_of(std::begin(names), std::end(names),
-                       [&](std::string_view known) { return wire::equal_ignoring_case(name, known); });
+                       [&](std::string_view known) { return is_twin(name, known); });
+}
+
+bool is_withheld(std::string_view name, const TrailerRules& rules) noexcept {
+    return belongs_in_head(name) || has_twin(rules.secret_headers, name) || has_twin(rules.identity_headers, name) ||
+           (!rules.agent_header.empty() && is_twin(name, rules.agent_header));
 }
 
 }  // namespace
 
-bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, bool keep_underscores,
+bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, const TrailerRules& rules,
                      std::string& out) {
     if (trailers.empty()) return true;
     const ConnectionNames listed{fields};
@@ -295,8 +303,9 @@ bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fie
         const auto name = text.substr(0, colon);
         if (!std::all_of(name.begin(), name.end(), wire::is_token_char)) return false;
         const auto id = wire::classify(name);
-        const bool passes = id == Name::other || id == Name::accept || (id == Name::underscored && keep_underscores);
-        if (passes && !belongs_in_head(name) && !listed.lists(name)) {
+        const bool passes =
+            id == Name::other || id == Name::accept || (id == Name::underscored && rules.keep_underscores);
+        if (passes && !is_withheld(name, rules) && !listed.lists(name)) {
             out += text;
             out += "\r\n";
         }

@@ -77,10 +77,18 @@ void for_each_response_field(std::span<const wire::Field> fields, Visit visit) {
 /// The same as lines; framing and connection fields are the codec's to write.
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out);
 
+/// What a head does not carry on must not come behind its body either: an origin may merge the two.
+struct TrailerRules {
+    std::span<const std::string> secret_headers{};
+    std::span<const std::string> identity_headers{};
+    std::string_view agent_header{};  ///< what an origin says of itself; empty: none
+    bool keep_underscores = false;
+};
+
 /// Trailer lines that may be forwarded: well-formed, and neither framing, routing nor listed by the head's Connection
 /// (RFC 9110 sections 6.5.1 and 7.6.1). `fields`: the head's. Appends lines with CRLF to `out`; false when a line is
 /// malformed.
-bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, bool keep_underscores,
+bool filter_trailers(std::string_view trailers, std::span<const wire::Field> fields, const TrailerRules& rules,
                      std::string& out);
 
 }  // namespace nearhop::exchange

@@ -154,7 +154,8 @@ loop::Task<Fault> Exchange::offer() {
             candidate = next_candidate();
             continue;
         }
-        if (info(fault).side == Side::client || fault == Fault::edge_overloaded) co_return fault;
+        // What the edge lacks it lacks everywhere, except for local ports: they run out towards one address.
+        if (info(fault).side == Side::client || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
         const bool sent = attempt_->connection != nullptr;
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
         settle(*attempt_, fault, status);
@@ -193,9 +194,12 @@ loop::Task<Fault> Exchange::offer() {
         const bool is_free = !sent || (move == Move::same_origin && fault == Fault::origin_stale);
         if (!is_free && !take_token()) co_return stay(admin::Stay::budget_empty);
         fresh = move == Move::same_origin;
-        attempt_->slot.release();
-        attempt_->counted.release();
-        if (fault == Fault::none) park(std::move(attempt_));
+        if (fault == Fault::none) {
+            park(std::move(attempt_));  // with its share of the origin's capacity: its answer is not over
+        } else {
+            attempt_->slot.release();
+            attempt_->counted.release();
+        }
         if (move == Move::same_origin) continue;
         moved_ = true;
         state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
@@ -270,6 +274,8 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
     context_.end_trial(id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || cut_short_) return;
+    // Not every origin knows Expect: else any client could have one ejected by holding its body back.
+    if (fault == Fault::origin_head_timeout && awaits_continue()) return;
     pool.failed.add();
     const bool answered = fault == Fault::none || fault == Fault::origin_head_timeout;
     context_.report({bound_->routing,

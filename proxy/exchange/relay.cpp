@@ -93,7 +93,11 @@ loop::Task<Fault> Exchange::relay() {
             }
             if (body == Attempt::Body::complete) {
                 std::string trailers;
-                if (!filter_trailers(attempt.trailers(), attempt.head().fields, true, trailers)) {
+                const TrailerRules rules{
+                    .agent_header = bound_->routing->origins[attempt.candidate.id].agent_header,
+                    .keep_underscores = true,
+                };
+                if (!filter_trailers(attempt.trailers(), attempt.head().fields, rules, trailers)) {
                     trailers.clear();
                     clean = false;
                 }
@@ -121,7 +125,8 @@ loop::Task<Fault> Exchange::relay() {
         delivered =
             std::max(delivered, so_far);  // what is queued may count for more than its body: records, chunk heads
         if (!attempt.request_complete() || origin.unsent() != 0) {
-            const Fault fault = attempt.pump(client_, request_, replay_, limits_->body_limit, bytes_in_);
+            const Fault fault =
+                attempt.pump(client_, request_, trailer_rules(), replay_, limits_->body_limit, bytes_in_);
             if (fault != Fault::none) {
                 client_.abort();
                 co_return fault;
@@ -135,7 +140,8 @@ loop::Task<Fault> Exchange::relay() {
         }
         const auto now = context_.loop.now();
         const auto& limits = config_->limits;
-        const bool client_sends = !client_blocks && attempt.waits_for_client();
+        // Who was answered without a 100 keeps the body back, and rightly so.
+        const bool client_sends = !client_blocks && attempt.waits_for_client() && !awaits_continue();
         // An origin that answers early may well want the whole request before it goes on.
         const bool uploads = std::exchange(uploaded, origin.sent) != origin.sent;
         if (moved || uploads || client_sends) progress = now;

@@ -21,7 +21,7 @@ constexpr bool is_retried(unsigned status) noexcept {
 
 struct MoveFacts {
     steering::MethodClass method = steering::MethodClass::safe;
-    bool idempotency_key = false;    ///< the request carries Idempotency-Key
+    bool idempotency_key = false;    ///< the origin gets an Idempotency-Key that is not empty
     bool body_replayable = true;     ///< every body byte read so far is still held
     bool request_sent = false;       ///< at least one request byte may have reached the origin
     bool reused_connection = false;  ///< the request was sent on a kept-alive connection

@@ -34,6 +34,11 @@ void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
         look_at = since + times.silence.patience(passive.stall, times.heads);
 }
 
+void Exchange::Watch::end() noexcept {
+    waiting.leave();
+    look_at = ask_kernel_at = TimePoint::max();
+}
+
 bool Exchange::Watch::in_vain(Exchange& exchange, TimePoint now) {
     if (now >= look_at) {
         look_at = TimePoint::max();
@@ -88,11 +93,11 @@ void Exchange::lose_path(Attempt& attempt) {
     if (id < addresses.size() && addresses[id].size() == 1) context_.skip(bound_->routing, id);
 }
 
-/// A whole request that may not be asked elsewhere, although another origin would serve its client's own next try.
-/// Where none would, waiting is all that can be done, and nothing else is worth knowing.
+/// A request that its origin is to answer now and that may not be asked elsewhere, although another origin would serve
+/// its client's own next try. Where none would, waiting is all that can be done, and nothing else is worth knowing.
 bool Exchange::may_only_wait() const {
-    return config_->failover.enabled && attempt_->connection && attempt_->request_complete() &&
-           !attempt_->answered_anything() && another_candidate() && !may_leave();
+    return config_->failover.enabled && attempt_->connection && is_asked() && !attempt_->answered_anything() &&
+           another_candidate() && !may_leave();
 }
 
 /// Whether to give up a request that may_only_wait(), although its deadline is not over: its origin is dead, not slow.

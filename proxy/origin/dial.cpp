@@ -73,7 +73,9 @@ void Dial::begin(Try& attempt) {
         errno != EINPROGRESS) {
         const int error = errno;
         ::close(descriptor);
-        return fail(attempt, fault_of_connect(error));
+        fail(attempt, fault_of_connect(error));
+        out_of_ports_ = error == EADDRNOTAVAIL;
+        return;
     }
     attempt.connection->stream.socket().open(pool_.loop(), descriptor, notify_, true);
     attempt.phase = Phase::connecting;
@@ -82,6 +84,7 @@ void Dial::begin(Try& attempt) {
 void Dial::fail(Try& attempt, Fault fault) {
     attempt.phase = Phase::failed;
     fault_ = fault;
+    out_of_ports_ = false;
     if (failure_count_ < failures_.size()) failures_[failure_count_++] = {endpoints_[started_ - 1]->text, fault};
     if (attempt.connection) {
         for (const Endpoint* endpoint : endpoints_)

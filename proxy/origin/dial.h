@@ -29,6 +29,8 @@ public:
     /// Of the attempt as a whole; after `failed`.
     exchange::Fault fault() const noexcept { return fault_; }
     const wire::TlsFailure& tls_failure() const noexcept { return tls_failure_; }
+    /// After `failed`: no local port was left, which is so towards one address, not towards others.
+    bool is_out_of_ports() const noexcept { return out_of_ports_; }
 
     /// Addresses that failed and why, also when another one won.
     struct Failure {
@@ -59,6 +61,7 @@ private:
     std::size_t started_ = 0;
     std::array<Try, 2> tries_;
     std::unique_ptr<Connection> winner_;
+    bool out_of_ports_ = false;
     exchange::Fault fault_ = exchange::Fault::origin_resolve;
     wire::TlsFailure tls_failure_;
     std::array<Failure, 2> failures_{};

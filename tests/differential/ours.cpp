@@ -77,7 +77,7 @@ std::string seen(const std::string& bytes) {
         const std::string body = body_of(codec, end);
         // As exchange/attempt.cpp does before the request's end goes out.
         std::string trailers;
-        if (end.empty() && !exchange::filter_trailers(codec.request_trailers(), {}, false, trailers))
+        if (end.empty() && !exchange::filter_trailers(codec.request_trailers(), {}, {}, trailers))
             end = exchange::info(exchange::Fault::client_bad_framing).code;
         requests += R"(,"body":)" + quoted(body) + R"(,"complete":)" + (end.empty() ? "true}" : "false}");
         if (end.empty() && !codec.keeps_alive()) end = "closed";

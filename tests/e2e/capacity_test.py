@@ -188,6 +188,31 @@ def test_a_failed_attempt_gives_its_room_back(plain_scene, start):
     assert in_flight(edge) == 0
 
 
+def test_an_answer_that_is_kept_for_want_of_a_better_one_keeps_its_room(plain_scene, start):
+    edge = start(config_for(plain_scene, {"us-east-1": 2}, site={"origins": ["us-east-1", "eu-west-1"]}))
+    near, following = plain_scene["us-east-1"], plain_scene["eu-west-1"]
+    go = threading.Event()
+
+    def slowly(request):
+        whole = request.answer_bytes(503, b"x" * 100)
+        request.connection.write(whole[:-50])
+        go.wait(patient(20))
+        request.connection.write(whole[-50:])
+
+    near.answer = slowly
+    following.answer = faults.reset
+    asking = Asking(edge)
+    asking.ask(2)
+    wait_until(lambda: following.attempts == 2, what="nobody to do better")
+    wait_until(lambda: edge.metrics().sum("nearhop_origin_in_flight", origin="eu-west-1") == 0, what="its end there")
+    assert in_flight(edge) == 2
+    following.answer = faults.normally
+    assert edge.fetch().region == "eu-west-1", "the first one has no room"
+    go.set()
+    assert [(answer.status, len(answer.body)) for answer in asking.all()] == [(503, 100)] * 2
+    wait_until(lambda: in_flight(edge) == 0, what="all slots given back")
+
+
 def test_a_reload_with_another_capacity_counts_on(plain_scene, start):
     config = config_for(plain_scene, {"us-east-1": 2}, site={"origins": ["us-east-1"]}, failover={"queue_time": "20s"})
     edge = start(config)

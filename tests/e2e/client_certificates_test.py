@@ -7,7 +7,7 @@ import shutil
 import ssl
 
 import pytest
-from support.client import HOST, Ended
+from support.client import HOST, Ended, chunked, request_bytes
 from support.http2 import Http2
 from support.tls import VERSIONS, clients, context_of  # noqa: F401 - a fixture
 
@@ -82,6 +82,26 @@ def test_a_client_cannot_send_an_identity_of_its_own(scene, start, authority, cl
         assert not [value for _, value in request.fields if value == "admin"]
         assert not any(request.all(name) for name in NAMES.values())
     assert not [value for _, value in alice.fields if value == "admin"] and alice.all("X-Client-Subject") == ["CN=alice"]
+
+
+@pytest.mark.parametrize("underscores", ["drop", "keep"])
+def test_nor_behind_a_body(scene, start, authority, clients, underscores):
+    """An origin that merges trailers into the head could not tell them from what the edge vouches for."""
+    config = with_clients(scene, clients, "optional")
+    config["clients"]["underscores"] = underscores
+    edge = start(config)
+    claims = [*NAMES.values(), "x_client_subject", "CLIENT_CERT"]
+    with edge.connect() as connection:
+        connection.send(request_bytes("POST", "/", [("Transfer-Encoding", "chunked")]))
+        connection.send(chunked(b"a", trailers=[("X-Sum", "1"), *((name, "admin") for name in claims)]))
+        assert connection.response("POST").status == 200
+    with Http2(edge.https, authority.file) as client:
+        stream = client.open("POST", "/", end=False)
+        client.data(stream, b"a")
+        client.send(client.headers(stream, [("x-sum", "1"), *((name.lower(), "admin") for name in claims)]))
+        assert client.reply(stream).status == 200
+    assert [[(name.lower(), value) for name, value in request.trailers] for request in scene.requests()] == [
+        [("x-sum", "1")]] * 2  # fmt: skip
 
 
 def test_optional_certificates_must_be_good_if_they_are_shown(scene, start, authority, clients):

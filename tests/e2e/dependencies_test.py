@@ -189,6 +189,14 @@ def test_an_origin_that_drains_itself_is_left_by_all_and_comes_back(scene, start
     assert regions(edge) == [NEAR] * 4
 
 
+def test_behind_a_body_a_word_is_neither_heard_nor_passed_on(scene, start):
+    edge = start(scene.config(health=quick(agent_header="X-Origin-Health")))
+    scene[NEAR].answer = lambda request: (request.read_body(), request.respond(
+        chunked=True, trailers=[("X-Sum", "1"), ("X-Origin-Health", "drain")]))  # fmt: skip
+    assert edge.fetch(fields=viewer("DE")).trailers == [("X-Sum", "1")]
+    assert edge.origin_status(NEAR)["agent"] == "none"
+
+
 def test_probes_keep_a_word_alive_and_take_it_back(scene, start):
     edge = start(scene.config(health=quick(agent_header="X-Origin-Health", agent_expiry="1h")))
     say(scene[NEAR], {}, fields=[("X-Origin-Health", "degraded")])

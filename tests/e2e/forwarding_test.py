@@ -98,6 +98,13 @@ def test_a_spent_max_forwards_is_answered_here(edge, scene):
         assert connection.request(target="/next").body == b"us-east-1 GET /next\n"
 
 
+def test_a_spent_max_forwards_does_not_hide_a_refusal(start, plain_scene):
+    edge = start(plain_scene.config(site={"routes": [{"path": "/admin", "origins": ["us-east-1"]}]}))
+    response = edge.fetch("OPTIONS", "/x/../admin", [("Max-Forwards", "0")])
+    assert (response.status, response.fault) == (400, "client_bad_request")
+    assert edge.fetch("OPTIONS", "/x", [("Max-Forwards", "0")]).status == 200
+
+
 def test_our_own_answers_carry_a_date(edge):
     """RFC 9110 section 6.6.1; the origins of these tests send none, so that forwarded answers get one too."""
     from email.utils import parsedate_to_datetime

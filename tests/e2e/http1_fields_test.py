@@ -2,11 +2,12 @@
 adds, methods and targets."""
 
 import json
+import time
 
 import pytest
 from support import faults
 from support.client import HOST, Ended, chunked, request_bytes
-from support.clock import wait_until
+from support.clock import SLOW, wait_until
 from support.proxy import Edge
 from support.resolver import Resolver
 from support.shared_scene import connection, fresh, origin, scene  # noqa: F401 - fixtures
@@ -66,6 +67,60 @@ def test_a_final_answer_may_come_instead_of_the_100(edge, origin):
     origin.answer = faults.normally
     assert edge.fetch(target="/good").status == 200
     assert "/smuggled" not in origin.targets()
+
+
+SHORT = f"{int(400 * SLOW)}ms"
+WAITS = [("Expect", "100-continue"), ("Content-Length", "30")]
+
+
+def test_a_client_that_waits_for_its_100_waits_for_the_origin(start, plain_scene):
+    """Nothing of its body was read: another origin can have all of it."""
+    edge = start(plain_scene.config(site={"policy": "failover", "head_timeout": SHORT}, limits={"body_timeout": SHORT}))
+    near, following = plain_scene["us-east-1"], plain_scene["eu-west-1"]
+    near.answer = faults.hang_without_reading
+    for _ in range(4):
+        with edge.connect() as connection:
+            connection.send(request_bytes("PUT", "/", WAITS))
+            assert connection.head().status == 100
+            connection.send(b"x" * 30)
+            assert connection.response("PUT").region == "eu-west-1"
+    assert [len(request.body) for request in following.requests] == [30] * 4
+    assert edge.settled().sum("nearhop_failovers_total", origin="us-east-1", fault="origin_head_timeout") == 4
+    assert edge.verdict("us-east-1") == "up", "an origin that knows no Expect is not dead"
+
+
+def test_a_post_that_waits_for_its_100_is_told_that_the_origin_is_late(start, plain_scene):
+    edge = start(plain_scene.config(site={"policy": "failover", "deadline": SHORT}, limits={"body_timeout": SHORT}))
+    plain_scene["us-east-1"].answer = faults.hang_without_reading
+    with edge.connect() as connection:
+        connection.send(request_bytes("POST", "/", WAITS))
+        response = connection.response("POST")
+        assert (response.status, response.fault) == (504, "origin_head_timeout")
+    assert not plain_scene["eu-west-1"].requests
+
+
+def test_after_the_100_the_body_is_the_clients_to_send(start, plain_scene):
+    edge = start(plain_scene.config(site={"policy": "failover"}, limits={"body_timeout": SHORT}))
+    with edge.connect() as connection:
+        connection.send(request_bytes("PUT", "/", WAITS))
+        assert connection.head().status == 100
+        response = connection.response("PUT")
+        assert (response.status, response.fault) == (408, "client_body_timeout")
+
+
+def test_an_answer_without_a_100_may_pause_for_longer_than_a_body(start, plain_scene):
+    edge = start(plain_scene.config(site={"policy": "failover"}, limits={"body_timeout": SHORT}))
+
+    def answer(request):
+        whole = request.answer_bytes(200, b"x" * 100)
+        request.connection.write(whole[:-50])
+        time.sleep(1.2 * SLOW)  # the pace of the origin
+        request.connection.write(whole[-50:])
+
+    plain_scene["us-east-1"].answer = answer
+    with edge.connect() as connection:
+        connection.send(request_bytes("POST", "/", WAITS))
+        assert connection.response("POST").body == b"x" * 100
 
 
 def test_an_unknown_expectation_is_417(connection, origin):

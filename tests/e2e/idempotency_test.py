@@ -35,6 +35,26 @@ def test_another_key_target_or_method_is_another_request(plain_scene, start, oth
     assert pay(edge, "US", **other).region == "us-east-1"
 
 
+def test_a_key_that_connection_lists_reaches_the_origin_all_the_same(plain_scene, start):
+    """Else the request would be repeated, and its origin could not know it again."""
+    edge = start(plain_scene.config(passive=CALM))
+    origin = plain_scene["us-east-1"]
+    origin.answer = faults.first(1, faults.reset, faults.normally)
+    fields = [*viewer("US"), ("Connection", "Idempotency-Key"), *key()]
+    assert edge.fetch("POST", "/pay", fields, b"pay").region == "us-east-1"
+    assert [request.get("Idempotency-Key") for request in origin.requests] == ['"abc"'] * 2
+
+
+@pytest.mark.parametrize("keys", [[""], ['""'], ['"abc"', ""]])
+def test_an_empty_key_is_none(plain_scene, start, keys):
+    edge = start(plain_scene.config(passive=CALM))
+    plain_scene["us-east-1"].answer = faults.reset
+    fields = [("Idempotency-Key", each) for each in keys]
+    assert edge.fetch("POST", "/pay", [*viewer("US"), *fields], b"pay").fault == "origin_reset"
+    assert len(plain_scene.requests()) == 1, "executed once"
+    assert edge.fetch("POST", "/pay", [*viewer("DE"), *fields], b"pay").region == "eu-west-1", "nor is it tied"
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_methods_that_may_be_repeated_anyway_are_not_tied(plain_scene, start, method):
     edge = start(plain_scene.config(passive=CALM))

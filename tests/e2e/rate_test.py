@@ -37,6 +37,11 @@ def test_the_connection_goes_on_after_a_429(scene, start):
         assert connection.request().status == 429
 
 
+def test_an_options_request_that_goes_no_further_is_limited_too(scene, start):
+    edge = start(limited(scene, {"address": "1/h"}))
+    assert statuses(edge, 3, method="OPTIONS", target="*", fields=[("Max-Forwards", "0")]) == [200, 429, 429]
+
+
 def test_tokens_come_back(scene, start):
     edge = start(limited(scene, {"address": "4/s", "address_burst": 1}))
     assert edge.fetch().status == 200

@@ -226,6 +226,48 @@ def test_verdicts_and_pools_survive_a_reload(scene, start):
     assert len(origin.probes) <= probes + 1
 
 
+@pytest.mark.parametrize("ended", ["before", "after"])
+def test_a_success_after_a_reload_ends_a_row_of_failures(plain_scene, start, ended):
+    config = plain_scene.config(site={"policy": "failover"}, workers=1)
+    edge = start(config)
+    origin = plain_scene["us-east-1"]
+
+    def fail():
+        origin.answer = faults.reset
+        assert edge.fetch().region == "eu-west-1"
+        edge.settled()
+        origin.answer = faults.normally
+
+    go = threading.Event()
+    origin.answer = faults.until(go, faults.reset)
+    failing = [threading.Thread(target=edge.fetch) for _ in range(2)]
+    for thread in failing:
+        thread.start()
+    wait_until(lambda: origin.attempts == 2, what="both requests")
+    origin.answer = faults.normally
+
+    def finish():
+        go.set()
+        for thread in failing:
+            thread.join()
+        edge.settled()
+
+    if ended == "before":
+        finish()
+    config["origins"] = dict(reversed(list(config["origins"].items())))  # other numbers inside
+    edge.reload(config)
+    assert edge.fetch().region == "us-east-1"
+    if ended == "after":
+        finish()
+        assert edge.fetch().region == "us-east-1"
+    edge.settled()
+    for _ in range(2):
+        fail()
+        assert not edge.origin_status("us-east-1")["ejected"]
+    fail()
+    wait_until(lambda: edge.origin_status("us-east-1")["ejected"], what="three in a row to eject")
+
+
 def test_a_request_in_flight_finishes_under_the_configuration_it_began_with(scene, start):
     config = scene.config()
     edge = start(config)

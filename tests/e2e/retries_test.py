@@ -1,5 +1,9 @@
 """The finer points of the retry table, and that each outcome is counted by its cause."""
 
+import ctypes
+import errno
+import os
+import struct
 import time
 
 import pytest
@@ -39,6 +43,44 @@ def test_each_origin_gets_its_fresh_connection_when_the_kept_one_is_stale(plain_
     assert edge.fetch().region == "us-east-1"  # and here
     answer = edge.fetch()
     assert (answer.status, answer.region, answer.decision["attempts"]) == (200, "eu-west-1", "4")
+
+
+def no_ports_towards_ipv6():
+    """Before exec: connect() to any IPv6 address fails as it does when no local port is left. A seccomp filter tells such an
+    address by its size."""
+    connect, kind = {"x86_64": 42, "aarch64": 203}[os.uname().machine], struct.Struct("HBBI")
+    steps = [
+        (0x20, 0, 0, 0),  # the number of the system call
+        (0x15, 0, 3, connect),
+        (0x20, 0, 0, 32),  # its third argument
+        (0x15, 0, 1, 28),  # sizeof(sockaddr_in6)
+        (0x06, 0, 0, 0x00050000 | errno.EADDRNOTAVAIL),
+        (0x06, 0, 0, 0x7FFF0000),
+    ]
+    code = ctypes.create_string_buffer(b"".join(kind.pack(*step) for step in steps))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for arguments in ((38, 1, 0, 0, 0), (22, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0)):
+        if libc.prctl(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
+
+
+@pytest.mark.parametrize("others", [["eu-west-1"], []])
+def test_where_no_local_port_is_left_another_origin_is_asked(plain_scene, start, others):
+    """Ports run out towards one address, and nothing was sent: any method may move."""
+    config = plain_scene.config(site={"policy": "failover", "origins": ["us-east-1", *others]}, passive=CALM, workers=1)
+    config["origins"]["us-east-1"]["url"] = f"http://[::1]:{plain_scene['us-east-1'].port}"
+    edge = start(config, limits=no_ports_towards_ipv6)
+    assert edge.post("/origins/us-east-1/force-up?author=ada&reason=test&for=1h").status == 200  # its probes cannot tell
+    for _ in range(4):
+        answer = edge.fetch("POST", body=b"x")
+        if others:
+            assert (answer.status, answer.region) == (200, "eu-west-1")
+        else:
+            assert (answer.status, answer.fault, answer.get("Retry-After")) == (503, "edge_overloaded", "5")
+    metrics = edge.settled()
+    assert metrics.sum("nearhop_failovers_total", origin="us-east-1", fault="edge_overloaded") == (4 if others else 0)
+    assert edge.origin_status("us-east-1")["verdict"] != "down", "it is the edge's own trouble"
 
 
 def test_the_deadline_does_not_count_the_clients_own_time(plain_scene, start):

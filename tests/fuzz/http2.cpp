@@ -45,7 +45,7 @@ public:
         using Kind = wire::Framing::Kind;
         require(request.framing.kind == Kind::chunked || total == request.framing.length);
         std::string trailers;
-        if (!exchange::filter_trailers(stream.request_trailers(), {}, false, trailers)) co_return stream.abort();
+        if (!exchange::filter_trailers(stream.request_trailers(), {}, {}, trailers)) co_return stream.abort();
         answer(stream, 200, trailers);
         while (stream.unsent() > 0 && !stream.gone()) co_await stream.wake().wait();
     }

@@ -171,6 +171,12 @@ TEST_F(Headers, WhatATrustedPeerSaysCannotBeListedAway) {
     EXPECT_EQ(values(head, "X-Mine"), List{});
 }
 
+TEST_F(Headers, AKeyByWhichTheRequestMayBeRepeatedCannotBeListedAway) {
+    field("Connection", "Idempotency-Key");
+    field("Idempotency-Key", "\"a\"");
+    EXPECT_EQ(sent("Idempotency-Key"), List{"\"a\""});
+}
+
 TEST_F(Headers, ExpectIsWrittenOnceAndOnlyWhereItMeansSomething) {  // RFC 9110 section 10.1.1
     field("Expect", "100-continue");
     field("expect", "100-Continue");
@@ -290,13 +296,13 @@ TEST(Trailers, PassWhenTheyAreOnlyMetadata) {  // RFC 9110 section 6.5.1
         filter_trailers("X-Sum: 1\r\nContent-Length: 5\r\nHost: b\r\nTransfer-Encoding: chunked\r\n"
                         "X-Forwarded-For: 1.2.3.4\r\nX_Forwarded_For: 1\r\nConnection: close\r\nServer-Timing: x\r\n"
                         "X-Nearhop-Fault: x\r\nMax-Forwards: 1\r\nX_Sum: 2\r\n",
-                        {}, false, out));
+                        {}, {}, out));
     EXPECT_EQ(out, "X-Sum: 1\r\nServer-Timing: x\r\n");
 }
 
 TEST(Trailers, WithUnderscoresPassOnlyWhereTheyAreKept) {
     std::string out;
-    EXPECT_TRUE(filter_trailers("X_Sum: 2\r\nX_Real_IP: 3\r\n", {}, true, out));
+    EXPECT_TRUE(filter_trailers("X_Sum: 2\r\nX_Real_IP: 3\r\n", {}, {.keep_underscores = true}, out));
     EXPECT_EQ(out, "X_Sum: 2\r\n");
 }
 
@@ -304,18 +310,33 @@ TEST(Trailers, ThatConnectionListsEndHere) {  // RFC 9110 section 7.6.1
     const std::vector<wire::Field> fields{{"Connection", "close, X-Sum", wire::Name::connection},
                                           {"Connection", "x-other", wire::Name::connection}};
     std::string out;
-    EXPECT_TRUE(filter_trailers("X-Sum: 1\r\nX-Other: 2\r\nX-End: 3\r\n", fields, false, out));
+    EXPECT_TRUE(filter_trailers("X-Sum: 1\r\nX-Other: 2\r\nX-End: 3\r\n", fields, {}, out));
     EXPECT_EQ(out, "X-End: 3\r\n");
+}
+
+TEST(Trailers, CarryNothingThatAHeadMustNot) {  // an origin may merge them into it
+    const std::vector<std::string> secrets{"x-edge-secret"};
+    const std::vector<std::string> identity{"x-client-subject", "client-cert"};
+    const std::string forged =
+        "X-Client-Subject: CN=admin\r\nx_client_subject: CN=admin\r\nClient-Cert: :a:\r\n"
+        "X-Edge-Secret: s\r\nX_Edge_Secret: s\r\nProxy_Authorization: x\r\nX-Sum: 1\r\n";
+    std::string out;
+    EXPECT_TRUE(filter_trailers(
+        forged, {}, {.secret_headers = secrets, .identity_headers = identity, .keep_underscores = true}, out));
+    EXPECT_EQ(out, "X-Sum: 1\r\n");
+    out.clear();
+    EXPECT_TRUE(filter_trailers("X-Health: drain\r\nX-Healthy: 1\r\n", {}, {.agent_header = "x-health"}, out));
+    EXPECT_EQ(out, "X-Healthy: 1\r\n");
 }
 
 TEST(Trailers, ThatAreMalformedAreRefused) {
     for (const char* lines :
          {"no colon\r\n", ": x\r\n", "A B: x\r\n", "A : x\r\n", "A[: x\r\n", "\xc3: x\r\n", "A: x"}) {
         std::string out;
-        EXPECT_FALSE(filter_trailers(lines, {}, false, out)) << lines;
+        EXPECT_FALSE(filter_trailers(lines, {}, {}, out)) << lines;
     }
     std::string out;
-    EXPECT_TRUE(filter_trailers("", {}, false, out));
+    EXPECT_TRUE(filter_trailers("", {}, {}, out));
     EXPECT_EQ(out, "");
 }
 
