@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <charconv>
 #include <cstring>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -105,7 +106,14 @@ std::optional<Address> Address::from(const sockaddr* address) noexcept {
 
 std::string Address::text() const {
     char out[INET6_ADDRSTRLEN];
-    if (is_v4()) return inet_ntop(AF_INET, bytes_.data() + 12, out, sizeof out);
+    if (is_v4()) {  // once per request: inet_ntop() goes through sprintf
+        char* end = out;
+        for (std::size_t i = 12; i < 16; ++i) {
+            if (i != 12) *end++ = '.';
+            end = std::to_chars(end, std::end(out), bytes_[i]).ptr;
+        }
+        return {out, end};
+    }
     return inet_ntop(AF_INET6, bytes_.data(), out, sizeof out);
 }
 

@@ -128,6 +128,7 @@ Io Stream::receive(Buffer& into, std::size_t room) {
         into.commit(result.bytes);
         received += result.bytes;
         bulk_ = result.bytes >= 16 * 1024;
+        starved_ = false;
     } else if (result.io == Io::closed) {
         ended_ = true;
     }
@@ -160,11 +161,14 @@ Io Stream::handshake() {
 
 Io Stream::decrypt(std::size_t limit) {
     forget_errors();
+    // As in write(): growing record by record would copy what is there already.
+    if (in_.empty() && cipher_in_.size() > 17 * 1024) in_.prepare(std::min(limit, cipher_in_.size()));
     bool grew = false;
     while (in_.size() < limit) {
         // Asking OpenSSL when it can have nothing only costs a failing read.
         const bool at_end = ended_ || (SSL_get_shutdown(tls_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
-        if (cipher_in_.empty() && !at_end && !SSL_has_pending(tls_.get())) return grew ? Io::ok : Io::blocked;
+        if (cipher_in_.empty() && !at_end && (starved_ || !SSL_has_pending(tls_.get())))
+            return grew ? Io::ok : Io::blocked;
         const std::size_t room = std::min(limit - in_.size(), std::size_t{16 * 1024});
         char* const to = in_.prepare(room);
         const int got = SSL_read(tls_.get(), to, static_cast<int>(std::min(in_.room(), limit - in_.size())));
@@ -174,7 +178,10 @@ Io Stream::decrypt(std::size_t limit) {
             continue;
         }
         const int why = SSL_get_error(tls_.get(), got);
-        if (why == SSL_ERROR_WANT_READ) return grew ? Io::ok : Io::blocked;
+        if (why == SSL_ERROR_WANT_READ) {
+            starved_ = true;
+            return grew ? Io::ok : Io::blocked;
+        }
         if (why == SSL_ERROR_ZERO_RETURN && !ended_) close_notified_ = true;
         if (grew) return Io::ok;  // the end is met again at the next call
         // A peer that closes without close_notify is common; whether the message was whole is for the framing to say.
@@ -204,7 +211,10 @@ Io Stream::fill(std::size_t limit) {
     for (;;) {
         const Io got = receive(cipher_in_, bulk_ ? bulk_records : 17 * 1024);
         if (got == Io::blocked || got == Io::failed) return got;
-        if (const Io now = decrypt(limit); now != Io::blocked) return now;
+        if (const Io now = decrypt(limit); now != Io::blocked) {
+            if (bulk_) cipher_in_.release();  // the next connection receives into the same block while it is hot
+            return now;
+        }
         // Not yet a whole record: there may be more in the socket.
     }
 }

@@ -88,6 +88,7 @@ private:
     Buffer cipher_in_;  // TLS only: records as received
     Buffer out_;        // to the wire
     bool bulk_ = false;
+    bool starved_ = false;  ///< OpenSSL holds no more than a part of a record
     bool ended_ = false;
     bool close_notified_ = false;
     TlsFailure failure_;
