@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <sys/socket.h>
 #include <vector>
 
@@ -31,16 +31,12 @@ struct Addresses {
     std::vector<std::vector<Endpoint>> by_origin;
 };
 
-/// Which clients must show a certificate.
-struct ClientRules {
-    std::vector<std::shared_ptr<const wire::ClientRule>> by_listener;
-    std::vector<std::shared_ptr<const wire::ClientRule>> by_site;  ///< null: as the listener
-
-    const wire::ClientRule& of(std::size_t listener, std::optional<steering::SiteId> site) const {
-        static const wire::ClientRule nobody;
-        if (site && by_site[*site]) return *by_site[*site];
-        return listener < by_listener.size() ? *by_listener[listener] : nobody;
-    }
+/// What one listener wants of those who connect to it. A session keeps those that it met and finds the present ones by
+/// their key: a reload may number listeners anew.
+struct ListenerRules {
+    std::string key;                                      ///< what the listener is known by over reloads
+    geo::CidrTable proxy_protocol;                        ///< peers that must send a PROXY header
+    std::shared_ptr<const wire::ClientRule> client_rule;  ///< where the site has none; never null
 };
 
 /// An origin as the relay needs it.
@@ -63,11 +59,32 @@ struct OriginInfo {
 struct Routing {
     conf::Config config;
     std::shared_ptr<const steering::Table> table;
-    std::vector<OriginInfo> origins;                  ///< by OriginId
-    std::vector<geo::CidrTable> proxy_protocol;       ///< by listener index: peers that must send a PROXY header
-    std::shared_ptr<const ClientRules> client_rules;  ///< null: no certificate is asked for anywhere
-    std::vector<std::string> identity_headers;        ///< field names that only the edge may send to origins
-    std::uint64_t config_generation = 0;              ///< counts successful loads, 1 at start
+    std::vector<OriginInfo> origins;                                         ///< by OriginId
+    std::vector<std::shared_ptr<const ListenerRules>> listeners;             ///< in the configuration's order
+    std::vector<std::shared_ptr<const wire::ClientRule>> site_client_rules;  ///< by SiteId; null: as the listener
+    std::vector<std::string> identity_headers;  ///< field names that only the edge may send to origins
+    std::uint64_t config_generation = 0;        ///< counts successful loads, 1 at start
+
+    /// Null: there is no such listener any more.
+    const ListenerRules* listener(std::string_view key) const noexcept {
+        for (const auto& each : listeners)
+            if (each->key == key) return each.get();
+        return nullptr;
+    }
+    /// What holds for a connection that is made through a listener: of one that has just gone, its last rules.
+    const ListenerRules& rules_of(const ListenerRules& met) const noexcept {
+        const auto* present = listener(met.key);
+        return present ? *present : met;
+    }
+    /// What a connection made through a listener must have been asked for to serve a site. Where the listener has gone,
+    /// what it asked for holds as long as another one asks for the same.
+    wire::ClientRule::Id client_rule(const ListenerRules& met, steering::SiteId site) const noexcept {
+        if (const auto& rule = site_client_rules[site]) return rule->id();
+        if (const auto* present = listener(met.key)) return present->client_rule->id();
+        for (const auto& each : listeners)
+            if (each->client_rule->id() == met.client_rule->id()) return met.client_rule->id();
+        return {};
+    }
 };
 
 /// The networks that entries of clients.trusted took from one file.

@@ -8,7 +8,7 @@ nearhop_library(proxy
     exchange/hedge.cpp exchange/keyed_hash.cpp exchange/offer.cpp exchange/origin_load.cpp exchange/pins.cpp exchange/rate_table.cpp
     exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp exchange/watch.cpp
     origin/announcement.cpp origin/control_check.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/resolver.cpp
-    run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp
+    run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp run/listener_key.cpp
     run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/rto.cpp run/traffic_watch.cpp run/trusted.cpp run/watched_files.cpp
     run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/start_only.cpp run/worker.cpp
@@ -46,7 +46,7 @@ nearhop_library(proxy
     exchange/keyed_hash.h exchange/least_rate.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
     exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/control_check.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
-    run/build.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h
+    run/build.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h run/listener_key.h
     run/memory_watch.h run/origin_watch.h run/origin_watches.h run/override_watch.h run/overrides.h
     run/file_stamp.h run/ranges_watch.h run/rto.h run/status.h run/traffic_watch.h run/trusted.h run/watched_files.h
     run/demo_origin.h run/server.h run/start_only.h run/worker.h

@@ -27,8 +27,7 @@ Party own_end(int descriptor) noexcept {
 }  // namespace
 
 bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer) {
-    const auto& proxies = snapshot.routing->proxy_protocol;
-    return listener.index < proxies.size() && proxies[listener.index].contains(peer.canonical());
+    return snapshot.routing->rules_of(*listener.rules).proxy_protocol.contains(peer.canonical());
 }
 
 bool is_trusted(const Snapshot& snapshot, const geo::Address& peer) { return snapshot.trust->trusts_hop(peer); }
@@ -41,7 +40,8 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
       snapshot_{context.snapshot()},
       wake_{context.loop},
       timer_{context.loop, wake_},
-      peer_{.address = peer.address, .listener = listener_->index, .port = peer.port, .edge = own_end(descriptor)},
+      peer_{
+          .address = peer.address, .listener = listener_->rules.get(), .port = peer.port, .edge = own_end(descriptor)},
       in_handshake_{listener_->kind == conf::ListenerKind::https} {
     stream_.socket().open(context.loop, descriptor, wake_, false);
 }
@@ -135,7 +135,8 @@ loop::Task<bool> Session::handshake() {
     const auto tls = snapshot_->server_tls;
     auto& counters = context_.counters;
     if (!tls) co_return false;
-    wire::ServerHandshake facts{listener_->index, listener_->http2, {}, {}};
+    const auto& rules = snapshot_->routing->rules_of(*listener_->rules);
+    wire::ServerHandshake facts{rules.client_rule.get(), listener_->http2, {}, {}};
     stream_.start_tls_server(tls->context(), &facts);
     wire::restrict(stream_.tls(), listener_->min_version, listener_->ciphers);
     timer_.expires_after(limits().handshake_timeout);

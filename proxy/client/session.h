@@ -17,7 +17,7 @@ class Sessions;
 
 /// What a session needs to know of the listener that accepted it; shared by its sessions, outlives them.
 struct ListenerFacts {
-    std::size_t index = 0;  ///< in the configuration
+    std::shared_ptr<const ListenerRules> rules;
     conf::ListenerKind kind = conf::ListenerKind::https;
     conf::PlainPolicy plain = conf::PlainPolicy::redirect;
     std::uint16_t https_port = 443;  ///< where a plain listener redirects to

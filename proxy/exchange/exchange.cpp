@@ -148,9 +148,7 @@ void Exchange::choose_request_id() {
 /// a site where either differs belongs on another connection (RFC 9110 section 15.5.20): a client that coalesces them
 /// would get around the site's rule.
 bool Exchange::misdirected(steering::SiteId site) const {
-    const auto& rules = bound_->routing->client_rules;
-    const auto wanted = rules ? rules->of(peer_.listener, site).id() : wire::ClientRule::Id{};
-    if (wanted != peer_.client_rule) return true;
+    if (bound_->routing->client_rule(*peer_.listener, site) != peer_.client_rule) return true;
     if (peer_.server_name.empty() || wire::equal_ignoring_case(peer_.server_name, request_.host)) return false;
     const auto& tls = snapshot_->server_tls;
     return tls && !tls->same_certificate(peer_.server_name, request_.host);

@@ -18,9 +18,9 @@ namespace nearhop::exchange {
 
 /// What a session knows of the peer at the other end.
 struct Peer {
-    geo::Address address;                ///< the TCP peer, or what its PROXY header said
-    std::size_t listener = 0;            ///< index in the configuration
-    std::string server_name{};           ///< SNI; empty: none, or no TLS
+    geo::Address address;                     ///< the TCP peer, or what its PROXY header said
+    const ListenerRules* listener = nullptr;  ///< as it was when the connection came; never null
+    std::string server_name{};                ///< SNI; empty: none, or no TLS
     wire::ClientRule::Id client_rule{};  ///< under which the handshake was made; zero: no certificate was asked for
     std::string identity{};              ///< field lines of the verified client certificate
     std::unique_ptr<const wire::CertificateNames> certificate{};  ///< of the same; null: none

@@ -146,7 +146,7 @@ void Loop::resume_ready() {
     while (now.linked()) {
         auto* wake = static_cast<Wake*>(now.next);
         wake->unlink();
-        std::exchange(wake->waiter_, nullptr).resume();
+        std::exchange(wake->waiter_, nullptr)->coroutine.resume();
     }
 }
 

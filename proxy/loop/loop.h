@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 struct epoll_event;
@@ -53,7 +54,10 @@ class Loop;
 class Wake final : public Notify, private detail::Link {
 public:
     explicit Wake(Loop& owner) noexcept : loop_{owner} {}
-    ~Wake() { unlink(); }
+    ~Wake() {
+        unlink();
+        if (waiter_) waiter_->wake = nullptr;
+    }
     Wake(const Wake&) = delete;
     Wake& operator=(const Wake&) = delete;
 
@@ -61,26 +65,22 @@ public:
 
     /// Suspends until notified; returns at once when a notification came since the last wait.
     auto wait() noexcept {
-        struct Awaiter {
-            Wake& wake;
-            bool await_ready() const noexcept {
-                if (!wake.pending_) return false;
-                wake.pending_ = false;
-                return true;
-            }
-            void await_suspend(std::coroutine_handle<> waiter) const noexcept { wake.waiter_ = waiter; }
-            void await_resume() const noexcept { wake.pending_ = false; }
+        struct Awaiter : Waiter {
+            using Waiter::Waiter;
+            bool await_ready() const noexcept { return std::exchange(wake->pending_, false); }
+            void await_suspend(std::coroutine_handle<> waiter) noexcept { enter(waiter); }
+            void await_resume() const noexcept { wake->pending_ = false; }
         };
         return Awaiter{*this};
     }
     /// Lets everything else that is ready run first; resumes in the next batch.
     auto yield() noexcept {
-        struct Awaiter {
-            Wake& wake;
+        struct Awaiter : Waiter {
+            using Waiter::Waiter;
             bool await_ready() const noexcept { return false; }
-            void await_suspend(std::coroutine_handle<> waiter) const noexcept {
-                wake.waiter_ = waiter;
-                wake.notify();
+            void await_suspend(std::coroutine_handle<> waiter) noexcept {
+                enter(waiter);
+                wake->notify();
             }
             void await_resume() const noexcept {}  // what was notified meanwhile is still pending
         };
@@ -90,8 +90,29 @@ public:
 
 private:
     friend class Loop;
+
+    /// Lives in the frame that waits and leaves with it: a Task may be dropped while its Wake lives on, and the next
+    /// notification must not resume what is gone.
+    struct Waiter {
+        explicit Waiter(Wake& where) noexcept : wake{&where} {}
+        ~Waiter() {
+            if (!wake || wake->waiter_ != this) return;
+            wake->waiter_ = nullptr;
+            wake->unlink();
+        }
+        Waiter(const Waiter&) = delete;
+        Waiter& operator=(const Waiter&) = delete;
+        void enter(std::coroutine_handle<> who) noexcept {
+            coroutine = who;
+            wake->waiter_ = this;
+        }
+
+        Wake* wake;  ///< null: it went first
+        std::coroutine_handle<> coroutine;
+    };
+
     Loop& loop_;
-    std::coroutine_handle<> waiter_;
+    Waiter* waiter_ = nullptr;
     bool pending_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include "geo/catalogue.h"
 #include "proxy/origin/pool.h"
+#include "proxy/run/listener_key.h"
 #include "proxy/run/rto.h"
 #include "proxy/run/trusted.h"
 #include "proxy/wire/origin_tls.h"
@@ -19,15 +20,11 @@ namespace {
 
 using conf::Severity;
 
-std::vector<geo::CidrTable> build_proxy_protocol(const conf::Config& config, conf::Problems& problems) {
-    std::vector<geo::CidrTable> tables;
-    for (const auto& listener : config.listeners) {
-        std::vector<std::pair<geo::Cidr, std::uint32_t>> peers;
-        for (const auto& text : listener.proxy_protocol_from)
-            if (const auto cidr = network_from(text, problems)) peers.emplace_back(*cidr, 1);
-        tables.emplace_back(std::move(peers));
-    }
-    return tables;
+geo::CidrTable build_proxy_protocol(const conf::Listener& listener, conf::Problems& problems) {
+    std::vector<std::pair<geo::Cidr, std::uint32_t>> peers;
+    for (const auto& text : listener.proxy_protocol_from)
+        if (const auto cidr = network_from(text, problems)) peers.emplace_back(*cidr, 1);
+    return geo::CidrTable{std::move(peers)};
 }
 
 std::string bracketed(const std::string& host) { return host.find(':') == host.npos ? host : '[' + host + ']'; }
@@ -83,13 +80,12 @@ std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems
     return origins;
 }
 
-std::shared_ptr<const ClientRules> build_client_rules(const conf::Config& config, conf::Problems& problems) {
+/// What clients must show and send, by listener and by site.
+void build_rules(const conf::Config& config, Routing& routing, conf::Problems& problems) {
     using conf::ClientCertificates;
-    bool asked = false;
     std::map<std::pair<ClientCertificates, std::string>, std::shared_ptr<const wire::ClientRule>> known;
     const auto rule_for = [&](const conf::At<ClientCertificates>& mode, const conf::At<std::string>& ca) {
         const bool none = *mode == ClientCertificates::none;
-        asked = asked || !none;
         auto& rule = known[{*mode, none ? std::string{} : *ca}];
         if (rule) return rule;
         std::string error = "want a CA file beside it (client_ca), found none";
@@ -100,15 +96,27 @@ std::shared_ptr<const ClientRules> build_client_rules(const conf::Config& config
         }
         return rule;
     };
-    auto rules = std::make_shared<ClientRules>();
-    for (const auto& listener : config.listeners)
-        rules->by_listener.push_back(rule_for(listener.client_certificates, config.tls.client_ca));
+    for (std::size_t i = 0; i < config.listeners.size(); ++i) {
+        const auto& listener = config.listeners[i];
+        routing.listeners.push_back(std::make_shared<const ListenerRules>(
+            ListenerRules{key_of(config.listeners, i), build_proxy_protocol(listener, problems),
+                          rule_for(listener.client_certificates, config.tls.client_ca)}));
+    }
     for (const auto& site : config.sites)
-        rules->by_site.push_back(
+        routing.site_client_rules.push_back(
             site.client_certificates
                 ? rule_for(*site.client_certificates, site.client_ca->empty() ? config.tls.client_ca : site.client_ca)
                 : nullptr);
-    return asked ? rules : nullptr;
+}
+
+/// For handshakes; null where no site has a rule of its own.
+wire::ClientRuleOf site_rule_of(const Routing& routing) {
+    const auto& rules = routing.site_client_rules;
+    if (std::none_of(rules.begin(), rules.end(), [](const auto& rule) { return rule != nullptr; })) return {};
+    return [rules, table = routing.table](std::string_view name) -> const wire::ClientRule* {
+        const auto site = table->site_of(name);
+        return site ? rules[*site].get() : nullptr;
+    };
 }
 
 std::vector<std::string> identity_headers(const conf::ClientIdentity& identity) {
@@ -230,20 +238,13 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     routing->table = steering::build_table(config, problems);
     build_trust(config, snapshot, problems);
     routing->origins = build_origins(config, problems);
-    routing->proxy_protocol = build_proxy_protocol(config, problems);
-    routing->client_rules = build_client_rules(config, problems);
+    build_rules(config, *routing, problems);
     routing->identity_headers = identity_headers(config.tls.identity);
     check_listeners(config, problems);
     check_access_log(config.log, problems);
     check_rto(config, problems);
-    wire::ClientRuleOf rule_of;
-    if (routing->client_rules)
-        rule_of = [rules = routing->client_rules, table = routing->table](
-                      std::size_t listener, std::string_view name) -> const wire::ClientRule& {
-            return rules->of(listener, table->site_of(name));
-        };
     if (!config.tls.certificates.empty())  // checked even if nobody listens
-        snapshot.server_tls = wire::ServerTls::load(config.tls, keys, problems, std::move(rule_of));
+        snapshot.server_tls = wire::ServerTls::load(config.tls, keys, problems, site_rule_of(*routing));
     const bool listens = std::any_of(config.listeners.begin(), config.listeners.end(),
                                      [](const auto& listener) { return listener.kind == conf::ListenerKind::https; });
     if (!listens) snapshot.server_tls = nullptr;

@@ -158,8 +158,9 @@ Control::Status::Origin OriginWatch::status() const {
     for (std::size_t i = 0; i < checks_.size(); ++i)
         status.checks.push_back({checks_[i].name, name(checks_[i].need), monitor_.check(i)});
     status.by_name = by_name_;
-    if (resolved_at_ != loop::TimePoint{}) status.dns_age_s = std::chrono::duration<double>(now - resolved_at_).count();
-    status.dns_ttl_s = static_cast<double>(ttl_.count());
+    if (known_.resolved_at != loop::TimePoint{})
+        status.dns_age_s = std::chrono::duration<double>(now - known_.resolved_at).count();
+    status.dns_ttl_s = static_cast<double>(known_.ttl.count());
     status.resolve_error = resolve_error_;
     return status;
 }

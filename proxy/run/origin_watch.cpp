@@ -46,11 +46,12 @@ Endpoint endpoint_of(const geo::Address& address, std::uint16_t port) {
 }
 
 OriginWatch::OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive,
-                         const conf::Probe& probe)
+                         const conf::Probe& probe, Known known)
     : around_{around},
       figures_{figures},
       monitor_{thresholds_of(probe, passive)},
       failback_{health::FailbackSettings{}},
+      known_{std::move(known)},
       resolve_wake_{around.loop},
       resolve_timer_{around.loop, resolve_wake_} {}
 
@@ -77,12 +78,12 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     const bool other_resolver = std::exchange(resolver_, &resolver) != &resolver;
 
     by_name_ = !info.host_is_address;
+    if (first && !by_name_) known_.addresses = {*geo::Address::parse(host_)};
+    if (first && !known_.addresses.empty()) set_addresses(known_.addresses);
     if (by_name_ && other_resolver) {
         // What is being resolved starts again; an answer that still holds is waited out.
         resolving_ = keep_resolving();
         resolving_.start();
-    } else if (!by_name_ && first) {
-        set_addresses({*geo::Address::parse(host_)});
     }
     if (!first) hurry();
 }
@@ -126,13 +127,13 @@ void OriginWatch::on_tick() {
 
 loop::Task<> OriginWatch::keep_resolving() {
     for (;;) {
-        resolve_timer_.expires_at(next_resolve_);
+        resolve_timer_.expires_at(known_.next_resolve);
         while (!resolve_timer_.expired()) co_await resolve_wake_.wait();
-        const auto resolved = co_await resolver_->resolve(host_, known_);
+        const auto resolved = co_await resolver_->resolve(host_, known_.addresses);
         const bool good = !resolved.addresses.empty();
         const auto ttl = good ? std::clamp(resolved.ttl, min_ttl_, max_ttl_) : min_ttl_;
-        next_resolve_ = around_.loop.now() + ttl;
-        if (good) ttl_ = ttl;
+        known_.next_resolve = around_.loop.now() + ttl;
+        if (good) known_.ttl = ttl;
         learn(resolved);
     }
 }
@@ -146,30 +147,32 @@ void OriginWatch::learn(const origin::Resolved& resolved) {
         if (resolved.error.empty())
             log_info("resolved", {{"origin", name_}, {"host", host_}});
         else
-            log_warning("resolve_failed",
-                        {{"origin", name_}, {"host", host_}, {"error", resolved.error}, {"kept", list_of(known_)}});
+            log_warning(
+                "resolve_failed",
+                {{"origin", name_}, {"host", host_}, {"error", resolved.error}, {"kept", list_of(known_.addresses)}});
         resolve_error_ = resolved.error;
     }
     if (!good) {
-        if (!known_.empty()) return;  // the old addresses are kept, and probes judge them
+        if (!known_.addresses.empty()) return;  // the old addresses are kept, and probes judge them
         note_failure();
         around_.isolation.silent(name_);
         if (around_.isolation.isolated()) return;
         return apply({}, [&] { return monitor_.on_resolve_failed(around_.loop.now()); });
     }
-    resolved_at_ = around_.loop.now();
-    if (resolved.addresses == known_) return;
-    log_info("addresses", {{"origin", name_}, {"addresses", list_of(resolved.addresses)}, {"was", list_of(known_)}});
+    known_.resolved_at = around_.loop.now();
+    if (resolved.addresses == known_.addresses) return;
+    log_info("addresses",
+             {{"origin", name_}, {"addresses", list_of(resolved.addresses)}, {"was", list_of(known_.addresses)}});
     ++figures_.address_changes;
     set_addresses(resolved.addresses);
 }
 
-void OriginWatch::set_addresses(const std::vector<geo::Address>& addresses) {
-    known_ = addresses;
+void OriginWatch::set_addresses(std::vector<geo::Address> addresses) {
+    known_.addresses = std::move(addresses);
     std::vector<std::unique_ptr<AddressWatch>> next;
     std::vector<std::string> texts;
     std::vector<AddressWatch*> fresh;
-    for (const auto& address : addresses) {
+    for (const auto& address : known_.addresses) {
         const Endpoint endpoint = endpoint_of(address, port_);
         texts.push_back(endpoint.text);
         const auto known = std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& watch) {

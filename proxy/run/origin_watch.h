@@ -34,7 +34,16 @@ public:
         admin::Registry& registry;
     };
 
-    OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive, const conf::Probe& probe);
+    /// What the origin's name resolved to, and when it is asked for again.
+    struct Known {
+        std::vector<geo::Address> addresses{};
+        loop::TimePoint resolved_at{}, next_resolve{};
+        conf::seconds ttl{};
+    };
+
+    /// Begins with the addresses in `known`, on which it has no verdict yet.
+    OriginWatch(Surroundings& around, OriginFigures& figures, const conf::Passive& passive, const conf::Probe& probe,
+                Known known);
     OriginWatch(const OriginWatch&) = delete;
     OriginWatch& operator=(const OriginWatch&) = delete;
 
@@ -56,6 +65,8 @@ public:
     bool begin_isolation();
     void end_isolation(loop::Clock::duration lasted);
 
+    const std::string& host() const noexcept { return host_; }
+    const Known& known() const noexcept { return known_; }
     bool decided() const noexcept { return monitor_.decided(); }
     /// As to be published: small moves of the round trip are left out.
     health::OriginHealth health();
@@ -83,7 +94,7 @@ private:
     void learn(const origin::Resolved& resolved);
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
     void log_checks(std::string_view address);
-    void set_addresses(const std::vector<geo::Address>& addresses);
+    void set_addresses(std::vector<geo::Address> addresses);
     void note_failure();
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void probe_now() noexcept;
@@ -123,10 +134,7 @@ private:
 
     bool by_name_ = false;
     origin::Resolver* resolver_ = nullptr;
-    std::vector<geo::Address> known_;
-    loop::TimePoint next_resolve_{};
-    loop::TimePoint resolved_at_{};
-    conf::seconds ttl_{};
+    Known known_;
     std::string resolve_error_;
     loop::Wake resolve_wake_;
     loop::Timer resolve_timer_;

@@ -19,6 +19,11 @@ void OriginWatches::follow(const Routing& routing, std::unique_ptr<origin::Resol
     std::unique_ptr<origin::Resolver> old;
     if (other) old = std::exchange(resolver_, std::move(other));
     resolver_settings_ = dns;
+    // What a name resolved to holds for whoever asks it next: an origin that is new by its health check only would have
+    // no address until DNS answers, if it does.
+    std::map<std::string, OriginWatch::Known> by_host;
+    for (const auto& [identity, watch] : watches_)
+        if (!watch->known().addresses.empty()) by_host.emplace(watch->host(), watch->known());
     std::map<std::string, std::unique_ptr<OriginWatch>> next;
     for (std::size_t i = 0; i < routing.origins.size(); ++i) {
         const auto& info = routing.origins[i];
@@ -27,7 +32,8 @@ void OriginWatches::follow(const Routing& routing, std::unique_ptr<origin::Resol
         if (const auto known = watches_.find(info.identity); known != watches_.end())
             watch = std::move(known->second);
         else
-            watch = std::make_unique<OriginWatch>(around_, figures[info.name], origin.passive, origin.health);
+            watch = std::make_unique<OriginWatch>(around_, figures[info.name], origin.passive, origin.health,
+                                                  by_host[info.host]);
     }
     watches_ = std::move(next);
     for (std::size_t i = 0; i < routing.origins.size(); ++i)

@@ -1,5 +1,6 @@
 #include "proxy/run/server.h"
 
+#include "proxy/run/listener_key.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/notify.h"
 
@@ -21,24 +22,6 @@ sigset_t handled_signals() {
     sigemptyset(&set);
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
     return set;
-}
-
-std::string text_of(const conf::ListenAddress& address) {
-    const bool six = address.address.find(':') != std::string::npos;
-    return (six ? "[" + address.address + "]" : address.address) + ":" + std::to_string(address.port);
-}
-
-std::string_view name(conf::ListenerKind kind) { return kind == conf::ListenerKind::https ? "https" : "http"; }
-
-/// What a listener is known by over reloads: kind, address and, where several let the kernel choose a port, which one.
-std::string key_of(const std::vector<conf::Listener>& listeners, std::size_t index) {
-    const auto plain = [](const conf::Listener& listener) {
-        return std::string{name(listener.kind)} + " " + text_of(*listener.address);
-    };
-    const auto key = plain(listeners[index]);
-    const auto before = std::count_if(listeners.begin(), listeners.begin() + static_cast<std::ptrdiff_t>(index),
-                                      [&](const conf::Listener& listener) { return plain(listener) == key; });
-    return before == 0 ? key : key + " #" + std::to_string(before + 1);
 }
 
 unsigned worker_count(const conf::Config& config) {
@@ -230,7 +213,7 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
     const auto& listeners = config().listeners;
     const auto& listener = listeners[index];
     auto facts = std::make_shared<client::ListenerFacts>();
-    facts->index = index;
+    facts->rules = control_->current().routing->listeners[index];
     facts->kind = listener.kind;
     facts->plain = listener.plain;
     facts->ready_path = listener.ready_path;

@@ -42,14 +42,14 @@ private:
     Id id_{};
 };
 
-/// The rule for a client that connected to listener number `listener` and asked for `server_name` (may be empty).
-using ClientRuleOf = std::function<const ClientRule&(std::size_t listener, std::string_view server_name)>;
+/// The rule of the site that serves `server_name` (may be empty); null: the listener's holds.
+using ClientRuleOf = std::function<const ClientRule*(std::string_view server_name)>;
 
 /// What a server's handshake was made with. SSL_set_app_data() of the connection points to it until it is finished.
 struct ServerHandshake {
-    std::size_t listener = 0;
-    bool http2 = false;       ///< offered through ALPN
-    std::string server_name;  ///< as sent, lower case; empty: none
+    const ClientRule* listener_rule = nullptr;  ///< null: nobody is asked
+    bool http2 = false;                         ///< offered through ALPN
+    std::string server_name;                    ///< as sent, lower case; empty: none
     ClientRule::Id client_rule{};
 };
 

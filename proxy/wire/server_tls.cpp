@@ -124,10 +124,11 @@ int on_client_hello(ssl_st* ssl, int*, void*) {
             if (auto* context = table->find(name); context && !SSL_set_SSL_CTX(ssl, context))
                 return SSL_CLIENT_HELLO_ERROR;
         if (facts) facts->server_name = name;
-        if (!table->rules) return SSL_CLIENT_HELLO_SUCCESS;
-        const ClientRule& rule = table->rules(facts ? facts->listener : 0, name);
-        if (facts) facts->client_rule = rule.id();
-        if (!rule.apply(ssl) || !set_session_context(ssl, rule.id())) return SSL_CLIENT_HELLO_ERROR;
+        const ClientRule* rule = table->rules ? table->rules(name) : nullptr;
+        if (!rule && facts) rule = facts->listener_rule;
+        if (!rule) return SSL_CLIENT_HELLO_SUCCESS;
+        if (facts) facts->client_rule = rule->id();
+        if (!rule->apply(ssl) || !set_session_context(ssl, rule->id())) return SSL_CLIENT_HELLO_ERROR;
     } catch (const std::bad_alloc&) {
         return SSL_CLIENT_HELLO_ERROR;
     }

@@ -20,7 +20,7 @@ class ServerTls {
 public:
     /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
     /// configuration's own position. Null when one is an error.
-    /// `keys`: the process's own, for tickets unless a file has some. `rules`: null where no client is ever asked.
+    /// `keys`: the process's own, for tickets unless a file has some. `rules`: null where no site has its own.
     static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys, conf::Problems& problems,
                                                  ClientRuleOf rules = {});
 

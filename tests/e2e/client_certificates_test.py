@@ -188,3 +188,45 @@ def test_a_reload_with_another_client_ca_ends_what_the_old_one_vouched_for(scene
         edge.reload()
         assert connection.request(host=SECRET).fault == "client_misdirected"
     assert is_refused(edge, name=SECRET, tls=context, session=session), "neither does its ticket live on"
+
+
+# ---- listeners that a reload moves ----------------------------------------------------------------------------------
+def two_listeners(scene, clients):
+    """One that asks nobody and, after it, one that requires a certificate; and the configuration with both."""
+    listeners = {"open": {"address": "127.0.0.1:0"}, "asking": {"address": "127.0.0.2:0", "client_certificates": "required"}}
+    config = scene.config(listeners=list(listeners.values()))
+    config["tls"]["client_ca"] = str(clients.file)
+    return listeners, config
+
+
+@pytest.mark.parametrize("left", [["asking"], ["asking", "open"], ["open", "asking"]], ids="-".join)
+def test_a_session_keeps_the_rule_of_its_listener_when_a_reload_moves_that(scene, start, authority, clients, left):
+    listeners, config = two_listeners(scene, clients)
+    edge = start(config)
+    first, second = edge.addresses("https")
+    context = context_of(authority.file, clients.leaf("alice", client=True))
+    with edge.connect(address=first) as anybody, edge.connect(address=second, tls=context) as alice:
+        assert (anybody.request().status, alice.request().status) == (200, 200)
+        config["listeners"] = [listeners[name] for name in left]
+        edge.reload(config)
+        for _ in range(2):
+            assert alice.request().status == 200
+            assert anybody.request().status == 200, "who was asked for nothing goes on, even where the listener has gone"
+    assert is_refused(edge, address=second)
+    assert edge.fetch(address=second, tls=context).status == 200
+
+
+@pytest.mark.parametrize("still_asked", [True, False])
+def test_a_certificate_counts_after_its_listener_has_gone_only_while_others_ask_for_the_same(
+        scene, start, authority, clients, still_asked):  # fmt: skip
+    listeners, config = two_listeners(scene, clients)
+    edge = start(config)
+    context = context_of(authority.file, clients.leaf("alice", client=True))
+    with edge.connect(address=edge.addresses("https")[1], tls=context) as alice:
+        assert alice.request().status == 200
+        config["listeners"] = [listeners["open"]]
+        if still_asked:
+            config["listeners"].insert(0, {**listeners["asking"], "address": "127.0.0.3:0"})
+        edge.reload(config)
+        response = alice.request()
+        assert (response.status, response.fault) == ((200, None) if still_asked else (421, "client_misdirected"))

@@ -99,6 +99,31 @@ def test_old_answers_are_kept_when_dns_fails_and_nothing_waits(scene, start, aut
     assert load.slowest() < patient(1), load.summary()
 
 
+@pytest.mark.parametrize("change", ["path", "statuses", "name"])
+def test_a_reload_while_dns_is_silent_keeps_the_addresses_of_an_origin_that_is_asked_something_else(
+        scene, start, authority, resolver, two, change):  # fmt: skip
+    resolver.set(NAME, "127.0.0.2", ttl=1)
+    config = config_for(scene, resolver, two)
+    # Nobody else could answer: what goes wrong is seen.
+    config["sites"]["main"]["origins"] = ["eu-west-1"]
+    edge = start(config)
+    load = Load(edge.https, authority.file, rate=100 / SLOW, connections=8, fields=viewer("DE"))
+    with load.running():
+        wait_until(lambda: load.regions()["eu-west-1"] > 10, what=load.summary)
+        resolver.fail(NAME, "silence")
+        if change == "path":
+            config["origins"]["eu-west-1"]["health"] = {**quick(), "path": "/healthz?deep"}
+        elif change == "statuses":
+            config["origins"]["eu-west-1"]["health"] = {**quick(), "statuses": ["200-204"]}
+        else:
+            config["origins"]["eu-west-9"] = {**config["origins"].pop("eu-west-1"), "region": "eu-west-1"}
+            config["sites"]["main"]["origins"] = ["eu-west-9"]
+        edge.reload(config)
+        seen = len(load.good())
+        wait_until(lambda: len(load.good()) > seen + 50, what=load.summary)
+    assert not load.errors(), (load.summary(), load.errors()[:3])
+
+
 def test_a_name_that_never_resolved_is_down_with_a_reason_and_comes_up_later(scene, start, resolver, two):
     edge = start(config_for(scene, resolver, two))
     status = edge.wait_verdict("eu-west-1", "down")

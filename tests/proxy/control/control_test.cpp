@@ -190,6 +190,36 @@ TEST(Control, ManyReloadsInARowLoseNothing) {
     EXPECT_EQ(world.dns.questions(), 2) << "an answer that still holds is not asked for again";
 }
 
+TEST(Control, AReloadThatAsksAnOriginSomethingElseKeepsWhatItsNameResolvedTo) {
+    ScriptedOrigin origin{ScriptedOrigin::answering(well)}, other{ScriptedOrigin::answering(well)};
+    World world;
+    world.dns.set("good.test", false, {.addresses = {"127.0.0.1"}});
+    world.dns.set("good.test", true, {});
+    world.write(line("us-east-1", "good.test", origin.port()));
+    world.start();
+    const auto body = [](World& here, std::uint16_t port, std::uint16_t next) -> loop::Task<> {
+        EXPECT_TRUE(co_await here.first_round_over());
+        here.dns.set("good.test", false, {.silent = true});
+        here.dns.set("good.test", true, {.silent = true});
+        // Another path, another name of the origin, another port: the name is the same.
+        const std::string changed[] = {line("us-east-1", "good.test", port, ", health: {path: /deep}"),
+                                       line("eu-west-1", "good.test", port), line("eu-west-1", "good.test", next)};
+        for (const auto& origins : changed) {
+            here.write(origins);
+            EXPECT_TRUE(here.control->reload().ok);
+            EXPECT_EQ(here.addresses(0), "127.0.0.1:" + std::to_string(&origins == &changed[2] ? next : port));
+            EXPECT_EQ(here.state(0).verdict, Verdict::unknown) << "what the old probe said does not count";
+            EXPECT_GE(here.control->status().origins.at(0).dns_age_s, 0);
+            const auto up = [&here] { return here.state(0).verdict == Verdict::up; };
+            EXPECT_TRUE(co_await until(here.loop, up));
+        }
+        here.write(line("us-east-1", "other.test", port));
+        EXPECT_TRUE(here.control->reload().ok);
+        EXPECT_EQ(here.addresses(0), "") << "another name is another matter";
+    };
+    ASSERT_TRUE(drive(world.loop, body(world, origin.port(), other.port())));
+}
+
 TEST(Control, ReportsOfLiveTrafficEjectAndAreReadFromAnyThread) {
     ScriptedOrigin origin{ScriptedOrigin::answering(well)};
     World world;

@@ -84,6 +84,58 @@ TEST(Wake, DestroyedWhileReadyIsNotResumed) {
     EXPECT_EQ(wakes, 0);
 }
 
+TEST(Wake, WhoWasDroppedWhileWaitingIsNotResumed) {
+    Loop loop;
+    Wake first{loop};
+    Wake second{loop};
+    int dropped = 0;
+    int wakes = 0;
+    std::optional<Task<void>> task{count(first, dropped, 1)};
+    task->start();
+    task.reset();
+    // Most likely in the frame that has just become free: whoever still holds its handle resumes this one.
+    task.emplace(count(second, wakes, 1));
+    task->start();
+    first.notify();
+    int batches = 0;
+    const auto twice = [&] {
+        if (++batches < 2) loop.post([] {});
+        return batches == 2;
+    };
+    ASSERT_TRUE((Until{loop, twice}.run()));
+    EXPECT_EQ(dropped + wakes, 0);
+    EXPECT_FALSE(task->done());
+
+    task.emplace(count(first, dropped, 1));
+    task->start();
+    EXPECT_TRUE(task->done()) << "what nobody waited for is still pending";
+}
+
+TEST(Wake, DroppedBetweenTheNotificationAndItsTurnNothingIsResumed) {
+    Loop loop;
+    Wake wake{loop};
+    int wakes = 0;
+    std::optional<Task<void>> task{count(wake, wakes, 1)};
+    task->start();
+    loop.post([&] {
+        wake.notify();
+        task.reset();
+    });
+    int batches = 0;
+    ASSERT_TRUE((Until{loop, [&] { return ++batches == 1; }}.run()));
+    EXPECT_EQ(wakes, 0);
+}
+
+TEST(Wake, AWaiterMayOutliveIt) {
+    Loop loop;
+    std::optional<Wake> wake{loop};
+    int wakes = 0;
+    const auto task = count(*wake, wakes, 1);
+    task.start();
+    wake.reset();
+    EXPECT_FALSE(task.done());
+}
+
 Task<void> ping(Wake& own, Wake& other, std::vector<int>& batch_of, const int& batch) {
     for (int i = 0; i < 5; ++i) {
         co_await own.wait();
