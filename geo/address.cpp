@@ -105,15 +105,16 @@ std::optional<Address> Address::from(const sockaddr* address) noexcept {
 }
 
 std::string Address::text() const {
-    char out[INET6_ADDRSTRLEN];
     if (is_v4()) {  // once per request: inet_ntop() goes through sprintf
-        char* end = out;
+        std::string dotted;
         for (std::size_t i = 12; i < 16; ++i) {
-            if (i != 12) *end++ = '.';
-            end = std::to_chars(end, std::end(out), bytes_[i]).ptr;
+            if (i != 12) dotted += '.';
+            char digits[3];
+            dotted.append(digits, std::to_chars(digits, std::end(digits), bytes_[i]).ptr);
         }
-        return {out, end};
+        return dotted;
     }
+    char out[INET6_ADDRSTRLEN];
     return inet_ntop(AF_INET6, bytes_.data(), out, sizeof out);
 }
 

@@ -195,7 +195,8 @@ void Http2Stream::sent_part(std::size_t bytes, loop::TimePoint now) noexcept {
 }
 
 std::size_t Http2Stream::write(std::string_view body) {
-    if (closed_ || !has_body_out_) return body.size();
+    if (!has_body_out_) return body.size();
+    if (closed_) return 0;  // gone(): the exchange must not read the rest of the answer for nobody
     const std::size_t taken = std::min(body.size(), most_unsent - std::min(most_unsent, out_.size()));
     full_ = taken < body.size() || out_.size() + taken >= wire::Stream::high_water;
     out_.append(body.substr(0, taken));

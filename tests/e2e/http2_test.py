@@ -1,5 +1,6 @@
 """HTTP/2 through the edge: the same exchanges as over HTTP/1.1, in streams (RFC 9113)."""
 
+import json
 import threading
 
 import pytest
@@ -202,6 +203,22 @@ def test_a_cancelled_stream_cancels_the_exchange_and_counts_against_nobody(edge,
     wait_until(lambda: origin.open_connections() < open_before, what="the origin's connection to be dropped")
     origin.answer = faults.normally
     assert client.request().status == 200
+
+
+@pytest.mark.parametrize("how", ["reset", "close 1", "close 2", "close 3", "close 4"])
+def test_the_rest_of_a_cancelled_answer_is_not_read(edge, authority, origin, how):
+    """It would keep its worker busy for as long as the origin can send."""
+    origin.answer = lambda request: request.respond(200, bytes(50_000_000))
+    lines = lambda: [each for each in map(json.loads, edge.output.lines) if each["path"] == f"/large/{how[-1]}"]  # noqa: E731
+    window = 2**24
+    with Http2(edge.https, authority.file, settings={4: window}, window=window, receive_buffer=16 * 1024) as client:
+        stream = client.open(target=f"/large/{how[-1]}")
+        client.until(lambda: stream in client.replies and len(client.replies[stream].body) > 65535)
+        if how == "reset":
+            client.reset(stream)
+            wait_until(lines, what="the access line")
+    wait_until(lines, what="the access line")
+    assert lines()[0]["bytes_out"] < 20_000_000 and lines()[0]["fault"] == "client_gone"
 
 
 def test_streams_do_not_wait_for_each_other(client, origin):
