@@ -123,7 +123,7 @@ protected:
         return answer.get_future().get();
     }
     bool sessions_become(std::size_t count) {
-        for (int i = 0; i < 1000; ++i) {
+        for (int i = 0; i < 6000; ++i) {
             if (on_loop([this] { return server->sessions(); }) == count) return true;
             std::this_thread::sleep_for(std::chrono::milliseconds{10});
         }
