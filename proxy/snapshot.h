@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
 #include <sys/socket.h>
 #include <vector>
 
@@ -66,21 +65,21 @@ struct Routing {
     std::uint64_t config_generation = 0;        ///< counts successful loads, 1 at start
 
     /// Null: there is no such listener any more.
-    const ListenerRules* listener(std::string_view key) const noexcept {
+    const ListenerRules* present(const ListenerRules& met) const noexcept {
         for (const auto& each : listeners)
-            if (each->key == key) return each.get();
+            if (each.get() == &met || each->key == met.key) return each.get();
         return nullptr;
     }
     /// What holds for a connection that is made through a listener: of one that has just gone, its last rules.
     const ListenerRules& rules_of(const ListenerRules& met) const noexcept {
-        const auto* present = listener(met.key);
-        return present ? *present : met;
+        const auto* now = present(met);
+        return now ? *now : met;
     }
     /// What a connection made through a listener must have been asked for to serve a site. Where the listener has gone,
     /// what it asked for holds as long as another one asks for the same.
     wire::ClientRule::Id client_rule(const ListenerRules& met, steering::SiteId site) const noexcept {
         if (const auto& rule = site_client_rules[site]) return rule->id();
-        if (const auto* present = listener(met.key)) return present->client_rule->id();
+        if (const auto* now = present(met)) return now->client_rule->id();
         for (const auto& each : listeners)
             if (each->client_rule->id() == met.client_rule->id()) return met.client_rule->id();
         return {};

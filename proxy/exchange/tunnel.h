@@ -9,7 +9,8 @@ namespace nearhop::exchange {
 
 /// Bytes both ways between a client and an origin that switched to another protocol (RFC 9110 section 7.8). Each side
 /// may end its direction while the other goes on; each direction is read only as fast as its receiver takes it, so a
-/// tunnel holds a bounded number of bytes. What a side sent before it broke is still delivered.
+/// tunnel holds a bounded number of bytes. What an origin sent before it broke is still delivered, and what a client
+/// sent before its end; one that takes nothing more ends the tunnel at once.
 class Tunnel {
 public:
     /// Body bytes of the exchange, counted as they move: the access line is right also when the tunnel is cut off.

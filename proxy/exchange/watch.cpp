@@ -28,6 +28,8 @@ void Exchange::Watch::begin(Exchange& exchange, TimePoint since) {
         ask_kernel_at = since + std::max<loop::Clock::duration>(Socket::patience,
                                                                 3 * exchange.times_of(*exchange.attempt_).heads.p99());
     if (!passive.enabled || passive.stall == passive.stall.zero()) return;
+    // Whoever keeps a body back for a 100 is no witness: not every origin knows Expect.
+    if (exchange.attempt_->connection && !exchange.attempt_->request_complete()) return;
     auto& times = exchange.times_of(*exchange.attempt_);
     waiting.join(times.silence, exchange.wake_, since);
     if (times.silence.may_be_found() && times.heads.known())

@@ -9,13 +9,7 @@ from support.client import HOST
 from support.clock import wait_until
 from support.http2 import Http2
 from support.proxy import Edge
-from support.setup import Scene
-
-
-@pytest.fixture(scope="module")
-def scene(authority):
-    with Scene(authority) as made:
-        yield made
+from support.shared_scene import fresh, origin, scene  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +18,6 @@ def edge(scene, authority, tmp_path_factory):
     config["listeners"].append({"address": "127.0.0.1:0", "protocol": "https", "http2": False})
     with Edge(tmp_path_factory.mktemp("edge"), config, ca=authority.file) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh(scene):
-    scene.renew()
-    yield
-
-
-@pytest.fixture
-def origin(scene):
-    """All of this module's traffic goes here: it is first in the failover order."""
-    return scene["us-east-1"]
 
 
 @pytest.fixture

@@ -42,13 +42,18 @@ def test_an_origin_below_our_least_version_is_not_talked_to(scene, start):
     assert edge.fetch().fault in ("origin_tls", "no_origin") and not scene.requests()
 
 
-def test_sessions_with_origins_are_reused_but_not_beyond_a_change_of_trust(scene, start, authority, tmp_path):
+def with_a_ca_of_its_own(scene, start, authority, tmp_path):
+    """An edge whose origins are verified by a file that can be written anew."""
     trusted = tmp_path / "ca.pem"
     shutil.copy(authority.file, trusted)
     config = scene.config(workers=1)
     for origin in config["origins"].values():
         origin["ca"] = str(trusted)
-    edge = start(config)
+    return start(config), trusted
+
+
+def test_sessions_with_origins_are_reused_but_not_beyond_a_change_of_trust(scene, start, authority, tmp_path):
+    edge, trusted = with_a_ca_of_its_own(scene, start, authority, tmp_path)
     reused = []
 
     def answer(request):
@@ -68,12 +73,7 @@ def test_sessions_with_origins_are_reused_but_not_beyond_a_change_of_trust(scene
 
 
 def test_idle_origin_connections_do_not_outlive_a_change_of_trust(scene, start, authority, tmp_path):
-    trusted = tmp_path / "ca.pem"
-    shutil.copy(authority.file, trusted)
-    config = scene.config(workers=1)
-    for origin in config["origins"].values():
-        origin["ca"] = str(trusted)
-    edge = start(config)
+    edge, trusted = with_a_ca_of_its_own(scene, start, authority, tmp_path)
     assert edge.fetch().status == 200
     trusted.write_bytes(Authority(tmp_path, "Somebody Else").file.read_bytes())
     edge.reload()

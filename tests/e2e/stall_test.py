@@ -5,6 +5,7 @@ import time
 
 import pytest
 from support import faults
+from support.client import request_bytes
 from support.clock import SLOW, patient, wait_until
 from support.regions import load_on_a_stopped_region
 
@@ -52,6 +53,23 @@ def test_requests_that_wait_in_vain_move_and_others_are_not_sent_there(plain_sce
     assert metrics.sum("nearhop_failovers_total", origin="us-east-1", fault="origin_stalled") >= 3
     assert metrics.sum("nearhop_origin_stalls_total", origin="us-east-1") >= 1
     assert edge.fetch().region == "eu-west-1"
+
+
+def test_clients_that_wait_for_a_100_feign_no_silence(plain_scene, start):
+    """Any client could have an idle origin left that does not know Expect."""
+    edge = start(config_for(plain_scene))
+    warm(edge)
+    plain_scene["us-east-1"].answer = lambda request: (
+        faults.hang_without_reading if request.method == "PUT" else faults.normally)(request)
+    waiting = [edge.connect() for _ in range(5)]
+    for connection in waiting:
+        connection.send(request_bytes("PUT", "/", [("Expect", "100-continue"), ("Content-Length", "30")]))
+    wait_until(lambda: edge.metrics().sum("nearhop_origin_in_flight", origin="us-east-1") == 5, what="all at the origin")
+    time.sleep(2 * SLOW)  # several times what silence takes
+    assert stalls(edge) == 0 and edge.metrics().sum("nearhop_origin_in_flight", origin="us-east-1") == 5
+    assert edge.fetch().region == "us-east-1"
+    for connection in waiting:
+        connection.close()
 
 
 def test_it_is_ejected_when_that_happens_again_and_again(plain_scene, start):

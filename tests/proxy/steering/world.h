@@ -95,4 +95,7 @@ inline const std::string three =
     "  eu-west-1: https://eu.example.com\n"
     "  ap-southeast-1: https://ap.example.com\n";
 
+/// The same with keys of that site.
+inline std::string three_with(const std::string& site) { return three + "sites:\n  main:\n    default: true\n" + site; }
+
 }  // namespace nearhop::steering::test
