@@ -140,7 +140,7 @@ def test_a_handshake_that_drips_is_cut_too(scene, start, authority):
 
 def test_an_idle_connection_is_closed_silently(scene, start):
     config = scene.config()
-    config["limits"] = {"idle_timeout": "500ms"}
+    config["limits"] = {"idle_timeout": "500ms", "head_timeout": f"{int(1000 * SLOW)}ms"}
     edge = start(config)
     with edge.connect() as connection:
         connection.request()
