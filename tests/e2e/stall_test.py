@@ -57,7 +57,9 @@ def test_requests_that_wait_in_vain_move_and_others_are_not_sent_there(plain_sce
 
 def test_clients_that_wait_for_a_100_feign_no_silence(plain_scene, start):
     """Any client could have an idle origin left that does not know Expect."""
-    edge = start(config_for(plain_scene))
+    config = config_for(plain_scene)
+    config["sites"]["main"]["head_timeout"] = "1m"
+    edge = start(config)
     warm(edge)
     plain_scene["us-east-1"].answer = lambda request: (
         faults.hang_without_reading if request.method == "PUT" else faults.normally)(request)
