@@ -143,6 +143,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     TimePoint watched{};  // of the head alone, and again once the body has followed it
     auto hedge_at = TimePoint::max();
     begin_connect(*attempt_, fresh);
+    if (attempt_->connection && sends_apart()) co_await wake_.yield_if_crowded();
     for (;;) {
         const auto now = context_.loop.now();
         Fault fault = Fault::none;

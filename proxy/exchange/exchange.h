@@ -80,6 +80,9 @@ private:
     TrailerRules trailer_rules() const noexcept {  ///< of the request
         return {forwarding_.secret_headers, forwarding_.identity_headers, {}, forwarding_.keep_underscores};
     }
+    /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
+    /// other closely as it is, and waiting would only let them out of the cache.
+    bool sends_apart() const noexcept { return !request_.http2; }
     bool may_leave() const;
     bool awaits_continue() const;
     bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }

@@ -113,6 +113,7 @@ loop::Task<Fault> Exchange::relay() {
             moved = true;
             silence.heard(context_.loop.now());
         }
+        if (complete && sends_apart()) co_await wake_.yield_if_crowded();
         const std::size_t queued = client_.unsent();
         if (client_.flush() == Io::failed) {
             client_.abort();

@@ -27,7 +27,11 @@ void detail::Link::insert_before(Link& place) noexcept {
 
 void Wake::notify() noexcept {
     pending_ = true;
-    if (waiter_ && !linked()) insert_before(loop_.ready_);
+    if (waiter_) resume_next();
+}
+
+void Wake::resume_next() noexcept {
+    if (!linked()) insert_before(loop_.ready_);
 }
 
 void Timer::expires_after(milliseconds wait) noexcept { expires_at(loop_.now() + wait); }
@@ -143,6 +147,7 @@ void Loop::resume_ready() {
         link->unlink();
         link->insert_before(now);
     }
+    crowded_ = now.next != now.previous;
     while (now.linked()) {
         auto* wake = static_cast<Wake*>(now.next);
         wake->unlink();

@@ -74,22 +74,15 @@ public:
         return Awaiter{*this};
     }
     /// Lets everything else that is ready run first; resumes in the next batch.
-    auto yield() noexcept {
-        struct Awaiter : Waiter {
-            using Waiter::Waiter;
-            bool await_ready() const noexcept { return false; }
-            void await_suspend(std::coroutine_handle<> waiter) noexcept {
-                enter(waiter);
-                wake->notify();
-            }
-            void await_resume() const noexcept {}  // what was notified meanwhile is still pending
-        };
-        return Awaiter{*this};
-    }
+    auto yield() noexcept { return Yield{*this}; }
+    /// The same, but only where this batch resumes others too: what they all send then goes out in a row, and a
+    /// receiver on this machine is woken once for many (docs/decisions.md has the figures).
+    auto yield_if_crowded() noexcept { return YieldIfCrowded{*this}; }
     Loop& loop() const noexcept { return loop_; }
 
 private:
     friend class Loop;
+    void resume_next() noexcept;
 
     /// Lives in the frame that waits and leaves with it: a Task may be dropped while its Wake lives on, and the next
     /// notification must not resume what is gone.
@@ -109,6 +102,20 @@ private:
 
         Wake* wake;  ///< null: it went first
         std::coroutine_handle<> coroutine;
+    };
+
+    struct Yield : Waiter {
+        using Waiter::Waiter;
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> waiter) noexcept {
+            enter(waiter);
+            wake->resume_next();
+        }
+        void await_resume() const noexcept {}  // what was notified meanwhile is still pending
+    };
+    struct YieldIfCrowded : Yield {
+        using Yield::Yield;
+        bool await_ready() const noexcept;
     };
 
     Loop& loop_;
@@ -159,6 +166,8 @@ public:
 
     /// Time of the current batch: one clock call per wake-up.
     TimePoint now() const noexcept { return now_; }
+    /// Whether this batch resumes more than one coroutine.
+    bool crowded() const noexcept { return crowded_; }
 
     /// Edge-triggered registration. `events` are EPOLL* flags without EPOLLET. False with errno set on failure.
     bool watch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
@@ -190,10 +199,13 @@ private:
     detail::Link ready_;
     std::span<epoll_event> batch_;
     bool mail_came_ = false;
+    bool crowded_ = false;
     std::function<void()> after_batch_;
     std::atomic<bool> stopped_{false};
     std::mutex mutex_;
     std::vector<std::function<void()>> mail_;  // guarded by mutex_
 };
+
+inline bool Wake::YieldIfCrowded::await_ready() const noexcept { return !wake->loop_.crowded(); }
 
 }  // namespace nearhop::loop

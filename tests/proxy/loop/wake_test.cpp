@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <sys/epoll.h>
 #include <thread>
 #include <vector>
@@ -59,6 +60,51 @@ TEST(Wake, OneNotificationEndsOneWaitOnly) {
             return batches == 3;
         }}.run()));
     EXPECT_EQ(wakes, 1);
+}
+
+Task<void> work_and_send(Wake& wake, char name, std::string& log) {
+    for (;;) {
+        co_await wake.wait();
+        log += name;
+        co_await wake.yield_if_crowded();
+        log += static_cast<char>(name - 'a' + 'A');
+    }
+}
+
+TEST(Wake, InACrowdedBatchAllWorkBeforeAnySends) {
+    Loop loop;
+    Wake first{loop}, second{loop}, third{loop};
+    std::string log;
+    const Task<void> tasks[] = {work_and_send(first, 'a', log), work_and_send(second, 'b', log),
+                                work_and_send(third, 'c', log)};
+    for (const auto& task : tasks) task.start();
+    loop.post([&] {
+        first.notify();
+        second.notify();
+        third.notify();
+    });
+    ASSERT_TRUE((Until{loop, [&] { return log.size() == 6; }}.run()));
+    EXPECT_EQ(log, "abcABC");
+}
+
+TEST(Wake, WhoIsAloneInItsBatchSendsAtOnce) {
+    Loop loop;
+    Wake first{loop}, second{loop};
+    std::string log;
+    const Task<void> tasks[] = {work_and_send(first, 'a', log), work_and_send(second, 'b', log)};
+    for (const auto& task : tasks) task.start();
+    loop.post([&] {
+        first.notify();
+        loop.post([&] { second.notify(); });
+    });
+    std::size_t after_one_batch = 0;
+    ASSERT_TRUE((Until{
+        loop, [&] {
+            if (!log.empty() && after_one_batch == 0) after_one_batch = log.size();
+            return log.size() == 4;
+        }}.run()));
+    EXPECT_EQ(log, "aAbB");
+    EXPECT_EQ(after_one_batch, 2U);
 }
 
 Task<void> destroy_when_woken(Wake& wake, std::optional<Task<void>>& victim, std::unique_ptr<Wake>& victims_wake) {
