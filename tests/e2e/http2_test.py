@@ -214,6 +214,21 @@ def test_streams_do_not_wait_for_each_other(client, origin):
     assert client.reply(slow).status == 200
 
 
+def test_large_heads_wait_for_a_client_that_reads_late(edge, authority, origin):
+    """They are longer than a frame, than a send, and together than what the socket takes: none is lost or cut."""
+    value = "h" * 15_000
+    origin.answer = lambda request: request.respond(200, request.target.encode(), fields=[(f"x-{n}", value) for n in range(4)])
+    answered = edge.metrics().sum("nearhop_requests_total")
+    with Http2(edge.https, authority.file, receive_buffer=4096, timeout=30) as client:
+        streams = {client.open(target=f"/{number}"): number for number in range(100)}
+        wait_until(lambda: edge.metrics().sum("nearhop_exchanges") == 0, what="the edge to have all answers")
+        for stream, number in streams.items():
+            reply = client.reply(stream)
+            assert reply.status == 200 and reply.body == f"/{number}".encode()
+            assert [reply.get(f"x-{n}") for n in range(4)] == [value] * 4
+    assert edge.metrics().sum("nearhop_requests_total") == answered + 100
+
+
 # ---- flow control ---------------------------------------------------------------------------------------------------
 def test_a_download_follows_the_clients_window(edge, authority, origin):
     body = bytes(range(256)) * 1024
