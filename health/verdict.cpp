@@ -18,9 +18,11 @@ bool Machine::on_probe(const ProbeResult& result, TimePoint now) {
 bool Machine::count(const ProbeResult& result, TimePoint now) {
     const bool good = state_.verdict != Verdict::down;
     const bool first = state_.verdict == Verdict::unknown && probes_.reset();
+    if (good && !result.passed && !probes_.counting(good)) probes_failing_since_ = result.began;
     if (!first && !probes_.turns(good, result.passed, thresholds_.fall, thresholds_.rise)) return false;
     change(result.passed ? Verdict::up : Verdict::down, result.passed ? Reason::passed : result.reason, result.status,
            result.certificate, now);
+    if (!result.passed) state_.failing_since = probes_failing_since_;
     return true;
 }
 
@@ -50,9 +52,13 @@ bool Machine::on_passive(Passive result, Reason reason, TimePoint now, double di
             connect_failures_ = status_failures_ = 0;
             return state_.on_trial && ++trial_passes_ >= thresholds_.rise && end_trial();
         case Passive::connect_failed:
-            return (++connect_failures_ >= thresholds_.connect_failures || state_.on_trial) && eject(reason, now, dice);
+            if (connect_failures_ == 0) connects_failing_since_ = now;
+            return (++connect_failures_ >= thresholds_.connect_failures || state_.on_trial) &&
+                   eject(reason, connects_failing_since_, now, dice);
         case Passive::answered_failed:
-            return (++status_failures_ >= thresholds_.status_failures || state_.on_trial) && eject(reason, now, dice);
+            if (status_failures_ == 0) answers_failing_since_ = now;
+            return (++status_failures_ >= thresholds_.status_failures || state_.on_trial) &&
+                   eject(reason, answers_failing_since_, now, dice);
     }
     return false;
 }
@@ -73,25 +79,28 @@ bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePo
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(thresholds_.ratio_window).count();
     const auto window = static_cast<std::size_t>(std::clamp<std::int64_t>(seconds, 1, buckets));
     std::uint64_t ok = 0, failed = 0;
+    std::int64_t oldest_failure = bucket_second_;
     for (std::size_t age = 0; age < window; ++age) {
         const auto at = (newest + buckets - age) % buckets;
         ok += ok_[at];
         failed += failed_[at];
+        if (failed_[at] > 0) oldest_failure = bucket_second_ - static_cast<std::int64_t>(age);
     }
     const bool bad = failed > 0 && ok + failed >= thresholds_.ratio_minimum &&
                      failed * 100 >= (ok + failed) * thresholds_.ratio_percent;
-    return bad && eject(Reason::ratio, now, dice);
+    return bad && eject(Reason::ratio, TimePoint{std::chrono::seconds{oldest_failure}}, now, dice);
 }
 
 bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
     decay(now);
     if (state_.verdict == verdict) return false;
     change(verdict, why.reason, why.status, why.certificate, now);
+    if (verdict == Verdict::down) state_.failing_since = why.failing_since;
     update_changing();
     return true;
 }
 
-bool Machine::eject(Reason reason, TimePoint now, double dice) {
+bool Machine::eject(Reason reason, TimePoint failing_since, TimePoint now, double dice) {
     ++state_.ejections;
     using Milliseconds = std::chrono::duration<double, std::milli>;
     const Milliseconds most = thresholds_.ejection_max;
@@ -103,6 +112,7 @@ bool Machine::eject(Reason reason, TimePoint now, double dice) {
     state_.on_trial = false;
     state_.ejected_for = reason;
     state_.ejected_until = now + lasts;
+    state_.failing_since = failing_since;
     ejected_at_ = now;
     recovery_ = connect_failures_ = status_failures_ = 0;
     std::fill(std::begin(ok_), std::end(ok_), 0);

@@ -127,6 +127,8 @@ struct State {
     CertificateProblem certificate = CertificateProblem::none;  ///< where reason is `tls_certificate`
     Reason ejected_for = Reason::none;  ///< of the standing ejection; `reason` moves on when the verdict does
     TimePoint since{};                  ///< of the last change
+    /// The first of the failures that led to the last ejection or down; an epoch: it was no failure of the origin's.
+    TimePoint failing_since{};
     TimePoint ejected_until{};
     unsigned ejections = 0;  ///< in a row; decays when it stays up
     bool on_trial = false;   ///< back from an ejection: few requests, and the first failure ejects again
@@ -181,7 +183,7 @@ public:
 
 private:
     bool count(const ProbeResult& result, TimePoint now);
-    bool eject(Reason reason, TimePoint now, double dice);
+    bool eject(Reason reason, TimePoint failing_since, TimePoint now, double dice);
     bool end_trial() noexcept;
     void change(Verdict verdict, Reason reason, unsigned status, CertificateProblem certificate, TimePoint now);
     void decay(TimePoint now);
@@ -195,6 +197,7 @@ private:
     unsigned connect_failures_ = 0;  ///< passive, in a row
     unsigned status_failures_ = 0;   ///< passive, in a row
     unsigned trial_passes_ = 0;
+    TimePoint probes_failing_since_{}, connects_failing_since_{}, answers_failing_since_{};  ///< of those counted now
     TimePoint trial_since_{};
     TimePoint ejected_at_{};
     TimePoint calm_since_{};  ///< start of the period that halves `ejections` next

@@ -52,6 +52,10 @@ void add_figures(Families& out, const run::Control::Status& status) {
     Family phases = histogram("nearhop_probe_phase_seconds", "Time of each phase of resolving and probing.");
     Family resolves = counter("nearhop_resolves_total", "DNS questions about the origin's name.");
     Family moves = counter("nearhop_origin_address_changes_total", "Times that DNS gave another set of addresses.");
+    Family detection = histogram("nearhop_origin_detection_seconds",
+                                 "From the first failure that counted until the origin was out because of it.");
+    Family recovery = histogram("nearhop_origin_recovery_seconds",
+                                "From the first good probe of an origin that was out until all its clients are back.");
     for (const auto& [origin, figures] : status.figures) {
         for (const auto each : verdicts)
             changes.add({{"origin", origin}, {"verdict", health::name(each)}},
@@ -69,8 +73,10 @@ void add_figures(Families& out, const run::Control::Status& status) {
         resolves.add({{"origin", origin}, {"result", "ok"}}, figures.resolves_ok);
         resolves.add({{"origin", origin}, {"result", "failed"}}, figures.resolves_failed);
         moves.add({{"origin", origin}}, figures.address_changes);
+        detection.add({{"origin", origin}}, figures.detection);
+        recovery.add({{"origin", origin}}, figures.recovery);
     }
-    take_all(out, changes, ejections, probes, phases, resolves, moves);
+    take_all(out, changes, ejections, probes, phases, resolves, moves, detection, recovery);
 }
 
 void add_pools(Families& out, const Registry& registry) {

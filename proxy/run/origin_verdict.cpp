@@ -49,6 +49,7 @@ bool OriginWatch::begin_isolation() {
     const auto now = around_.loop.now();
     const auto was = monitor_.state();
     before_.take_back(monitor_, failback_, around_.isolation.guard().last_answer(), now);
+    outage_.forget();
     hurry();
     const auto is = monitor_.state();
     if (was.verdict != is.verdict) ++figures_.changes[static_cast<std::size_t>(is.verdict)];
@@ -69,8 +70,12 @@ void OriginWatch::look_at_return(std::uint64_t answers, std::uint64_t failures) 
         log_info("failback", {{"origin", name_}, {"state", "held"}, {"for_ms", static_cast<std::uint64_t>(held_ms)}});
     }
     if (failback_.ramping() && !grew) log_info("failback", {{"origin", name_}, {"state", "returning"}});
-    if ((held || grew) && failback_.share() == health::Failback::everyone && state.eligible())
-        log_info("failback", {{"origin", name_}, {"state", "back"}});
+    const bool everyone = failback_.share() == health::Failback::everyone;
+    if ((held || grew) && everyone && state.eligible()) log_info("failback", {{"origin", name_}, {"state", "back"}});
+    const auto ended = outage_.look(state, everyone && state.eligible() && !state.on_trial, now);
+    const auto seconds = [](auto time) { return std::chrono::duration<double>{time}.count(); };
+    if (ended.detection) figures_.detection.observe(seconds(*ended.detection));
+    if (ended.recovery) figures_.recovery.observe(seconds(*ended.recovery));
 }
 
 bool OriginWatch::set_override(health::Override order) {

@@ -299,6 +299,7 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
              {"address", text},
              {"reason", health::reason_text(outcome.result.reason, outcome.result.status, outcome.result.certificate)},
              {"detail", outcome.detail}});
+    outage_.on_probe(outcome.result.passed, now);
     apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
 }
 

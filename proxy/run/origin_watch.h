@@ -3,6 +3,7 @@
 #include "conf/config.h"
 #include "health/isolation.h"
 #include "health/origin_health.h"
+#include "health/outage.h"
 #include "health/schedule.h"
 #include "proxy/admin/counters.h"
 #include "proxy/loop/loop.h"
@@ -129,6 +130,7 @@ private:
     conf::seconds min_ttl_{}, max_ttl_{};
     double shown_rtt_ = -1;
     health::Failback failback_;
+    health::Outage outage_;
     health::Before before_;
     std::uint64_t answers_ = 0, failures_ = 0;  ///< of live traffic since the last tick
 

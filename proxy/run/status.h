@@ -45,6 +45,7 @@ struct OriginFigures {
     std::array<std::uint64_t, verdict_count> changes{};  ///< of the origin's verdict, by the new one
     std::uint64_t ejections = 0;                         ///< of the origin
     std::uint64_t address_changes = 0;                   ///< DNS gave another set of addresses
+    PhaseHistogram detection, recovery;                  ///< of its outages: health::Outage
 };
 
 /// For metrics and /status; brought up to date by Control::status().

@@ -54,6 +54,15 @@ def test_clients_go_back_after_the_hold_each_of_them_once(scene, start):
     edge.log.wait_text(rf"failback.*{NEAR}.*back")
     wait_until(lambda: share(edge) == 1, what="the whole share")
 
+    def outage(what):
+        figures = edge.metrics()
+        return [figures.sum(f"nearhop_origin_{what}_seconds_{part}", origin=NEAR) for part in ("count", "sum")]
+
+    wait_until(lambda: outage("recovery")[0] == 1, what="the end of the outage")
+    assert 5 <= outage("recovery")[1] < 60, "the hold and the ramp"
+    times, seconds = outage("detection")
+    assert times >= 1 and seconds < 20 * times
+
 
 def test_an_origin_that_is_held_serves_where_nobody_else_can(scene, start):
     edge = start(scene.config(health=quick(), failback={"hold": "1h", "hold_max": "1h"}))

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "health/verdict.h"
+
+#include <optional>
+#include <utility>
+
+namespace nearhop::health {
+
+/// How long an origin's failures went unnoticed, and how long its return took, as this edge saw it. Pure: time comes in
+/// as an argument and must not go backwards.
+class Outage {
+public:
+    /// What has just come to an end.
+    struct Ended {
+        std::optional<Clock::duration> detection;  ///< the first failure that counted until the origin was out
+        std::optional<Clock::duration> recovery;   ///< the first good probe after it was out until all clients are back
+    };
+
+    void on_probe(bool passed, TimePoint now) noexcept {
+        if (!passed)
+            good_ = false;
+        else if (!std::exchange(good_, true))
+            good_since_ = now;
+    }
+    /// Called with every change, and now and then. `whole`: nothing keeps any of its clients away. An origin that is
+    /// out from the start, or by order, has no outage.
+    Ended look(const State& state, bool whole, TimePoint now) noexcept;
+    /// It was out for a reason of ours: what has begun is not an outage.
+    void forget() noexcept { out_ = false; }
+
+private:
+    bool in_ = false;  ///< when looked at last
+    bool out_ = false;
+    TimePoint out_since_{};
+    bool good_ = false;  ///< the last probe
+    TimePoint good_since_{};
+};
+
+}  // namespace nearhop::health
