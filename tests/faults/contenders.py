@@ -1,6 +1,6 @@
-"""The proxies that stand in the middle, each told the same: checks every second (sooner while a verdict changes), a
-connect timeout of 1 s, an answer timeout of 2 s, 3 failures down, 2 successes up, nothing unsafe repeated. nginx and
-HAProxy get what their manuals offer for this beyond that; docs/fault-suite.md prints these settings."""
+"""The proxies that stand in the middle, each told the same: checks every second (300 ms while a verdict changes or is
+down), a connect timeout of 1 s, an answer timeout of 2 s, 3 failures down, 2 successes up, nothing unsafe repeated.
+nginx and HAProxy get what their manuals offer for this beyond that; docs/fault-suite.md prints these settings."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from .stage import REGIONS
 HOST = "api.example.com"
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
-HEALTH = {"interval": "1s", "interval_transitional": "300ms", "interval_down": "1s", "timeout": "2s",
+HEALTH = {"interval": "1s", "interval_transitional": "300ms", "interval_down": "300ms", "timeout": "2s",
           "connect_timeout": "1s", "fall": 3, "rise": 2}  # fmt: skip
 # As hair-triggered as three failures in two seconds (nginx) at a hundred requests a second.
 PASSIVE = {"ejection": "2s", "ejection_max": "10s", "ratio_percent": "2%", "ratio_minimum": 20, "ratio_window": "2s"}
@@ -208,7 +208,7 @@ backend origins
   http-request disable-l7-retry if METH_POST
   option httpchk
   http-check send meth GET uri /health ver HTTP/1.1 hdr Host {HOST}
-  default-server check inter 1s fastinter 300ms downinter 1s rise 2 fall 3 observe layer7 error-limit 5 on-error mark-down
+  default-server check inter 1s fastinter 300ms downinter 300ms rise 2 fall 3 observe layer7 error-limit 5 on-error mark-down
 """ + "\n".join(lines) + "\n"  # fmt: skip
 
 
