@@ -107,7 +107,25 @@ std::optional<Place> Locator::override_of(const Address& address) const noexcept
     place.point = found.point;
     place.source = Source::cidr;
     if (found.has_origins) place.override_index = index;
+    if (found.point && !found.country) {  // a country rule still wants its country
+        const Place looked_up = look_up(address.canonical());
+        place.country = looked_up.country;
+        place.continent = looked_up.continent;
+    }
     fill_from_tables(place);
+    return place;
+}
+
+/// By the databases alone.
+Place Locator::look_up(const Address& canonical) const noexcept {
+    Place place;
+    if (canonical.is_special()) return place;
+    for (const auto& database : databases_) {
+        Record record;
+        if (database->lookup(canonical, record) != Lookup::found) continue;
+        place = place_of(record);
+        if (place.level != Level::none) break;  // a record that says nothing is no hit
+    }
     return place;
 }
 
@@ -116,15 +134,7 @@ Place Locator::locate(const Address& address) const noexcept {
     const auto chosen = override_of(canonical);
     if (chosen && chosen->level != Level::none) return *chosen;
 
-    Place place;
-    if (!canonical.is_special()) {
-        for (const auto& database : databases_) {
-            Record record;
-            if (database->lookup(canonical, record) != Lookup::found) continue;
-            place = place_of(record);
-            if (place.level != Level::none) break;  // a record that says nothing is no hit
-        }
-    }
+    Place place = look_up(canonical);
     if (chosen) {
         // An override that only lists origins: they come first, and the address's own place orders the others.
         place.source = Source::cidr;

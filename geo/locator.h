@@ -54,12 +54,15 @@ public:
 
     /// Any address; it is made canonical here.
     Place locate(const Address& address) const noexcept;
-    /// Only the operator's override for the address, which beats even trusted headers.
+    /// Only the operator's override for the address, which beats even trusted headers. One that gives a point has the
+    /// databases' country.
     std::optional<Place> override_of(const Address& address) const noexcept;
 
     const std::vector<std::shared_ptr<const Database>>& databases() const noexcept { return databases_; }
 
 private:
+    Place look_up(const Address& canonical) const noexcept;
+
     std::vector<Override> overrides_;
     CidrTable table_;
     std::vector<std::shared_ptr<const Database>> databases_;

@@ -33,6 +33,8 @@ public:
     /// `candidates` in the order of the configuration. True when the leader is another one than before.
     bool look(std::span<const Candidate> candidates, TimePoint now) noexcept;
     std::optional<std::uint16_t> origin() const noexcept { return leader_; }
+    /// In a new configuration the same origin has this number; none: it is not there any more.
+    void renumber(std::optional<std::uint16_t> number) noexcept { leader_ = number; }
 
 private:
     std::optional<std::uint16_t> leader_;

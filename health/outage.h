@@ -17,9 +17,10 @@ public:
         std::optional<Clock::duration> recovery;   ///< the first good probe after it was out until all clients are back
     };
 
+    /// Of any address. A failure counts only while the origin is out: one of several addresses may stay dead.
     void on_probe(bool passed, TimePoint now) noexcept {
         if (!passed)
-            good_ = false;
+            good_ = good_ && in_;
         else if (!std::exchange(good_, true))
             good_since_ = now;
     }
@@ -30,10 +31,11 @@ public:
     void forget() noexcept { out_ = false; }
 
 private:
-    bool in_ = false;  ///< when looked at last
+    bool in_ = false;      ///< when looked at last
+    bool forced_ = false;  ///< up, by order, then
     bool out_ = false;
     TimePoint out_since_{};
-    bool good_ = false;  ///< the last probe
+    bool good_ = false;  ///< a probe was, since it is out
     TimePoint good_since_{};
 };
 

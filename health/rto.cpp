@@ -18,7 +18,7 @@ Rto rto_bound(const RtoFacts& facts) noexcept {
 
     Rto rto;
     rto.detection = first + (std::max(facts.fall, 1u) - 1) * further + probe;
-    rto.delay = std::min(facts.deadline + facts.timer, facts.head_timeout + facts.dial + 3 * facts.timer);
+    rto.delay = std::min(facts.deadline + facts.timer, facts.stale + facts.dial + facts.head_timeout + 3 * facts.timer);
     rto.total = rto.detection + rto.delay;
     return rto;
 }

@@ -11,6 +11,7 @@ struct RtoFacts {
     unsigned fall = 3;
     milliseconds dial{2'300};  ///< the longest that one try to get a connection takes
     milliseconds head_timeout{10'000};
+    milliseconds stale{1'000};      ///< how long after a request its connection's end only says that it was an old one
     milliseconds deadline{25'000};  ///< of a request as a whole
     milliseconds timer{4};          ///< how late the event loop may notice that a time has come
 };
@@ -35,10 +36,10 @@ struct Rto {
 ///
 /// Traffic ejects sooner (`passive`), but no bound can count on traffic.
 ///
-/// Delay. The request may go out on a kept-alive connection, lose `head_timeout` there, find that connection closed,
-/// dial the same origin anew, and lose the dial too; the deadline ends all of it.
+/// Delay. The request may go out on a kept-alive connection, find that one closed just within `stale`, dial the same
+/// origin anew, and lose `head_timeout` there; the deadline ends all of it.
 ///
-///     delay = min(deadline, head_timeout + dial)
+///     delay = min(deadline, stale + dial + head_timeout)
 ///
 /// Requests that may not move (POST that was sent, a retry budget used up) wait until the deadline and fail instead.
 Rto rto_bound(const RtoFacts& facts) noexcept;

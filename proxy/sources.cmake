@@ -43,7 +43,7 @@ nearhop_library(proxy
     client/listener.h client/proxy_protocol.h client/session.h client/sessions.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
-    exchange/keyed_hash.h exchange/least_rate.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
+    exchange/keyed_hash.h exchange/least_rate.h exchange/failure_rows.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
     exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/control_check.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
     run/build.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h run/listener_key.h

@@ -52,10 +52,11 @@ struct Http2Session::Callbacks {
         auto* stream = session.find(frame->hd.stream_id);
         if (!stream) return 0;
         try {
-            if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-                stream->add_trailer(view(name, name_size), view(value, value_size), session.host_.limits());
-            else if (!stream->add_field(view(name, name_size), view(value, value_size), session.host_.limits()))
-                return session.judge(Http2End::header_bomb) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+            const auto& limits = session.host_.limits();
+            const bool goes_on = frame->headers.cat == NGHTTP2_HCAT_REQUEST
+                                     ? stream->add_field(view(name, name_size), view(value, value_size), limits)
+                                     : stream->add_trailer(view(name, name_size), view(value, value_size), limits);
+            if (!goes_on) return session.judge(Http2End::header_bomb) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
         } catch (const std::bad_alloc&) {
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         }
@@ -174,6 +175,8 @@ struct Http2Session::Callbacks {
                          nghttp2_data_source* source, void* user) {
         auto& session = self(user);
         auto& stream = *static_cast<Http2Stream*>(source->ptr);
+        // Reset since nghttp2 has announced the frame: a head without its bytes would make a body of all that follows.
+        if (stream.out_.size() < size) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
         if (!session.has_room(size + 9)) {
             session.held_back_ = true;
             return NGHTTP2_ERR_WOULDBLOCK;
@@ -194,6 +197,13 @@ struct Http2Session::Callbacks {
         return data_bytes;  // nghttp2 applies the windows to it
     }
 
+    /// An answer's head that cannot be sent: without it the client would wait.
+    static int on_frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+        auto* stream = frame->hd.type == NGHTTP2_HEADERS ? self(user).find(frame->hd.stream_id) : nullptr;
+        if (stream && !stream->closed_) stream->reset();
+        return 0;
+    }
+
     static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
         auto& session = self(user);
         if (auto* stream = session.find(id)) session.stream_closed(*stream);
@@ -212,6 +222,7 @@ struct Http2Session::Callbacks {
             nghttp2_session_callbacks_set_on_data_chunk_recv_callback(fresh, &on_data);
             nghttp2_session_callbacks_set_on_frame_recv_callback(fresh, &on_frame);
             nghttp2_session_callbacks_set_on_frame_send_callback(fresh, &on_frame_sent);
+            nghttp2_session_callbacks_set_on_frame_not_send_callback(fresh, &on_frame_not_sent);
             nghttp2_session_callbacks_set_send_data_callback(fresh, &send_data);
             nghttp2_session_callbacks_set_data_source_read_length_callback(fresh, &data_length);
             nghttp2_session_callbacks_set_on_stream_close_callback(fresh, &on_stream_close);
@@ -228,6 +239,8 @@ nghttp2_session* Http2Session::make(const conf::Http2& limits) {
     nghttp2_option_set_no_closed_streams(options, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(options, limits.table_bytes);
     nghttp2_option_set_max_settings(options, limits.settings);
+    // Its own reckoning of a head is generous, and what it finds too long it drops without a word.
+    nghttp2_option_set_max_send_header_block_length(options, 4 * wire::largest_head);
     nghttp2_option_set_max_continuations(options, limits.continuations);
     // Ours answers first, with the error code and the counter that belong to it.
     nghttp2_option_set_stream_reset_rate_limit(options, std::uint64_t{limits.resets} + 1, limits.reset_rate);

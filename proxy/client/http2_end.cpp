@@ -53,13 +53,12 @@ void Http2Session::check_times() {
     check_at_ = TimePoint::max();
     for (auto& stream : streams_) {
         if (!stream->finished_ || stream->closed_) continue;
-        const auto due = stream->progress_ + limits.write_timeout;
-        if (now >= due) {
+        if (stream->tail_.is_too_slow(now, stream->sent_, limits.write_timeout, limits.write_rate)) {
             if (!stream->aborted_) count(Fault::client_write_timeout);
             stream->aborted_ = true;
             stream->reset();
         } else {
-            check_at_ = std::min(check_at_, due);
+            check_at_ = std::min(check_at_, stream->tail_.due(limits.write_timeout));
         }
     }
 }

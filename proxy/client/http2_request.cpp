@@ -79,12 +79,14 @@ bool Http2Stream::add_field(std::string_view name, std::string_view value, const
     return true;
 }
 
-void Http2Stream::add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits) {
-    if (trailers_in_.size() + name.size() + value.size() + line_overhead > limits.trailer_bytes) {
-        body_fault_ = Fault::client_head_too_large;
-        return;
+bool Http2Stream::add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits) {
+    trailer_size_ += name.size() + value.size() + line_overhead;
+    if (trailer_size_ > limits.trailer_bytes) {
+        body_fault_ = Fault::client_bad_framing;
+        return trailer_size_ <= std::uint64_t{limits.trailer_bytes} * bomb_factor;
     }
     trailers_in_.append(name).append(": ").append(value).append("\r\n");
+    return true;
 }
 
 void Http2Stream::head_complete(bool ended) {

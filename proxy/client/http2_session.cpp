@@ -275,7 +275,8 @@ void Http2Session::stream_finished(Http2Stream& stream) noexcept {
             stream.abort();
         else if (stream.tunnel_ && nghttp2_session_get_stream_local_close(session_.get(), stream.id_) == 1)
             nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);
-        check_at_ = std::min(check_at_, wake_.loop().now() + host_.limits().write_timeout);
+        stream.tail_.begin(wake_.loop().now(), stream.sent_);
+        check_at_ = std::min(check_at_, stream.tail_.due(host_.limits().write_timeout));
     }
     output(stream);
 }

@@ -40,6 +40,8 @@ void Http2Stream::recycle() noexcept {
     trailers_out_.clear();
     pseudo_ = {};
     head_size_ = cookies_ = 0;
+    trailer_size_ = 0;
+    sent_ = 0;
     request_ = {};
     fault_ = body_fault_ = Fault::none;
     deviations_ = {};
@@ -182,6 +184,7 @@ Http2Stream::Part Http2Stream::next_part(std::size_t most) const noexcept {
 
 void Http2Stream::sent_part(std::size_t bytes, loop::TimePoint now) noexcept {
     out_.consume(bytes);
+    sent_ += bytes;
     if (out_.empty()) out_.release();
     progress_ = now;
     // The exchange sleeps on a full buffer: it is woken for a good deal of room, or now and then, so that it sees that

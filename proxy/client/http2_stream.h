@@ -2,6 +2,7 @@
 
 #include "conf/config.h"
 #include "proxy/exchange/codec.h"
+#include "proxy/exchange/least_rate.h"
 #include "proxy/loop/task.h"
 #include "proxy/wire/buffer.h"
 #include "proxy/wire/stream.h"
@@ -57,7 +58,7 @@ private:
     // What nghttp2 tells.
     /// A field of the head. False when the head is so far above its limits that the session has to end.
     bool add_field(std::string_view name, std::string_view value, const conf::Limits& limits);
-    void add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits);
+    bool add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits);
     void refuse(exchange::Fault fault) noexcept;
     exchange::Fault bad_request(wire::Deviation why) noexcept {
         deviations_.add(why);
@@ -104,11 +105,14 @@ private:
 
     wire::Buffer in_;  ///< request body that the exchange has not consumed: bounded by the stream's window
     std::string trailers_in_;
+    std::size_t trailer_size_ = 0;  ///< of all that came
     exchange::Fault body_fault_ = exchange::Fault::none;
     wire::Buffer out_;  ///< response body that has not left
     std::string trailers_out_;
     loop::TimePoint progress_{};  ///< when response bytes left last
     loop::TimePoint told_{};      ///< when the exchange was last told so
+    std::uint64_t sent_ = 0;      ///< response body bytes that left
+    exchange::LeastRate tail_;    ///< of what is left when the exchange is over
 
     bool remote_ended_ = false;
     bool client_reset_ = false;

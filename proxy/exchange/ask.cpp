@@ -136,6 +136,10 @@ bool Exchange::awaits_continue() const {
 loop::Task<Fault> Exchange::ask(bool fresh) {
     enum class Phase : std::uint8_t { begins, dials, sends, waits };  // of attempt_
     auto phase = Phase::begins;
+    if (sends_apart()) {
+        co_await wake_.yield_if_crowded();  // before it takes a connection: an idle one is watched by its pool
+        if (client_.gone()) co_return Fault::client_gone;
+    }
     const auto asked_at = context_.loop.now();
     auto since = asked_at;
     awaits_body_ = false;
@@ -143,7 +147,6 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     TimePoint watched{};  // of the head alone, and again once the body has followed it
     auto hedge_at = TimePoint::max();
     begin_connect(*attempt_, fresh);
-    if (attempt_->connection && sends_apart()) co_await wake_.yield_if_crowded();
     for (;;) {
         const auto now = context_.loop.now();
         Fault fault = Fault::none;

@@ -1,5 +1,6 @@
 #include "proxy/exchange/attempt.h"
 
+#include "proxy/exchange/retry.h"
 #include "proxy/wire/diagnose.h"
 
 #include <algorithm>
@@ -168,9 +169,13 @@ Attempt::Progress Attempt::receive_head() {
             case Io::closed:
             case Io::failed:
                 if (received_any_) return bad_response(Deviation::cut_head);
-                return fail(connection->reused() ? Fault::origin_stale : Fault::origin_reset);
+                return fail(connection->reused() && is_young() ? Fault::origin_stale : Fault::origin_reset);
         }
     }
+}
+
+bool Attempt::is_young() const noexcept {
+    return sent_at == loop::TimePoint{} || context_.loop.now() < sent_at + stale_within;
 }
 
 /// What the whole head in head_bytes_ says.

@@ -68,6 +68,11 @@ public:
     Fault pump(Codec& client, const Request& request, const TrailerRules& trailers, Replay& replay,
                std::uint64_t body_limit, std::uint64_t& body_read);
     bool request_complete() const noexcept { return request_complete_; }
+    /// The rest of the request will never come: its connection serves nobody else.
+    void stop_sending() noexcept {
+        write_broken_ = true;
+        starved_ = false;
+    }
     bool waits_for_client() const noexcept { return starved_ && connection->stream.unsent() == 0; }
 
     enum class Progress : std::uint8_t { pending, interim, head, failed };
@@ -106,6 +111,7 @@ private:
         return fail(Fault::origin_bad_response);
     }
     void note(wire::Deviation found) noexcept;
+    bool is_young() const noexcept;
     Progress judge_head();
 
     Context& context_;

@@ -109,8 +109,6 @@ void Context::bind() {
                                         : nullptr);
         fresh->sites.push_back(std::move(state));
     }
-    // Who was troubled is known by numbers that count no more: each is told once that it is well.
-    if (bound_) troubled_.set();
     bound_ = std::move(fresh);
 }
 
@@ -181,28 +179,22 @@ void Context::stalled(const Bound& bound, geo::OriginId origin) {
 }
 
 void Context::report(run::PassiveReport report) {
-    constexpr std::size_t most_remembered = 256;
-    if (!report.address.empty() && troubled_addresses_.size() < most_remembered)
-        troubled_addresses_.insert(report.address);
-    if (report.address.empty() && !health::is_good(report.result)) {
-        if (report.routing == bound_->routing)
-            troubled_.set(report.origin);
-        else
-            troubled_.set();  // it has another number by now
-    }
+    auto& rows = registry_.load(report.routing->origins[report.origin].name).rows;
+    if (report.address.empty())
+        rows.failed();
+    else
+        rows.failed(report.address);
     reports_.push_back(std::move(report));
 }
 
 void Context::report_ok(const Bound& bound, geo::OriginId origin, bool trial) {
-    const bool is_numbered = bound.routing == bound_->routing;
-    if (is_numbered && !troubled_.test(origin) && !trial) return;
-    if (is_numbered) troubled_.reset(origin);
+    if (!bound.loads[origin]->rows.succeeded() && !trial) return;
     const auto what = trial ? health::Passive::trial_passed : health::Passive::ok;
     reports_.push_back({bound.routing, origin, what, health::Reason::passed, {}});
 }
 
 void Context::report_dialled(const Bound& bound, geo::OriginId origin, const std::string& address) {
-    if (troubled_addresses_.empty() || troubled_addresses_.erase(address) == 0) return;
+    if (!bound.loads[origin]->rows.succeeded(address)) return;
     reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::passed, address});
 }
 

@@ -152,9 +152,7 @@ private:
     std::array<loop::TimePoint, geo::max_origins> trial_until_{};
     std::shared_ptr<const health::Table> skips_health_;
     std::array<loop::TimePoint, geo::max_origins>
-        agent_told_{};              ///< by OriginId; after a reload some is told once more
-    steering::OriginSet troubled_;  ///< origins whose last report was a failure: the next success is reported too
-    std::set<std::string> troubled_addresses_;  ///< the same for dials; usually empty
+        agent_told_{};  ///< by OriginId; after a reload some is told once more
     std::vector<run::PassiveReport> reports_;
 };
 

@@ -65,6 +65,8 @@ loop::Task<Outcome> Exchange::run() {
         if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
             fault = Fault::none;
+            // What another origin has read of the body is no longer there to be sent.
+            if (!attempt_->request_complete() && !replay_.whole()) attempt_->stop_sending();
         }
         if (parked_) discard(std::move(parked_));
         if (fault == Fault::none && switched()) {

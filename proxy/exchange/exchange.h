@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace nearhop::exchange {
@@ -157,14 +158,16 @@ private:
     steering::Decision decision_;
     steering::OriginSet tried_;
     steering::MethodClass method_ = steering::MethodClass::safe;
-    std::string_view idempotency_key_;  ///< empty: none
-    std::uint64_t pin_key_ = 0;         ///< what Pins know the request by; 0: it has no key, or needs none
-    steering::OriginSet fresh_tried_;   ///< origins at which a fresh connection was used up already
-    steering::OriginSet full_;          ///< origins that had no room when it was asked for
-    bool moved_ = false;                ///< to another origin than the first
-    bool out_of_ports_ = false;         ///< the last dial that failed had no local port left towards its origin
-    bool cut_short_ = false;            ///< the deadline ended a dial before its own time: no fault of its origin
-    bool hedged_ = false;               ///< a second origin was asked beside the first, or could not be
+    std::string_view idempotency_key_;    ///< empty: none
+    std::uint64_t pin_key_ = 0;           ///< what Pins know the request by; 0: it has no key, or needs none
+    bool pin_made_ = false;               ///< the pin is of the present attempt: nobody had the request before it
+    std::optional<geo::OriginId> acted_;  ///< had the whole keyed request, or a part, and may have acted on it
+    steering::OriginSet fresh_tried_;     ///< origins at which a fresh connection was used up already
+    steering::OriginSet full_;            ///< origins that had no room when it was asked for
+    bool moved_ = false;                  ///< to another origin than the first
+    bool out_of_ports_ = false;           ///< the last dial that failed had no local port left towards its origin
+    bool cut_short_ = false;              ///< the deadline ended a dial before its own time: no fault of its origin
+    bool hedged_ = false;                 ///< a second origin was asked beside the first, or could not be
     bool continue_sent_ = false;
     std::string websocket_key_;  ///< made for an extended CONNECT
     bool recorded_ = true;       ///< until run() begins there is nothing to record

@@ -31,6 +31,7 @@ const Considered* Exchange::next_candidate() {
         steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
                          table, *current().health, local, decision_);
     }
+    if (acted_) return pinned_candidate(bound_->pin_ids[*acted_]);  // whatever has become of the pin since
     if (pin_key_ != 0)
         if (const auto origin = context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()))
             return pinned_candidate(origin);
@@ -59,6 +60,7 @@ const Considered* Exchange::pinned_candidate(std::uint64_t origin) {
 }
 
 bool Exchange::is_pinned() const {
+    if (acted_) return true;
     return pin_key_ != 0 && context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()) != 0;
 }
 
@@ -68,6 +70,7 @@ bool Exchange::claim_pin(geo::OriginId id) {
     const auto claim = context_.pins.claim(pin_key_, mine, context_.loop.now().time_since_epoch(),
                                            config_->failover.idempotency_expiry);
     if (claim.forgot) context_.counters.keys_forgotten.add();
+    pin_made_ = claim.made;
     return claim.origin == mine;
 }
 
@@ -168,7 +171,10 @@ loop::Task<Fault> Exchange::offer() {
             return fault;
         };
         const Move move = move_after(fault, status);
-        if (pin_key_ != 0 && status == 421) context_.pins.release(pin_key_, bound_->pin_ids[from]);
+        if (pin_key_ != 0 && status == 421 && pin_made_ && !acted_)
+            context_.pins.release(pin_key_, bound_->pin_ids[from]);
+        else if (pin_key_ != 0 && sent && !acted_)
+            acted_ = from;  // or, with a 421, did when the same key came before
         if (move == Move::no)
             co_return stay(status == 421 || method_ != steering::MethodClass::unsafe ? admin::Stay::body_not_replayable
                            : pin_key_ != 0                                           ? admin::Stay::key_pinned

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "proxy/exchange/failure_rows.h"
 #include "proxy/exchange/lost_paths.h"
 #include "proxy/loop/loop.h"
 
@@ -112,6 +113,7 @@ public:
                probe_wanted_.compare_exchange_strong(last, time, std::memory_order_relaxed);
     }
 
+    FailureRows rows;
     LostPaths lost;  ///< found by all workers and probes: one's loss is evidence for who waits on another
 
     static constexpr unsigned soft_percent = 80;

@@ -59,7 +59,7 @@ Pins::Claim Pins::claim(std::uint64_t request, std::uint64_t origin, Time now, T
     }
     const bool forgot = place->until > now;
     *place = {request, origin, now + expiry};
-    return {origin, forgot};
+    return {origin, forgot, true};
 }
 
 void Pins::release(std::uint64_t request, std::uint64_t origin) noexcept {

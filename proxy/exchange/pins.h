@@ -33,6 +33,7 @@ public:
     struct Claim {
         std::uint64_t origin;  ///< the one asked for, or the one that was there first
         bool forgot = false;   ///< another key had to go before its time
+        bool made = false;     ///< by this call: nobody had the request before
     };
     Claim claim(std::uint64_t request, std::uint64_t origin, Time now, Time expiry) noexcept;
     /// The origin has provably not acted on it.

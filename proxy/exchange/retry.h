@@ -3,9 +3,14 @@
 #include "proxy/exchange/fault.h"
 #include "proxy/steering/table.h"
 
+#include <chrono>
 #include <cstdint>
 
 namespace nearhop::exchange {
+
+/// A kept-alive connection that is closed so soon after a request was sent on it was closed before the request came;
+/// later, the origin had it, and did not answer.
+inline constexpr std::chrono::milliseconds stale_within{1000};
 
 /// What may be done after an attempt failed: the table of design.md section 6, decided by what provably happened.
 enum class Move : std::uint8_t {

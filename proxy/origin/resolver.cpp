@@ -91,6 +91,8 @@ struct Resolver::Query {
             if (const auto address = geo::Address::from(each->ai_addr)) half.addresses.push_back(*address);
             half.ttl = std::min(half.ttl, each->ai_ttl);
         }
+        for (const auto* each = answer ? answer->cnames : nullptr; each; each = each->next)
+            half.ttl = std::min(half.ttl, each->ttl);
         if (answer) ares_freeaddrinfo(answer);
         --query.pending;
         --query.owner->in_flight_;

@@ -95,6 +95,7 @@ struct Control::Impl final : private loop::Notify {
         auto routing = std::make_shared<Routing>(*loaded.snapshot->routing);
         routing->config_generation = status.config_generation;
         latest.routing = std::move(routing);
+        leaders.follow(*latest.routing->table);
         latest.locator = loaded.snapshot->locator;
         latest.trust = loaded.snapshot->trust;
         latest.trusted_ranges = loaded.snapshot->trusted_ranges;

@@ -9,7 +9,7 @@
 namespace nearhop::run {
 
 void LeaderWatch::look(const steering::Table& table, const health::Table& health, health::TimePoint now) {
-    std::map<std::string, health::Leader> next;
+    std::map<std::string, Kept> next;
     for (const auto& site : table.sites) {
         if (site.policy != conf::Policy::latency) continue;
         std::vector<health::Leader::Candidate> candidates;
@@ -21,19 +21,32 @@ void LeaderWatch::look(const steering::Table& table, const health::Table& health
                                   table.origins[id].weight,
                                   origin.state.eligible() && origin.share == health::Failback::everyone});
         }
-        auto& leader = next[site.name] = leaders_[site.name];
-        if (leader.look(candidates, now) && leader.origin())
-            log_info("leader", {{"site", site.name}, {"origin", table.origins[*leader.origin()].name}});
+        auto& kept = next[site.name] = std::move(leaders_[site.name]);
+        if (!kept.leader.look(candidates, now)) continue;
+        kept.origin = kept.leader.origin() ? table.origins[*kept.leader.origin()].name : std::string{};
+        if (!kept.origin.empty()) log_info("leader", {{"site", site.name}, {"origin", kept.origin}});
     }
     leaders_ = std::move(next);
+}
+
+void LeaderWatch::follow(const steering::Table& table) {
+    for (const auto& site : table.sites) {
+        const auto found = leaders_.find(site.name);
+        if (found == leaders_.end()) continue;
+        auto& kept = found->second;
+        const auto same = std::find_if(site.failover_order.begin(), site.failover_order.end(),
+                                       [&](auto id) { return table.origins[id].name == kept.origin; });
+        kept.leader.renumber(same == site.failover_order.end() ? std::nullopt
+                                                               : std::optional{static_cast<std::uint16_t>(*same)});
+    }
 }
 
 std::vector<std::int32_t> LeaderWatch::leaders(const steering::Table& table) const {
     std::vector<std::int32_t> leaders;
     for (const auto& site : table.sites) {
         const auto leader = leaders_.find(site.name);
-        const bool kept = leader != leaders_.end() && leader->second.origin();
-        leaders.push_back(kept ? *leader->second.origin() : -1);
+        const auto origin = leader != leaders_.end() ? leader->second.leader.origin() : std::nullopt;
+        leaders.push_back(origin ? *origin : -1);
     }
     return leaders;
 }

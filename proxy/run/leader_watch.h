@@ -17,11 +17,17 @@ class LeaderWatch {
 public:
     /// Once a second.
     void look(const steering::Table& table, const health::Table& health, health::TimePoint now);
+    /// The configuration is a new one, in which origins may have other numbers.
+    void follow(const steering::Table& table);
     /// As health::Table has them: by the table's sites, -1 for none.
     std::vector<std::int32_t> leaders(const steering::Table& table) const;
 
 private:
-    std::map<std::string, health::Leader> leaders_;
+    struct Kept {
+        health::Leader leader;
+        std::string origin;  ///< its leader's name, where it has one
+    };
+    std::map<std::string, Kept> leaders_;
 };
 
 }  // namespace nearhop::run

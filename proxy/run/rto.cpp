@@ -1,6 +1,7 @@
 #include "proxy/run/rto.h"
 
 #include "conf/syntax.h"
+#include "proxy/exchange/retry.h"
 
 #include <algorithm>
 #include <string_view>
@@ -25,6 +26,7 @@ health::RtoFacts facts_of(const conf::Origin& origin, const conf::Failover& fail
     facts.dial = failover.second_address_after + (origin.url->tls ? failover.tls_timeout : failover.connect_timeout);
     facts.head_timeout = limits.head_timeout;
     facts.deadline = *limits.deadline;
+    facts.stale = exchange::stale_within;
     return facts;
 }
 
@@ -52,8 +54,10 @@ std::vector<OriginRto> rto_of(const conf::Config& config) {
             add(site.limits);
             for (const auto& route : site.routes)
                 if (route.origins.empty() || names(route.origins, origin.name)) add(route.limits);
-            if (worst.alone_in.empty() && (site.origins.size() < 2 || !config.failover.enabled))
-                worst.alone_in = site.name;
+            // With one candidate, sent requests or unsent ones stay where they are.
+            const bool moves = config.failover.enabled && config.failover.connect_candidates > 1 &&
+                               config.failover.sent_candidates > 1;
+            if (worst.alone_in.empty() && (site.origins.size() < 2 || !moves)) worst.alone_in = site.name;
         }
         if (used) all.push_back(std::move(worst));
     }

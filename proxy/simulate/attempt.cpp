@@ -42,14 +42,14 @@ void Exchanges::attempt(Index index, bool fresh) {
         const geo::OriginId id = now.candidate.id;
         for (const auto& failure : dialled.failures) {
             verdicts_.on_dial(id, failure.address, health::Passive::connect_failed, info(failure.fault).reason);
-            own.troubled_addresses.insert({id, failure.address});
+            troubled_addresses_.insert({id, failure.address});
         }
         if (dialled.fault != Code::none) {
             skip(own, id, false);
             return end_attempt(index, dialled.fault, 0);
         }
         now.address = dialled.address;
-        if (own.troubled_addresses.erase({id, dialled.address}) != 0)
+        if (troubled_addresses_.erase({id, dialled.address}) != 0)
             verdicts_.on_dial(id, dialled.address, health::Passive::ok, health::Reason::passed);
         send(index);
     });
@@ -68,6 +68,11 @@ bool Exchanges::may_leave(const Exchange& exchange) const {
     return exchange.sent_to.count() < failover.sent_candidates &&
            workers_[exchange.worker].budgets[exchange.traffic->site].tokens() >= 1 &&
            may_move({.method = method, .request_sent = true}) == Move::next_origin;
+}
+
+Code Exchanges::closed(const Exchange& exchange) const {
+    const bool young = events_.now() < exchange.sent_at + exchange::stale_within;
+    return exchange.reused && young ? Code::origin_stale : Code::origin_reset;
 }
 
 void Exchanges::send(Index index) {
@@ -90,8 +95,7 @@ void Exchanges::send(Index index) {
     plan(index, exchange.sent_at + answer.after, [this, index, answer] {
         Exchange& now = *exchanges_[index];
         if (now.silent) return;  // it fell silent on the way
-        if (answer.kind == Network::Answer::Kind::reset)
-            return end_attempt(index, now.reused ? Code::origin_stale : Code::origin_reset, 0);
+        if (answer.kind == Network::Answer::Kind::reset) return end_attempt(index, closed(now), 0);
         auto& times = workers_[now.worker].times[now.candidate.id];
         times.silence.answered(events_.now());
         times.heads.add(events_.now() - now.sent_at);
@@ -156,9 +160,7 @@ void Exchanges::on_fault(geo::OriginId origin, unsigned address, const Fault& no
             exchange.silent = true;
         } else if (!exchange.silent) {
             ++exchange.step;
-            plan(index, events_.now(), [this, index, reused = exchange.reused] {
-                end_attempt(index, reused ? Code::origin_stale : Code::origin_reset, 0);
-            });
+            plan(index, events_.now(), [this, index, fault = closed(exchange)] { end_attempt(index, fault, 0); });
         }
     }
 }

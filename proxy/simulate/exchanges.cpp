@@ -141,18 +141,17 @@ void Exchanges::end_attempt(Index index, Code fault, unsigned status) {
 /// What the attempt says of its origin's health, as Exchange::settle().
 void Exchanges::note(Exchange& exchange, Code fault, unsigned status) {
     const geo::OriginId id = exchange.candidate.id;
-    Worker& worker = workers_[exchange.worker];
     if (fault == Code::none && !gateway_status(status)) {
         verdicts_.count(id, true);
-        if (!worker.troubled.test(id)) return;
-        worker.troubled.reset(id);
+        if (!troubled_.test(id)) return;
+        troubled_.reset(id);
         verdicts_.on_attempt(id, health::Passive::ok, health::Reason::passed);
         return;
     }
     const auto reason = fault == Code::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none) return;
     verdicts_.count(id, false);
-    worker.troubled.set(id);
+    troubled_.set(id);
     const bool answered = fault == Code::none || fault == Code::origin_head_timeout;
     verdicts_.on_attempt(id, answered ? health::Passive::answered_failed : health::Passive::connect_failed, reason);
 }

@@ -78,8 +78,7 @@ private:
         std::vector<unsigned> turns;                 ///< by origin
         std::vector<exchange::OriginTimes> times;    ///< by origin
         std::array<TimePoint, geo::max_origins> skip_until{};
-        steering::OriginSet skipped, stalled, troubled;
-        std::set<std::pair<geo::OriginId, unsigned>> troubled_addresses;
+        steering::OriginSet skipped, stalled;
         std::uint64_t skips_generation = 0;
     };
 
@@ -89,6 +88,7 @@ private:
     void send(Index index);
     void end_attempt(Index index, exchange::Fault fault, unsigned status);
     exchange::Move move_after(const Exchange& exchange, exchange::Fault fault, unsigned status) const;
+    exchange::Fault closed(const Exchange& exchange) const;  ///< what a connection's end before the head says
     void note(Exchange& exchange, exchange::Fault fault, unsigned status);
     void finish(Index index, exchange::Fault fault, unsigned status);
     bool may_leave(const Exchange& exchange) const;
@@ -113,6 +113,8 @@ private:
     Random& random_;
     Outcome& outcome_;
     std::vector<Worker> workers_;
+    steering::OriginSet troubled_;  ///< as exchange::FailureRows
+    std::set<std::pair<geo::OriginId, unsigned>> troubled_addresses_;
     std::vector<TimePoint> stall_reported_;  ///< by origin: of all workers one is heard
     std::vector<std::unique_ptr<Exchange>> exchanges_;
     std::vector<Index> free_;

@@ -65,7 +65,11 @@ private:
             problem_ = HeadError::too_many_fields;
         } else {
             head_.fields.push_back({view(name), view(value), classify(view(name))});
-            return;
+            if (head_.fields.back().id != Name::connection) return;
+            // Every other field is looked up among these.
+            listed_ += 1 + static_cast<std::size_t>(std::count(value.begin(), value.end(), ','));
+            if (listed_ <= most_listed) return;
+            problem_ = HeadError::too_many_fields;
         }
         error = http::error::bad_field;
     }
@@ -78,6 +82,8 @@ private:
 
     std::string_view bytes_;
     unsigned max_fields_;
+    static constexpr std::size_t most_listed = 64;
+    std::size_t listed_ = 0;  ///< names in Connection fields
     Head& head_;
     HeadError problem_ = HeadError::none;
     unsigned minor_ = 1;
