@@ -201,6 +201,24 @@ def test_a_stale_connection_is_tried_afresh_at_the_same_origin(plain_scene, star
     assert len(origin.requests) > 20, "no connection was stale: the test tests nothing"
 
 
+def test_a_kept_connection_that_ends_late_had_the_request(plain_scene, start):
+    """Asking the same origin anew would only double the wait."""
+    edge = start(plain_scene.config(site={"policy": "failover"}, workers=1))
+    origin = plain_scene["us-east-1"]
+
+    def ends_late(request):
+        if request.connection.requests > 1:
+            time.sleep(1.3)
+            faults.end(request, "fin")
+        faults.normally(request)
+
+    origin.answer = ends_late
+    assert edge.fetch(target="/1").region == "us-east-1"
+    answer = edge.fetch(target="/2")
+    assert (answer.region, answer.decision["attempts"]) == ("eu-west-1", "2")
+    assert origin.targets() == ["/1", "/2"]
+
+
 def test_a_post_on_a_stale_connection_is_502_and_not_repeated(plain_scene, start):
     edge = start(plain_scene.config(site={"policy": "failover"}, workers=1))
     origin = plain_scene["us-east-1"]

@@ -169,6 +169,17 @@ def test_an_early_answer_reaches_the_client_and_its_body_becomes_no_request(edge
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("count", [64, 65])
+def test_so_many_names_in_connection_are_nobodys(edge, connection, origin, count):
+    """Every field is compared with each of them: thousands would make a head cost a second."""
+    names = ",".join(f"x{number}" for number in range(count))
+    answer = edge.fetch(fields=[("Connection", names)])
+    assert (answer.status, answer.fault) == ((200, None) if count == 64 else (431, "client_head_too_large"))
+    origin.answer = lambda request: request.respond(200, b"x", [("Connection", names)])
+    answer = connection.request("POST")  # a GET would move on
+    assert (answer.status, answer.fault) == ((200, None) if count == 64 else (502, "origin_bad_response"))
+
+
 def test_hop_by_hop_fields_end_at_the_edge(connection, origin):
     origin.answer = lambda request: request.respond(200, b"x", [("Connection", "X-Hop, Keep-Alive"), ("X-Hop", "1"),
                                      ("Keep-Alive", "timeout=5"), ("Proxy-Connection", "keep-alive"),

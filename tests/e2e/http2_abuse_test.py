@@ -180,6 +180,16 @@ def test_an_hpack_bomb(edge, connect):
     calm(client)
 
 
+def test_an_hpack_bomb_in_trailers(edge, connect):
+    calm = Calm(edge, "header_bomb")
+    client = connect()
+    client.settled()
+    stream = client.open_raw([(":method", "POST"), *GOOD[1:]], end=False)
+    large = b"\x40\x01x" + b"\x7f" + bytes([0x7F & (3900 - 127) | 0x80, (3900 - 127) >> 7]) + b"y" * 3900
+    client.try_send(frame(HEADERS, END_STREAM, stream, large) + frame(CONTINUATION, END_HEADERS, stream, b"\xbe" * 16_000))
+    calm(client)
+
+
 # ---- deadlines, costs and limits ------------------------------------------------------------------------------------
 def test_a_head_that_never_ends_times_out(scene, start, authority):
     config = scene.config(limits={"head_timeout": "500ms"})
@@ -219,6 +229,28 @@ def test_a_stalled_window_times_out(scene, start, authority):
         client.update(0, 1 << 20)
         client.send_frame(SETTINGS, 0, 0, settings_payload({4: 1 << 20}))
         assert client.request(fields=[("cloudfront-viewer-country", "JP")]).status == 200
+
+
+def test_the_tail_of_a_finished_answer_has_to_move(scene, start, authority):
+    """The exchange is over, all of its answer waits here: a byte now and then must not hold it for ever."""
+    limit = 0.5 * SLOW
+    edge = start(scene.config(limits={"write_timeout": f"{int(limit * 1000)}ms", "write_rate": "1KiB"}))
+    for origin in scene:
+        origin.answer = lambda request: request.respond(200, bytes(30_000))
+    with Http2(edge.https, authority.file, settings={4: 1}, replenish=False) as client:
+        stream = client.open()
+        began = time.monotonic()
+        wait_until(lambda: edge.metrics().sum("nearhop_exchanges") == 0, what="the exchange to be over")
+        while stream not in client.replies or client.replies[stream].reset is None:
+            assert time.monotonic() - began < 20 * limit, "it is held by a dribble"
+            client.update(stream, 1)
+            time.sleep(limit / 5)
+            client.socket.settimeout(0.01)
+            try:
+                client.pump()
+            except TimeoutError:
+                pass
+        assert time.monotonic() - began > limit
 
 
 def test_a_client_that_never_reads_holds_little(scene, start, authority):

@@ -214,6 +214,15 @@ def test_streams_do_not_wait_for_each_other(client, origin):
     assert client.reply(slow).status == 200
 
 
+@pytest.mark.parametrize("fields, size", [(4, 15_500), (900, 58)])
+def test_heads_as_large_as_an_origin_may_send(client, origin, fields, size):
+    """nghttp2 reckons each field generously, and drops a head that it finds too long without a word."""
+    value = "v" * size
+    origin.answer = lambda request: request.respond(200, b"x", fields=[(f"x-{n}", value) for n in range(fields)])
+    reply = client.request()
+    assert reply.status == 200 and reply.get(f"x-{fields - 1}") == value
+
+
 def test_large_heads_wait_for_a_client_that_reads_late(edge, authority, origin):
     """They are longer than a frame, than a send, and together than what the socket takes: none is lost or cut."""
     value = "h" * 15_000

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 
 import pytest
 from support import faults
@@ -53,6 +54,33 @@ def test_an_empty_key_is_none(plain_scene, start, keys):
     assert edge.fetch("POST", "/pay", [*viewer("US"), *fields], b"pay").fault == "origin_reset"
     assert len(plain_scene.requests()) == 1, "executed once"
     assert edge.fetch("POST", "/pay", [*viewer("DE"), *fields], b"pay").region == "eu-west-1", "nor is it tied"
+
+
+def test_a_421_for_a_key_that_its_origin_may_have_acted_on_is_the_answer(plain_scene, start):
+    edge = start(plain_scene.config(passive=CALM))
+    origin = plain_scene["eu-west-1"]
+    assert pay(edge, "DE").region == "eu-west-1"
+    origin.answer = faults.status(421)
+    for country in ("DE", "US"):
+        assert pay(edge, country).status == 421
+    assert len(origin.requests) == len(plain_scene.requests()) == 3
+    assert pay(edge, "DE", text="new").region == "us-east-1", "a key that nobody has acted on moves on"
+
+
+def test_no_other_origin_gets_it_however_soon_the_key_is_forgotten(plain_scene, start):
+    edge = start(plain_scene.config(passive=CALM, failover={"idempotency_expiry": "1s"}))
+    origin = plain_scene["eu-west-1"]
+
+    def acts_and_dies(request):
+        request.read_body()
+        time.sleep(1.2)  # the key's own time
+        origin.refuse()
+        faults.end(request, "fin")
+
+    origin.answer = acts_and_dies
+    answer = pay(edge, "DE")
+    assert (answer.status, answer.fault) == (503, "key_pinned")
+    assert not plain_scene["us-east-1"].requests and not plain_scene["ap-southeast-1"].requests
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

@@ -45,6 +45,31 @@ def test_each_origin_gets_its_fresh_connection_when_the_kept_one_is_stale(plain_
     assert (answer.status, answer.region, answer.decision["attempts"]) == (200, "eu-west-1", "4")
 
 
+def test_a_body_that_another_origin_has_read_leaves_no_hole(plain_scene, start):
+    """The first origin's 503 is forwarded after all, but the rest of its request is gone: its connection serves nobody."""
+    edge = edge_for(plain_scene, start)
+    near, next_one = plain_scene["us-east-1"], plain_scene["eu-west-1"]
+    near.answer = lambda request: request.respond(503, b"n" * 300_000)  # on the head alone
+
+    def reads_and_resets(request):
+        request.read_body()
+        faults.end(request, "rst")
+
+    next_one.answer = plain_scene["ap-southeast-1"].answer = reads_and_resets
+    size = 100_000  # more than is kept for another attempt
+    with edge.connect() as connection:
+        connection.send(request_bytes("PUT", "/", [("Content-Length", str(size))]))
+        wait_until(lambda: next_one.requests, what="the second origin to be asked")
+        connection.send(b"b" * size)
+        answer = connection.response()
+        assert (answer.status, len(answer.body)) == (503, 300_000)
+    near.answer = faults.normally
+    assert edge.fetch(target="/good").region == "us-east-1"
+    came = [data for data in near.recordings() if b"/health" not in data]
+    assert [data.count(b" HTTP/1.1\r\n") for data in came] == [1, 1], "each on a connection of its own"
+    assert not any(b"bbbb" in data for data in came)
+
+
 def no_ports_towards_ipv6():
     """Before exec: connect() to any IPv6 address fails as it does when no local port is left. A seccomp filter tells such an
     address by its size."""

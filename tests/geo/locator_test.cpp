@@ -125,6 +125,20 @@ TEST(Overrides, TheLongestPrefixSpeaksForPrivateLoopbackAndPublicAddresses) {
     }
 }
 
+TEST(Overrides, OneThatGivesAPointKeepsTheCountryOfTheDatabase) {
+    const Locator locator =
+        locator_over({"nested"}, {{cidr("81.2.69.0/24"), std::nullopt, point_at(-23.55, -46.63), false}});
+    const auto plain = locator_over({"nested"}).locate(ip("81.2.69.1"));
+    ASSERT_TRUE(plain.country);
+    for (const auto& place : {locator.locate(ip("81.2.69.1")), locator.override_of(ip("81.2.69.1")).value()}) {
+        EXPECT_EQ(code_of(place), code_of(plain)) << "a country rule with `only` must hold here too";
+        EXPECT_EQ(place.continent, plain.continent);
+        EXPECT_EQ(place.level, Level::point);
+        EXPECT_EQ(place.source, Source::cidr);
+        EXPECT_EQ(distance_km(*place.point, point_at(-23.55, -46.63).value()), 0);
+    }
+}
+
 TEST(Overrides, OneThatOnlyListsOriginsLeavesThePlaceToTheDatabase) {
     const Locator locator = locator_over({"nested"}, overrides());
     const Place place = locator.locate(ip("81.2.70.1"));

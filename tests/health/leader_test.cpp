@@ -29,6 +29,22 @@ struct Scene {
     }
 };
 
+TEST(Leader, KeepsToItsOriginUnderANewNumber) {
+    Scene scene;
+    scene.candidates = {{0, 100}, {1, 10}, {2, 200}};
+    scene.run(seconds{1});
+    ASSERT_EQ(scene.leader.origin(), 1);
+    scene.leader.renumber(2);
+    scene.candidates = {{0, 100}, {1, 150}, {2, 10}, {3, 200}};
+    EXPECT_EQ(scene.leader.origin(), 2);
+    scene.changes = 0;
+    scene.run(seconds{100});
+    EXPECT_EQ(scene.changes, 0);
+    scene.leader.renumber(std::nullopt);
+    scene.run(seconds{1});
+    EXPECT_EQ(scene.leader.origin(), 2) << "chosen anew at once where it has gone";
+}
+
 TEST(Leader, IsTheFirstOfThoseAsGoodAsTheBest) {
     Scene scene;
     scene.candidates = {{0, 110}, {1, 100}, {2, 200}};

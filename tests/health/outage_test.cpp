@@ -109,6 +109,32 @@ TEST(Outage, AFallWhileItReturnsIsAnotherDetectionOfTheSameOutage) {
     EXPECT_EQ(scene.look(50).recovery, seconds{10});
 }
 
+TEST(Outage, AnAddressThatStaysDeadDoesNotShortenTheReturn) {
+    Scene scene;
+    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    scene.look(12);
+    for (const int second : {20, 21, 22}) scene.probe(true, second);
+    scene.look(22, false);
+    for (int second = 25; second < 90; second += 5) scene.outage.on_probe(false, at(second));  // of another address
+    scene.outage.on_probe(true, at(90));
+    EXPECT_EQ(scene.look(90).recovery, seconds{70});
+}
+
+TEST(Outage, WhatAnOrderToBeUpHidIsNotDetectedWhenItEnds) {
+    Scene scene;
+    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    ASSERT_TRUE(scene.look(12).detection);
+    const auto forced_up = [&](int second) {
+        State state = scene.machine.state();
+        state.order = Override::force_up;
+        state.verdict = Verdict::up;
+        return scene.outage.look(state, true, at(second));
+    };
+    forced_up(20);
+    forced_up(14'000);
+    EXPECT_FALSE(scene.look(14'420).detection) << "it was noticed four hours ago";
+}
+
 TEST(Outage, OrdersAndOriginsThatNeverServedHaveNone) {
     Scene ordered;
     ordered.order = Override::force_down;

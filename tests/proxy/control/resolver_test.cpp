@@ -57,6 +57,15 @@ TEST(Resolver, GivesBothFamiliesInAStableOrderWithTheShortestTtl) {
     EXPECT_EQ(text_of(resolve(server, "a.test").addresses), text_of(first.addresses));
 }
 
+TEST(Resolver, AnAliasThatLivesShorterDecides) {
+    DnsServer server;
+    const std::string alias{"\xc0\x0c\0\5\0\1\0\0\0\5\0\x08\1b\4test\0", 20};  // CNAME b.test, 5 s
+    server.set("a.test", false, {.addresses = {"192.0.2.1"}, .ttl = 60, .raw_records = alias});
+    const auto resolved = resolve(server, "a.test");
+    EXPECT_EQ(text_of(resolved.addresses), "192.0.2.1");
+    EXPECT_EQ(resolved.ttl, 5s);
+}
+
 TEST(Resolver, OneFamilyIsEnough) {
     DnsServer server;
     server.set("four.test", false, {.addresses = {"192.0.2.1"}});
