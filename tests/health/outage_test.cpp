@@ -85,7 +85,7 @@ TEST(Outage, RecoveryIsFromTheFirstGoodProbeUntilEverybodyIsBack) {
     EXPECT_FALSE(scene.look(91).recovery) << "told once";
 }
 
-TEST(Outage, WhereProbesWereGoodAllAlongRecoveryBeginsWithTheEjection) {
+TEST(Outage, WhereProbesWereGoodAllAlongTheFirstAfterTheEjectionBeginsIt) {
     Scene scene;
     for (int second = 10; second < 15; ++second) {
         scene.probe(true, second);
@@ -94,7 +94,7 @@ TEST(Outage, WhereProbesWereGoodAllAlongRecoveryBeginsWithTheEjection) {
     ASSERT_TRUE(scene.look(14).detection);
     for (int second = 15; second < 30; ++second) scene.probe(true, second);
     ASSERT_FALSE(scene.machine.state().ejected);
-    EXPECT_EQ(scene.look(30).recovery, seconds{16});
+    EXPECT_EQ(scene.look(30).recovery, seconds{15});
 }
 
 TEST(Outage, AFallWhileItReturnsIsAnotherDetectionOfTheSameOutage) {

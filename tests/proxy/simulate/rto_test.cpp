@@ -91,7 +91,7 @@ TEST(Rto, TheBoundIsNotFarAboveTheWorstThatHappens) {
     }
     EXPECT_LE(worst.detection, bound.detection);
     EXPECT_GE(worst.detection * 100, microseconds{bound.detection} * 90) << "within 10 % for an origin that hangs";
-    EXPECT_GE(worst.delay * 100, microseconds{bound.delay} * 80) << "a dial after a lost head is rare: within 20 %";
+    EXPECT_GE(worst.delay * 100, microseconds{bound.delay} * 75) << "a connection closed just within a second is rare: within 25 %";
 }
 
 TEST(Rto, ATargetThatIsMissedIsAProblemAtItsPlace) {
@@ -107,7 +107,7 @@ TEST(Rto, ATargetThatIsMissedIsAProblemAtItsPlace) {
          "s.yaml:3:13: error: rto_target: origin us-east-1: want at most 10s"},
         {"faster probes and heads",
          "rto_target: 10s\nhealth: {interval: 1s, timeout: 500ms, connect_timeout: 500ms}\n"
-         "sites: {all: {head_timeout: 3s}}\n" +
+         "sites: {all: {head_timeout: 2s}}\n" +
              two,
          ""},
         {"one origin has its own",
@@ -117,6 +117,8 @@ TEST(Rto, ATargetThatIsMissedIsAProblemAtItsPlace) {
         {"nothing takes over", "rto_target: 30s\norigins: {us-east-1: https://a.example}\n",
          "no other origin takes over in site default"},
         {"failover is off", "rto_target: 30s\nfailover: {enabled: false}\n" + two, "failover.enabled is false"},
+        {"a sent request stays", "rto_target: 30s\nfailover: {sent_candidates: 1}\n" + two,
+         "no other origin takes over in site default"},
     };
     for (const auto& [name, yaml, said] : rows) {
         SCOPED_TRACE(name);
