@@ -11,7 +11,7 @@ struct RtoFacts {
     unsigned fall = 3;
     milliseconds dial{2'300};  ///< the longest that one try to get a connection takes
     milliseconds head_timeout{10'000};
-    milliseconds stale{1'000};      ///< how long after a request its connection's end only says that it was an old one
+    milliseconds stale{500};        ///< how long after a request its connection's end only says that it was an old one
     milliseconds deadline{25'000};  ///< of a request as a whole
     milliseconds timer{4};          ///< how late the event loop may notice that a time has come
 };

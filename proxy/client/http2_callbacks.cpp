@@ -197,13 +197,6 @@ struct Http2Session::Callbacks {
         return data_bytes;  // nghttp2 applies the windows to it
     }
 
-    /// An answer's head that cannot be sent: without it the client would wait.
-    static int on_frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
-        auto* stream = frame->hd.type == NGHTTP2_HEADERS ? self(user).find(frame->hd.stream_id) : nullptr;
-        if (stream && !stream->closed_) stream->reset();
-        return 0;
-    }
-
     static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
         auto& session = self(user);
         if (auto* stream = session.find(id)) session.stream_closed(*stream);
@@ -222,7 +215,6 @@ struct Http2Session::Callbacks {
             nghttp2_session_callbacks_set_on_data_chunk_recv_callback(fresh, &on_data);
             nghttp2_session_callbacks_set_on_frame_recv_callback(fresh, &on_frame);
             nghttp2_session_callbacks_set_on_frame_send_callback(fresh, &on_frame_sent);
-            nghttp2_session_callbacks_set_on_frame_not_send_callback(fresh, &on_frame_not_sent);
             nghttp2_session_callbacks_set_send_data_callback(fresh, &send_data);
             nghttp2_session_callbacks_set_data_source_read_length_callback(fresh, &data_length);
             nghttp2_session_callbacks_set_on_stream_close_callback(fresh, &on_stream_close);

@@ -179,11 +179,13 @@ void Context::stalled(const Bound& bound, geo::OriginId origin) {
 }
 
 void Context::report(run::PassiveReport report) {
-    auto& rows = registry_.load(report.routing->origins[report.origin].name).rows;
+    const bool is_numbered = report.routing == bound_->routing;
+    auto& load =
+        is_numbered ? *bound_->loads[report.origin] : registry_.load(report.routing->origins[report.origin].name);
     if (report.address.empty())
-        rows.failed();
+        load.rows.failed();
     else
-        rows.failed(report.address);
+        load.rows.failed(report.address);
     reports_.push_back(std::move(report));
 }
 

@@ -71,7 +71,7 @@ bool Exchange::claim_pin(geo::OriginId id) {
                                            config_->failover.idempotency_expiry);
     if (claim.forgot) context_.counters.keys_forgotten.add();
     pin_made_ = claim.made;
-    return claim.origin == mine;
+    return claim.origin == mine || acted_ == id;  // forgotten, and claimed elsewhere: this one can only stay
 }
 
 /// A share of the origin's capacity in slot_, if it has one and there is room.

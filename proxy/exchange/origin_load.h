@@ -113,8 +113,8 @@ public:
                probe_wanted_.compare_exchange_strong(last, time, std::memory_order_relaxed);
     }
 
-    FailureRows rows;
-    LostPaths lost;  ///< found by all workers and probes: one's loss is evidence for who waits on another
+    FailureRows rows;  ///< of attempts and dials, whichever worker made them
+    LostPaths lost;    ///< found by all workers and probes: one's loss is evidence for who waits on another
 
     static constexpr unsigned soft_percent = 80;
     // Rare, and counted by any worker.

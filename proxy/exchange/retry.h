@@ -9,8 +9,8 @@
 namespace nearhop::exchange {
 
 /// A kept-alive connection that is closed so soon after a request was sent on it was closed before the request came;
-/// later, the origin had it, and did not answer.
-inline constexpr std::chrono::milliseconds stale_within{1000};
+/// later, the origin had it, and did not answer. No two continents are half a second apart.
+inline constexpr std::chrono::milliseconds stale_within{500};
 
 /// What may be done after an attempt failed: the table of design.md section 6, decided by what provably happened.
 enum class Move : std::uint8_t {

@@ -41,6 +41,8 @@ public:
     }
 
 private:
+    static constexpr std::size_t most_listed = 64;
+
     void on_request_impl(http::verb, View method, View target, int version, error_code&) override {
         if constexpr (is_request) {
             head_.method = view(method);
@@ -82,7 +84,6 @@ private:
 
     std::string_view bytes_;
     unsigned max_fields_;
-    static constexpr std::size_t most_listed = 64;
     std::size_t listed_ = 0;  ///< names in Connection fields
     Head& head_;
     HeadError problem_ = HeadError::none;

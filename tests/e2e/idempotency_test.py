@@ -83,6 +83,23 @@ def test_no_other_origin_gets_it_however_soon_the_key_is_forgotten(plain_scene, 
     assert not plain_scene["us-east-1"].requests and not plain_scene["ap-southeast-1"].requests
 
 
+def test_a_key_that_was_claimed_elsewhere_meanwhile_ends_no_request_in_a_loop(plain_scene, start):
+    edge = start(plain_scene.config(workers=1, passive=CALM, failover={"idempotency_expiry": "1s"}))
+    origin = plain_scene["eu-west-1"]
+    gate = threading.Event()
+    origin.answer = faults.first(1, faults.until(gate, faults.close), faults.normally)
+    answers = []
+    first = threading.Thread(target=lambda: answers.append(pay(edge, "DE")), daemon=True)
+    first.start()
+    wait_until(lambda: origin.requests, what="the first request")
+    time.sleep(1.2)  # the key's own time
+    assert pay(edge, "US").region == "us-east-1", "forgotten: it is a new one"
+    gate.set()
+    first.join(patient(10))
+    assert [answer.region for answer in answers] == ["eu-west-1"], "who may have acted is asked again, nobody else"
+    assert len(origin.requests) == 2 and len(plain_scene["us-east-1"].requests) == 1
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_methods_that_may_be_repeated_anyway_are_not_tied(plain_scene, start, method):
     edge = start(plain_scene.config(passive=CALM))

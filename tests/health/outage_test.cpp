@@ -25,6 +25,10 @@ struct Scene {
         machine.on_probe({.passed = passed, .reason = Reason::refused, .began = at(second)}, at(second));
         outage.on_probe(passed, at(second));
     }
+    /// In a row, one a second: enough for either verdict.
+    void three(bool passed, int from) {
+        for (int second = from; second < from + 3; ++second) probe(passed, second);
+    }
     Outage::Ended look(int second, bool whole = true) {
         State state = machine.state();
         state.order = order;
@@ -49,8 +53,8 @@ TEST(Outage, DetectionIsFromTheFirstProbeThatFailedToTheVerdict) {
 TEST(Outage, FailuresThatWereForgivenAreNoPartOfIt) {
     Scene scene;
     scene.probe(false, 10);
-    for (const int second : {11, 12, 13}) scene.probe(true, second);  // `rise` passes
-    for (const int second : {20, 21, 22}) scene.probe(false, second);
+    scene.three(true, 11);  // `rise` passes
+    scene.three(false, 20);
     EXPECT_EQ(scene.look(22).detection, seconds{2});
 }
 
@@ -73,11 +77,11 @@ TEST(Outage, AShareOfFailuresBeginsWithTheOldestInItsWindow) {
 
 TEST(Outage, RecoveryIsFromTheFirstGoodProbeUntilEverybodyIsBack) {
     Scene scene;
-    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    scene.three(false, 10);
     scene.look(12);
     scene.probe(true, 20);
     scene.probe(false, 21);
-    for (const int second : {30, 31, 32}) scene.probe(true, second);
+    scene.three(true, 30);
     EXPECT_FALSE(scene.look(32, false).recovery) << "up, but held back";
     const auto ended = scene.look(90);
     ASSERT_TRUE(ended.recovery);
@@ -99,21 +103,21 @@ TEST(Outage, WhereProbesWereGoodAllAlongTheFirstAfterTheEjectionBeginsIt) {
 
 TEST(Outage, AFallWhileItReturnsIsAnotherDetectionOfTheSameOutage) {
     Scene scene;
-    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    scene.three(false, 10);
     scene.look(12);
-    for (const int second : {20, 21, 22}) scene.probe(true, second);
+    scene.three(true, 20);
     EXPECT_FALSE(scene.look(22, false).recovery);
-    for (const int second : {30, 31, 32}) scene.probe(false, second);
+    scene.three(false, 30);
     EXPECT_EQ(scene.look(32, false).detection, seconds{2});
-    for (const int second : {40, 41, 42}) scene.probe(true, second);
+    scene.three(true, 40);
     EXPECT_EQ(scene.look(50).recovery, seconds{10});
 }
 
 TEST(Outage, AnAddressThatStaysDeadDoesNotShortenTheReturn) {
     Scene scene;
-    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    scene.three(false, 10);
     scene.look(12);
-    for (const int second : {20, 21, 22}) scene.probe(true, second);
+    scene.three(true, 20);
     scene.look(22, false);
     for (int second = 25; second < 90; second += 5) scene.outage.on_probe(false, at(second));  // of another address
     scene.outage.on_probe(true, at(90));
@@ -122,7 +126,7 @@ TEST(Outage, AnAddressThatStaysDeadDoesNotShortenTheReturn) {
 
 TEST(Outage, WhatAnOrderToBeUpHidIsNotDetectedWhenItEnds) {
     Scene scene;
-    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    scene.three(false, 10);
     ASSERT_TRUE(scene.look(12).detection);
     const auto forced_up = [&](int second) {
         State state = scene.machine.state();
@@ -155,10 +159,10 @@ TEST(Outage, OrdersAndOriginsThatNeverServedHaveNone) {
 
 TEST(Outage, WhatTheEdgeTookBackIsNone) {
     Scene scene;
-    for (const int second : {10, 11, 12}) scene.probe(false, second);
+    scene.three(false, 10);
     ASSERT_TRUE(scene.look(12).detection);
     scene.outage.forget();
-    for (const int second : {20, 21, 22}) scene.probe(true, second);
+    scene.three(true, 20);
     EXPECT_FALSE(scene.look(22).recovery);
 }
 
