@@ -181,6 +181,17 @@ def test_malformed_trailers_do_not_reach_the_origin(connect, origin, trailer):
     assert client.request().status == 200
 
 
+def test_trailers_above_their_limit_are_bad_framing(connect, origin):
+    """As over HTTP/1.1; a little too many end the request, not the connection."""
+    client = connect()
+    stream = client.open("POST", "/trailers", end=False)
+    client.data(stream, b"body")
+    client.send(client.headers(stream, [(f"x-{number}", "v" * 1000) for number in range(10)]))  # 8 KiB are allowed
+    reply = client.reply(stream)
+    assert (reply.status, reply.fault) == (400, "client_bad_framing")
+    assert client.request().status == 200
+
+
 # ---- malformed frames: the connection ends --------------------------------------------------------------------------
 def priority_short(client):
     """CVE-2018-20615: HEADERS with PRIORITY and no room for it."""
