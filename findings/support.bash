@@ -9,6 +9,7 @@ root=$lab/root                            # Debian packages are unpacked here, n
 libraries=$root/usr/lib/x86_64-linux-gnu
 started=()
 differs=0
+chmod 755 "$lab"                          # servers that leave root behind still read here
 cd "$lab"
 
 leave() {
