@@ -2,10 +2,9 @@
 # Varnish turns HTTP/2's :scheme into a request header named "scheme" and sends it to the origin.
 #
 # Guess: pseudo-headers end where HTTP/2 ends; the origin sees the same head as for an HTTP/1.1 client.
-# Instead: an HTTP/2 client's request reaches the origin with "scheme: http" (the word of the client, whatever TLS is in
-#   front), an HTTP/1.1 client's without.
-# Matters: applications and frameworks that trust a header of that name, and signatures or cache keys over all headers, differ
-#   by the client's protocol. It says nothing of TLS: behind hitch it is what the browser wrote.
+# Instead: an HTTP/2 client's request reaches the origin with "scheme: http", an HTTP/1.1 client's without.
+# Matters: a signature, a cache key or a comparison over all headers differs by the client's protocol, and a replay of the
+#   access log over HTTP/1.1 is not what the origin saw.
 # Seen with: varnish 7.1.1, nghttp2-client 1.52.0 (Debian 12).
 source "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 needs gcc curl   # Varnish compiles its configuration
