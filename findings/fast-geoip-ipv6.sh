@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fast-geoip places IPv6 clients in France or Australia, whatever their address.
 #
-# Guess: null for what it has no data of, as geoip-lite, whose interface it promises ("the only difference" is the promise).
+# Guess: null for what it has no data of, as from geoip-lite, which it is made to replace.
 # Instead: the address goes through parseInt as if it were dotted decimal: 2a02:... is "2" and falls into 2.0.0.0/8 (FR),
 #   2606:... is above 255 and falls into the last range of the file, 224.0.0.0 to 255.255.255.255, which says AU. Private
 #   IPv4 addresses have a country as well: 10.0.0.1 is in the US.

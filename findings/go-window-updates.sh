@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Go's HTTP/2 client gives its windows back with every read: up to 512 WINDOW_UPDATE frames for each MiB.
 #
-# Guess: as nghttp2 and libcurl, a client returns a window when half of it is used up; a frame for 16 KiB to 16 MiB.
+# Guess: as nghttp2 and libcurl, a client returns a window when half of it is used up; a frame for 32 KiB and more.
 # Instead: golang.org/x/net/http2 announces 4 MiB for a stream and 1 GiB for the connection, and yet sends two WINDOW_UPDATEs
 #   (stream and connection) for each 4 KiB that a bufio.Reader takes, and one or two for each 8 KiB of an io.Copy.
 # Matters: a server that counts small control frames as abuse (CVE-2019-9511 and its kind) ends ordinary downloads of Go

@@ -7,7 +7,7 @@
 #   also where it already holds a scoped answer: for the rest of the TTL subnets in Britain get the default, though Knot,
 #   asked itself, still tells them apart. Mode "subnet" does the same.
 # Matters: one query from an unlocated network per TTL switches geo steering off behind each resolver that forwards client
-#   subnets. Give every network a rule (a whole 0.0.0.0/0 and ::/0 in mode subnet), or keep the TTL of the default short.
+#   subnets. Until Knot narrows the scope only a short TTL limits it; a rule for 0.0.0.0/0 has scope 0 as well.
 # Seen with: knot 3.2.6, knot-module-geoip 3.2.6, unbound 1.17.1 (Debian 12).
 source "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 debian knot=3.2.6-1 knot-module-geoip=3.2.6-1 knot-dnsutils=3.2.6-1 unbound=1.17.1-2+deb12u4 "$writer"

@@ -3,8 +3,8 @@
 #
 # Guess: a reader, or the database, knows the mapped form, since MaxMind's format says that ::ffff:0:0/96 may be an alias.
 # Instead: the alias is the writer's choice, off by default in MaxMind's own writer and absent from DB-IP's country file;
-#   libmaxminddb (so nginx and PowerDNS), python3-maxminddb and mmdb-lib look the 128 bits up as they are. Only gdnsd and
-#   geoip-country unwrap the address first.
+#   libmaxminddb (so nginx' geoip2 module), python3-maxminddb and mmdb-lib look the 128 bits up as they are. Of those tried
+#   only gdnsd and geoip-country unwrap the address first.
 # Matters: a dual-stack socket, node's remoteAddress and HAProxy's PROXY header (proxy-v1-mapped.sh) all hand over the mapped
 #   form: every IPv4 client is then unlocated, and tests with plain addresses pass. Unwrap before the lookup.
 # Seen with: libmaxminddb 1.7.1, python3-maxminddb 2.2.0, gdnsd 3.8.1 (Debian 12); mmdb-lib 3.0.3, geoip-country

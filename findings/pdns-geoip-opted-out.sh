@@ -5,8 +5,8 @@
 #   looked up, as in gdnsd, and the answer has scope 0.
 # Instead: the address of the option, 0.0.0.0, is looked up; the resolver that is well known to the database becomes
 #   "unknown", and the answer has scope 32 for a source of 0, as has every answer for an address that is not found.
-# Matters: users of privacy-minded resolvers, which send 0.0.0.0/0 instead of nothing, all land in the default region; and a
-#   resolver has to hold one answer for each unlocated address instead of one for a network.
+# Matters: users whose resolver passes the opt-out on as 0.0.0.0/0 all land in the default region; and a resolver has to hold
+#   one answer for each unlocated address instead of one for a network.
 # Seen with: pdns-server and pdns-backend-geoip 4.7.3, gdnsd 3.8.1, knot-dnsutils 3.2.6 (Debian 12).
 source "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 debian pdns-server=4.7.3-2 pdns-backend-geoip=4.7.3-2 gdnsd=3.8.1-1 knot-dnsutils=3.2.6-1 "$writer"

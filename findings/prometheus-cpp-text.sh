@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # prometheus-cpp writes le="0.07000000000000001", and a HELP text of two lines that no scraper reads.
 #
-# Guess: a bucket bound of 0.07 is le="0.07", as from every other client library; a newline in a help text is escaped, as the
+# Guess: a bucket bound of 0.07 is le="0.07", as from Prometheus' own client; a newline in a help text is escaped, as the
 #   text format demands and as label values are.
 # Instead: bounds are printed with 16 significant digits, so 0.009, 0.07 and 8.2 get tails that 0.05, 0.1 or 2.5 do not;
 #   the help text goes out as it is, and Prometheus refuses the whole page: "expected float as value".
