@@ -88,7 +88,7 @@ between() {  # COUNT LEAST MOST
     if [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]; then echo "$2 to $3"; else echo "$1"; fi
 }
 url=http://127.0.0.1:${port[0]}/
-seen "Go, bufio.Reader: WINDOW_UPDATEs for a MiB" "$(between "$(updates ./client bytes "$url")" 400 520)" "400 to 520"
-seen "Go, io.Copy" "$(between "$(updates ./client copy "$url")" 180 260)" "180 to 260"
+seen "Go, bufio.Reader: WINDOW_UPDATEs for a MiB" "$(between "$(updates ./client bytes "$url")" 350 520)" "350 to 520"
+seen "Go, io.Copy" "$(between "$(updates ./client copy "$url")" 150 300)" "150 to 300"
 seen "nghttp" "$(between "$(updates "$root/usr/bin/nghttp" -n "$url")" 0 70)" "0 to 70"
 finished "x/net/http2 0.7.0 returns its windows with each read, whatever their size"
