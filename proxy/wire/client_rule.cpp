@@ -164,6 +164,4 @@ CertificateNames certificate_names(x509_st* certificate) {
     return {fingerprint_of(certificate), alternatives_of(certificate)};
 }
 
-bool is_expired(x509_st* certificate) noexcept { return X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0; }
-
 }  // namespace nearhop::wire
