@@ -156,6 +156,15 @@ int on_alpn(ssl_st* ssl, const unsigned char** chosen, unsigned char* chosen_siz
     return SSL_TLSEXT_ERR_OK;
 }
 
+/// A session ends with the certificate that its client showed: the ticket counts for none, and the full handshake asks
+/// for another certificate.
+SSL_TICKET_RETURN on_opened_ticket(SSL*, SSL_SESSION* session, const unsigned char*, std::size_t,
+                                   SSL_TICKET_STATUS status, void*) {
+    const bool opened = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    if (!opened || is_expired(SSL_SESSION_get0_peer(session))) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /// Everything that does not depend on the certificate.
 void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_min_proto_version(context, number_of(tls.min_version));
@@ -163,6 +172,7 @@ void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
     keys.attach(context, tls.ticket_keys->empty() ? tls.ticket_rotation : std::chrono::seconds{0});
+    SSL_CTX_set_session_ticket_cb(context, nullptr, &on_opened_ticket, nullptr);
     // Our order counts, except for a client without AES in hardware, which puts ChaCha20 first.
     SSL_CTX_set_ciphersuites(context, intermediate_ciphersuites);
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);

@@ -158,6 +158,43 @@ TEST(ServerTls, ResumesUnderTheSameCertificateOnlyAlsoAfterAReload) {
     EXPECT_FALSE(elsewhere.resumed());
 }
 
+// Else its client could not get in with a renewed one for as long as it has tickets.
+TEST(ServerTls, ATicketEndsWithTheCertificateThatItsClientShowed) {
+    TwoSites world;
+    const auto tls = world.load();
+    const Identity authority{{.authority = true}}, lasting{{.issuer = &authority}}, renewed{{.issuer = &authority}};
+    const Identity expired{{.begins_days = -9, .ends_days = -2, .issuer = &authority}};
+    std::string error;
+    const auto rule = wire::ClientRule::load(conf::ClientCertificates::required,
+                                             world.folder.write("ca.pem", authority.certificate_pem()), error);
+    ASSERT_TRUE(rule) << error;
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        const auto shake = [&](const Identity& shown, SSL_SESSION* session, bool whatever_the_time = false) {
+            auto pair = std::make_unique<Pair>(tls->context(), "b.test", "", session, version);
+            wire::ServerHandshake facts{rule.get(), false, {}, {}};
+            SSL_set_app_data(pair->server.get(), &facts);
+            SSL_use_certificate(pair->client.get(), shown.certificate);
+            SSL_use_PrivateKey(pair->client.get(), shown.key);
+            if (whatever_the_time)
+                X509_VERIFY_PARAM_set_flags(SSL_get0_param(pair->server.get()), X509_V_FLAG_NO_CHECK_TIME);
+            return pair->handshake() ? std::move(pair) : nullptr;
+        };
+        const auto good = shake(lasting, nullptr);
+        ASSERT_TRUE(good);
+        const auto resumed = shake(lasting, good->session().get());
+        ASSERT_TRUE(resumed);
+        EXPECT_TRUE(resumed->resumed());
+
+        const auto once = shake(expired, nullptr, true);  // it was good then
+        ASSERT_TRUE(once);
+        EXPECT_FALSE(shake(expired, once->session().get()));
+        const auto again = shake(renewed, once->session().get());
+        ASSERT_TRUE(again);
+        EXPECT_FALSE(again->resumed());
+        EXPECT_EQ(X509_cmp(SSL_get0_peer_certificate(again->server.get()), renewed.certificate), 0);
+    }
+}
+
 TEST(ServerTls, AHandshakeMayOutliveTheReload) {
     TwoSites world;
     auto tls = world.load();
