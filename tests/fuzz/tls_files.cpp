@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <sys/mman.h>
@@ -64,6 +65,12 @@ struct Identity {
         X509_EXTENSION_free(extension);
         X509_sign(certificate, issuer ? issuer->key : key, nullptr);  // by Ed25519, which takes no dice
     }
+    ~Identity() {
+        X509_free(certificate);
+        EVP_PKEY_free(key);
+    }
+    Identity(const Identity&) = delete;
+    Identity& operator=(const Identity&) = delete;
     template <class Write>
     static Bytes text(Write write) {
         BIO* const bio = BIO_new(BIO_s_mem());
