@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
 #include <iterator>
 #include <memory>
@@ -88,12 +89,14 @@ bool check_key(const KeyPair& pair, const conf::Certificate& files, Reporter& re
                                             ", found a damaged one in " + key + ": its signatures do not fit");
         return false;
     }
-    for (std::size_t i = 0; i < pair.chain.size(); ++i)
-        if (is_key_of(pair.chain[i].get(), pair.key.get())) {
-            report.error(files.certificate, "want the certificate of the key in " + key + " first in " + certificate +
-                                                ", found it as number " + std::to_string(i + 2));
-            return false;
-        }
+    const auto mine = std::find_if(pair.chain.begin(), pair.chain.end(),
+                                   [&](const auto& each) { return is_key_of(each.get(), pair.key.get()); });
+    if (mine != pair.chain.end()) {
+        const std::string number = std::to_string(mine - pair.chain.begin() + 2);
+        report.error(files.certificate, "want the certificate of the key in " + key + " first in " + certificate +
+                                            ", found it as number " + number);
+        return false;
+    }
     report.error(files.private_key, "want the private key of the certificate in " + certificate +
                                         ", found another one in " + key +
                                         "; while a renewal writes both, it may have come to one of them only");
