@@ -51,7 +51,7 @@ struct OriginInfo {
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
     std::string region;                   ///< as configured, or the name if it is a known one; empty: none
     std::string agent_header;             ///< field in which the origin speaks of itself; empty: not believed
-    std::string tls_digest;               ///< wire::origin_tls_digest: what `context` was made of
+    std::string tls_digest;               ///< wire::OriginTls: what `context` was made of
 };
 
 /// The configuration's part of a snapshot: an exchange keeps the one that it began with.

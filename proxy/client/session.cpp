@@ -145,7 +145,9 @@ loop::Task<bool> Session::handshake() {
         if (done == Io::ok) break;
         if (done != Io::blocked || timer_.expired()) {
             counters.handshakes_failed.add();
-            stream_.flush();  // the alert
+            in_handshake_ = false;
+            context_.capacity.end_handshake();
+            co_await close();
             co_return false;
         }
         co_await wake_.wait();
@@ -232,7 +234,8 @@ loop::Task<void> Session::close() {
     }
     stream_.close_notify();
     stream_.flush();
-    if (requests_ == 0 || socket.hung_up()) co_return;
+    const bool said_something = requests_ != 0 || stream_.failed();  // an answer or, of TLS, an alert
+    if (!said_something || socket.hung_up()) co_return;
     socket.shutdown_write();
     timer_.expires_after(limits().drain_time);
     std::uint64_t dropped = 0;

@@ -169,6 +169,8 @@ Attempt::Progress Attempt::receive_head() {
             case Io::closed:
             case Io::failed:
                 if (received_any_) return bad_response(Deviation::cut_head);
+                // Its TLS ended the handshake instead of giving the request on. Not on a connection that has served.
+                if (stream.tls_failure().is_refusal() && !connection->reused()) return fail(Fault::origin_tls);
                 return fail(connection->reused() && is_young() ? Fault::origin_stale : Fault::origin_reset);
         }
     }

@@ -119,6 +119,7 @@ private:
     ResponseStart response_start(std::string& own);
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
+    bool was_sent(Fault fault) const noexcept;
     Move move_after(Fault fault, unsigned status) const noexcept;
     bool another_candidate() const;
     bool misleading_success() const;

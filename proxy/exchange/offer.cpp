@@ -159,7 +159,7 @@ loop::Task<Fault> Exchange::offer() {
         }
         // What the edge lacks it lacks everywhere, except for local ports: they run out towards one address.
         if (info(fault).side == Side::client || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
-        const bool sent = attempt_->connection != nullptr;
+        const bool sent = was_sent(fault);
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
         settle(*attempt_, fault, status);
         if (fault == Fault::none && !is_retried(status)) co_return fault;
@@ -171,14 +171,20 @@ loop::Task<Fault> Exchange::offer() {
             return fault;
         };
         const Move move = move_after(fault, status);
-        if (pin_key_ != 0 && status == 421 && pin_made_ && !acted_)
+        const bool refused = status == 421 || (attempt_->connection && !sent);
+        if (refused && status == 0) {  // as a dial that failed
+            sent_to_.reset(from);
+            context_.skip(bound_->routing, from);
+        }
+        if (pin_key_ != 0 && refused && pin_made_ && !acted_)
             context_.pins.release(pin_key_, bound_->pin_ids[from]);
         else if (pin_key_ != 0 && sent && !acted_)
             acted_ = from;  // or, with a 421, did when the same key came before
         if (move == Move::no)
-            co_return stay(status == 421 || method_ != steering::MethodClass::unsafe ? admin::Stay::body_not_replayable
-                           : pin_key_ != 0                                           ? admin::Stay::key_pinned
-                                                                                     : admin::Stay::not_idempotent);
+            co_return stay(status == 421 || info(fault).nothing_sent || method_ != steering::MethodClass::unsafe
+                               ? admin::Stay::body_not_replayable
+                           : pin_key_ != 0 ? admin::Stay::key_pinned
+                                           : admin::Stay::not_idempotent);
         if (!failover.enabled) co_return stay(admin::Stay::failover_disabled);
         if (time_left() <= loop::Clock::duration::zero()) co_return stay(admin::Stay::deadline);
         if (move == Move::next_origin) {
@@ -215,12 +221,17 @@ loop::Task<Fault> Exchange::offer() {
     co_return is_pinned() ? Fault::key_pinned : Fault::no_origin;
 }
 
+/// Whether the origin may have processed a byte of the request. Not if its TLS refused us while the request was under
+/// way, which after some of the body has been let go is of no use any more.
+bool Exchange::was_sent(Fault fault) const noexcept {
+    return attempt_->connection && !(info(fault).nothing_sent && replay_.whole());
+}
+
 Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
-    const bool sent = attempt_->connection != nullptr;
     const Move move = may_move({.method = method_,
                                 .idempotency_key = pin_key_ != 0,
                                 .body_replayable = replay_.whole(),
-                                .request_sent = sent,
+                                .request_sent = was_sent(fault),
                                 .reused_connection = fault == Fault::origin_stale,
                                 .same_origin_tried = fresh_tried_.test(attempt_->candidate.id),
                                 .status = status});

@@ -125,6 +125,11 @@ void Socket::ask_path(bool on) noexcept {
     setsockopt(descriptor_, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
+void Socket::notify_again() noexcept {
+    // A change of the registration has the kernel look, and tell what it finds as an edge.
+    if (descriptor_ >= 0) loop_->rewatch(descriptor_, watching_writes_ ? reads | EPOLLOUT : reads, *this);
+}
+
 void Socket::shutdown_write() noexcept {
     if (descriptor_ >= 0) ::shutdown(descriptor_, SHUT_WR);
 }

@@ -48,6 +48,8 @@ public:
     /// Both directions are gone (reset, or both sides closed).
     bool broken() const noexcept { return broken_; }
     bool maybe_readable() const noexcept { return readable_; }
+    /// Has the next batch notify once more if there is something to read: for who stops reading before the end.
+    void notify_again() noexcept;
     /// After connect(): pending, or done with 0 or an errno.
     struct Connected {
         bool pending;

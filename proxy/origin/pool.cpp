@@ -62,7 +62,7 @@ std::unique_ptr<Connection> Pool::take(const Announcement& announced) {
 void Pool::keep(std::unique_ptr<Connection> connection) {
     auto& stream = connection->stream;
     connection->idle_since = loop_.now();
-    if (!stream.in().empty() || stream.unsent() != 0 || most_ == 0 || worn(*connection)) return;
+    if (!stream.in().empty() || stream.unsent() != 0 || stream.over() || most_ == 0 || worn(*connection)) return;
     if (stream.is_tls() && connection->sessions != sessions_) return;
     connection->quiet = !stream.is_tls();
     if (idle_.size() >= most_) drop(0);

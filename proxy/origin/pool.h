@@ -40,7 +40,7 @@ public:
         return doubted_at_ >= time && doubted_ == address;
     }
 
-    /// What connections are secured with from now on, as wire::origin_tls_digest says. Another value than before ends
+    /// What connections are secured with from now on, as wire::OriginTls says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
     void set_tls(const std::string& digest);
     /// Sessions for connections under `digest`; null when that is not what counts any more.

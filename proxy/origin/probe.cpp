@@ -143,7 +143,9 @@ Task<ProbeOutcome> Prober::probe(std::shared_ptr<const ProbePlan> plan) {
     if (outcome.reused) {
         failure = co_await exchange(*plan, outcome);
         // The origin closed it as our request was under way: its right, and no sign of sickness.
-        if (failure && failure->reason == Reason::reset && outcome.phases.first_byte < 0) outcome.reused = false;
+        if (failure && (failure->reason == Reason::reset || failure->reason == Reason::tls_failed) &&
+            outcome.phases.first_byte < 0)
+            outcome.reused = false;
     }
     if (!outcome.reused) {
         failure = co_await connect(*plan, outcome.phases);
@@ -254,6 +256,8 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
             continue;
         }
         if (io != Io::blocked) {
+            if (outcome.phases.first_byte < 0 && stream_->failed())
+                co_return Failure{Reason::tls_failed, stream_->tls_failure().text()};
             if (outcome.phases.first_byte < 0) co_return Failure{Reason::reset};
             co_return Failure{Reason::bad_response, "the answer ended within its head"};
         }
@@ -285,7 +289,7 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
         if (reading.reason != Reason::none) co_return Failure{reading.reason, std::move(reading.detail)};
     }
 
-    idle_ = keep && in.empty() && stream_->unsent() == 0;
+    idle_ = keep && in.empty() && stream_->unsent() == 0 && !stream_->over();
     if (idle_)
         stream_->release_buffers();
     else

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <string_view>
@@ -42,7 +43,7 @@ std::string identity_of(const conf::Origin& origin) {
 
 std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems& problems) {
     // One context for all origins with the same settings: the system's store alone is some hundred certificates.
-    std::map<std::string, std::shared_ptr<ssl_ctx_st>> contexts;
+    std::map<std::string, wire::OriginTls> contexts;
     std::vector<OriginInfo> origins;
     for (const auto& origin : config.origins) {
         OriginInfo info;
@@ -59,21 +60,16 @@ std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems
         info.host_field = bracketed(url.host);
         if (url.port != (url.tls ? 443 : 80)) info.host_field += ':' + std::to_string(url.port);
         if (url.tls) {
-            info.tls_digest = wire::origin_tls_digest(*origin.ca, origin.tls);
-            const std::string settings =
-                *origin.ca + '\n' + *origin.tls.certificate + '\n' + *origin.tls.private_key + '\n' + info.tls_digest;
-            const auto known = contexts.find(settings);
-            if (known != contexts.end()) {
-                info.context = known->second;
-            } else {
-                std::string error;
-                info.context = wire::load_origin_context(*origin.ca, error);
-                if (!info.context)
-                    problems.push_back({Severity::error, origin.ca.mark, origin.ca.path, error});
-                else if (wire::set_up_origin(info.context.get(), origin.tls, problems))
-                    origin::remember_sessions(info.context.get());
-                contexts.emplace(settings, info.context);
+            const auto& tls = origin.tls;
+            const std::string settings = *origin.ca + '\n' + *tls.certificate + '\n' + *tls.private_key + '\n' +
+                                         *tls.ciphers + (tls.min_version == conf::TlsVersion::tls1_3 ? "\n1.3" : "");
+            auto known = contexts.find(settings);
+            if (known == contexts.end()) {
+                known = contexts.emplace(settings, wire::load_origin_tls(origin.ca, tls, problems)).first;
+                if (known->second.context) origin::remember_sessions(known->second.context.get());
             }
+            info.context = known->second.context;
+            info.tls_digest = known->second.digest;
         }
         origins.push_back(std::move(info));
     }
@@ -268,7 +264,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     return result;
 }
 
-BuildResult load(const std::string& file, const wire::TicketKeys& keys, conf::Accept accept) {
+BuildResult load(const std::string& file, const wire::TicketKeys& keys, conf::Accept accept) try {
     auto parsed = conf::parse_file(file, accept);
     if (!parsed.config) {
         // The operator gets the problems of both passes at once, without those that an earlier one may have caused.
@@ -283,6 +279,8 @@ BuildResult load(const std::string& file, const wire::TicketKeys& keys, conf::Ac
     auto built = build(std::move(*parsed.config), keys);
     built.problems.insert(built.problems.begin(), parsed.problems.begin(), parsed.problems.end());
     return built;
+} catch (const std::exception& error) {  // no memory, most likely: a running edge must survive its reload
+    return {std::nullopt, {{Severity::error, {}, "", std::string{"it cannot be loaded: "} + error.what()}}};
 }
 
 }  // namespace nearhop::run

@@ -5,7 +5,6 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -115,23 +114,14 @@ std::shared_ptr<const ClientRule> ClientRule::load(conf::ClientCertificates mode
     }
     rule->store_ = X509_STORE_new();
     rule->names_ = sk_X509_NAME_new_null();
-    const std::unique_ptr<BIO, decltype(&BIO_free)> in{BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())),
-                                                       &BIO_free};
-    if (!rule->store_ || !rule->names_ || !in) throw std::bad_alloc{};
-    ERR_clear_error();
-    while (X509* authority = PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr)) {
-        X509_STORE_add_cert(rule->store_, authority);
-        sk_X509_NAME_push(rule->names_, X509_NAME_dup(X509_get_subject_name(authority)));
-        X509_free(authority);
+    if (!rule->store_ || !rule->names_) throw std::bad_alloc{};
+    const auto authorities = read_authorities(ca_file, bytes, error);
+    if (authorities.empty()) return nullptr;
+    for (const auto& authority : authorities) {
+        X509_STORE_add_cert(rule->store_, authority.get());
+        sk_X509_NAME_push(rule->names_, X509_NAME_dup(X509_get_subject_name(authority.get())));
     }
-    const auto last = ERR_peek_last_error();
     ERR_clear_error();
-    const bool at_end = ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE;
-    if (!at_end || sk_X509_NAME_num(rule->names_) == 0) {
-        error = "want certificate authorities in PEM form, found " + ca_file + ": " +
-                (at_end ? "there is none in it" : "one of them is damaged");
-        return nullptr;
-    }
     bytes += mode == conf::ClientCertificates::required ? "required" : "optional";
     SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), rule->id_.data());
     return rule;
@@ -163,7 +153,5 @@ std::string identity_lines(x509_st* certificate, const conf::ClientIdentity& nam
 CertificateNames certificate_names(x509_st* certificate) {
     return {fingerprint_of(certificate), alternatives_of(certificate)};
 }
-
-bool is_expired(x509_st* certificate) noexcept { return X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0; }
 
 }  // namespace nearhop::wire

@@ -65,7 +65,4 @@ struct CertificateNames {
 };
 CertificateNames certificate_names(x509_st* certificate);
 
-/// A session may outlive the certificate that it was made with.
-bool is_expired(x509_st* certificate) noexcept;
-
 }  // namespace nearhop::wire

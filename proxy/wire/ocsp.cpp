@@ -1,5 +1,6 @@
 #include "proxy/wire/ocsp.h"
 
+#include "proxy/wire/key_pair.h"
 #include "proxy/wire/pem_file.h"
 
 #include <openssl/err.h>
@@ -62,23 +63,24 @@ bool is_about(const OCSP_SINGLERESP* entry, X509* leaf) {
 }
 
 /// The signature, where the chain holds the issuer: a response of somebody else would make every handshake fail.
-bool is_signed(OCSP_BASICRESP* basic, X509* leaf, STACK_OF(X509) * chain) {
+bool is_signed(OCSP_BASICRESP* basic, const KeyPair& pair) {
     X509* issuer = nullptr;
-    for (int i = 0; i < sk_X509_num(chain) && !issuer; ++i)
-        if (X509_check_issued(sk_X509_value(chain, i), leaf) == X509_V_OK) issuer = sk_X509_value(chain, i);
+    for (const auto& each : pair.chain)
+        if (!issuer && X509_check_issued(each.get(), pair.certificate.get()) == X509_V_OK) issuer = each.get();
     if (!issuer) return true;
     const std::unique_ptr<X509_STORE, decltype(&X509_STORE_free)> store{X509_STORE_new(), &X509_STORE_free};
     if (!store) throw std::bad_alloc{};
     X509_STORE_add_cert(store.get(), issuer);
     X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
-    const bool good = OCSP_basic_verify(basic, chain, store.get(), 0) == 1;
+    const bool good = OCSP_basic_verify(basic, pair.chain_stack().get(), store.get(), 0) == 1;
     ERR_clear_error();
     return good;
 }
 
 }  // namespace
 
-void staple(ssl_ctx_st* context, const std::string& file, std::string& error, std::string& warning) {
+void staple(ssl_ctx_st* context, const KeyPair& pair, const std::string& file, std::string& error,
+            std::string& warning) {
     auto made = std::make_unique<Staple>();
     if (const auto why = read_file(file, made->response); !why.empty()) {
         error = "want a readable OCSP response, found " + file + ": " + why;
@@ -98,17 +100,14 @@ void staple(ssl_ctx_st* context, const std::string& file, std::string& error, st
         error = "want a successful OCSP response in DER form, found something else in " + file;
         return;
     }
-    X509* leaf = SSL_CTX_get0_certificate(context);
-    STACK_OF(X509)* chain = nullptr;
-    SSL_CTX_get0_chain_certs(context, &chain);  // NOLINT(bugprone-multi-level-implicit-pointer-conversion): a macro
     OCSP_SINGLERESP* entry = nullptr;
     for (int i = 0; i < OCSP_resp_count(basic.get()) && !entry; ++i)
-        if (OCSP_SINGLERESP* one = OCSP_resp_get0(basic.get(), i); is_about(one, leaf)) entry = one;
+        if (OCSP_SINGLERESP* one = OCSP_resp_get0(basic.get(), i); is_about(one, pair.certificate.get())) entry = one;
     if (!entry) {
         error = "want an OCSP response for this certificate, found one for another in " + file;
         return;
     }
-    if (!is_signed(basic.get(), leaf, chain)) {
+    if (!is_signed(basic.get(), pair)) {
         error = "want an OCSP response signed for the certificate's issuer, found another signature in " + file;
         return;
     }

@@ -1,5 +1,6 @@
 #include "proxy/wire/server_tls.h"
 
+#include "proxy/wire/key_pair.h"
 #include "proxy/wire/ocsp.h"
 #include "proxy/wire/pem_file.h"
 #include "proxy/wire/tls_context.h"
@@ -56,6 +57,11 @@ std::vector<std::string> names_of(X509* certificate) {
     }
     GENERAL_NAMES_free(all);
     return names;
+}
+
+/// Of any kind: an address will do for an edge without a name.
+bool has_alternative_names(const X509* certificate) {
+    return X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1) >= 0;
 }
 
 /// The contexts by name. It belongs to the first context, through OpenSSL's ex_data, and not to ServerTls: an SSL
@@ -150,6 +156,15 @@ int on_alpn(ssl_st* ssl, const unsigned char** chosen, unsigned char* chosen_siz
     return SSL_TLSEXT_ERR_OK;
 }
 
+/// A session ends with the certificate that its client showed: the ticket counts for none, and the full handshake asks
+/// for another certificate.
+SSL_TICKET_RETURN on_opened_ticket(SSL*, SSL_SESSION* session, const unsigned char*, std::size_t,
+                                   SSL_TICKET_STATUS status, void*) {
+    const bool opened = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    if (!opened || is_expired(SSL_SESSION_get0_peer(session))) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /// Everything that does not depend on the certificate.
 void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_min_proto_version(context, number_of(tls.min_version));
@@ -157,6 +172,7 @@ void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
     keys.attach(context, tls.ticket_keys->empty() ? tls.ticket_rotation : std::chrono::seconds{0});
+    SSL_CTX_set_session_ticket_cb(context, nullptr, &on_opened_ticket, nullptr);
     // Our order counts, except for a client without AES in hardware, which puts ChaCha20 first.
     SSL_CTX_set_ciphersuites(context, intermediate_ciphersuites);
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -174,31 +190,35 @@ void set_session_context(ssl_ctx_st* context, const std::string& certificate) {
     [[maybe_unused]] auto* const owned_by_context = id.release();
 }
 
-/// The file's keys, or the process's own.
+/// The file's keys, or the process's own; those too after an error, so that the rest is looked at.
 std::shared_ptr<const TicketKeys> keys_for(const conf::Tls& tls, const TicketKeys& own, Reporter& report) {
-    if (tls.ticket_keys->empty()) return std::make_shared<const TicketKeys>(own);
+    auto ours = std::make_shared<const TicketKeys>(own);
+    if (tls.ticket_keys->empty()) return ours;
     std::string bytes;
     std::string error;
     if (const auto why = read_file(*tls.ticket_keys, bytes); !why.empty()) {
         report.error(tls.ticket_keys, "want a readable file of ticket keys, found " + *tls.ticket_keys + ": " + why);
-        return nullptr;
+        return ours;
     }
     auto keys = TicketKeys::from_bytes(bytes, error);
     OPENSSL_cleanse(bytes.data(), bytes.size());
-    if (!keys) report.error(tls.ticket_keys, "want " + error + " in " + *tls.ticket_keys);
+    if (!keys) {
+        report.error(tls.ticket_keys, "want " + error + " in " + *tls.ticket_keys);
+        return ours;
+    }
     struct stat facts{};
     if (::stat(tls.ticket_keys->c_str(), &facts) == 0 && (facts.st_mode & S_IRWXO) != 0)
         report.warning(tls.ticket_keys, "everybody may read " + *tls.ticket_keys + ": who can, decrypts old traffic");
     return keys;
 }
 
-void load_staple(ssl_ctx_st* context, const conf::Certificate& pair, Reporter& report) {
-    if (pair.ocsp->empty()) return;
+void load_staple(ssl_ctx_st* context, const KeyPair& pair, const conf::At<std::string>& file, Reporter& report) {
+    if (file->empty()) return;
     std::string error;
     std::string warning;
-    staple(context, *pair.ocsp, error, warning);
-    if (!error.empty()) report.error(pair.ocsp, error);
-    if (!warning.empty()) report.warning(pair.ocsp, warning);
+    staple(context, pair, *file, error, warning);
+    if (!error.empty()) report.error(file, error);
+    if (!warning.empty()) report.warning(file, warning);
 }
 
 }  // namespace
@@ -207,10 +227,9 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
                                                  ClientRuleOf rules) {
     Reporter report{problems};
     const auto keys = keys_for(tls, own, report);
-    if (!keys) return nullptr;
     auto result = std::make_shared<ServerTls>();
     ERR_clear_error();
-    for (const auto& pair : tls.certificates) {
+    for (const auto& files : tls.certificates) {
         auto entry = std::make_unique<Entry>();
         entry->context = make_context(TLS_server_method());
         auto* context = entry->context.get();
@@ -219,15 +238,18 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
         if (SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1 && result->entries_.empty())
             report.error(tls.ciphers, "want an OpenSSL cipher list, found \"" + ciphers + "\": " + last_error());
         ERR_clear_error();
-        const bool loaded = load_certificate(context, pair.certificate, report);
-        load_key(context, pair, loaded, report);
-        if (loaded) load_staple(context, pair, report);
-        if (loaded) {
-            X509* leaf = SSL_CTX_get0_certificate(context);
+        const auto pair = KeyPair::load(files, report);
+        if (pair && pair->install(context, files, report)) {
+            X509* const leaf = pair->certificate.get();
+            load_staple(context, *pair, files.ocsp, report);
             entry->names = names_of(leaf);
-            entry->expiry = {*pair.certificate, time_of(X509_get0_notAfter(leaf))};
+            if (!has_alternative_names(leaf))
+                report.warning(files.certificate, "the certificate in " + *files.certificate +
+                                                      " has no alternative name: clients take its common name for none "
+                                                      "(RFC 9525)");
+            entry->expiry = {*files.certificate, time_of(X509_get0_notAfter(leaf))};
         }
-        set_session_context(context, *pair.certificate);
+        set_session_context(context, *files.certificate);
         result->entries_.push_back(std::move(entry));
     }
     if (report.failed() || result->entries_.empty()) return nullptr;

@@ -14,12 +14,35 @@ namespace nearhop::wire {
 void SslDelete::operator()(ssl_st* ssl) const noexcept { SSL_free(ssl); }
 void SslDelete::operator()(ssl_ctx_st* context) const noexcept { SSL_CTX_free(context); }
 void SslDelete::operator()(ssl_session_st* session) const noexcept { SSL_SESSION_free(session); }
+void SslDelete::operator()(x509_st* certificate) const noexcept { X509_free(certificate); }
+void SslDelete::operator()(evp_pkey_st* key) const noexcept { EVP_PKEY_free(key); }
 
 std::string TlsFailure::text() const {
     if (certificate) return X509_verify_cert_error_string(verify_result);
     if (error == 0) return "closed during the handshake";
     const char* reason = ERR_reason_error_string(error);
     return reason ? reason : "TLS error";
+}
+
+bool TlsFailure::is_refusal() const noexcept {
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL) return false;
+    switch (ERR_GET_REASON(error)) {  // the alerts of RFC 8446 section 6.2 that are about negotiation and certificates
+        case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+        case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+        case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+        case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+        case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+        case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
+        default: return false;
+    }
+}
+
+bool is_expired(const x509_st* certificate) noexcept {
+    return certificate && X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
 }
 
 /// OpenSSL's view of our buffers. The BIO method is made once; each BIO's data is its Stream.
@@ -67,6 +90,10 @@ struct TlsBio {
 /// KiB.
 static constexpr std::size_t bulk_records = 48 * 1024;
 
+/// A peer may send records without end that hold nothing for us (key updates, tickets): after so much of them others
+/// have their turn.
+static constexpr std::size_t void_share = 64 * 1024;
+
 /// OpenSSL takes an error that an earlier call left in the thread's queue for one of the next call.
 static void forget_errors() {
     if (ERR_peek_error() != 0) ERR_clear_error();
@@ -112,13 +139,16 @@ void Stream::start_tls_client(ssl_ctx_st* context, const std::string& name, bool
                               ssl_session_st* session) {
     attach(SSL_new(context));
     SSL_set_connect_state(tls_.get());
-    if (name_is_address) {
-        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), name.c_str());
-    } else {
-        SSL_set_tlsext_host_name(tls_.get(), name.c_str());
-        SSL_set1_host(tls_.get(), name.c_str());
-    }
-    if (session) SSL_set_session(tls_.get(), session);
+    // RFC 9525: alternative names only, never the common name (section 2), and no wildcard for a part of a label
+    // (section 6.3).
+    SSL_set_hostflags(tls_.get(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    auto* const wanted = SSL_get0_param(tls_.get());
+    const bool set = name_is_address ? X509_VERIFY_PARAM_set1_ip_asc(wanted, name.c_str()) == 1
+                                     : SSL_set_tlsext_host_name(tls_.get(), name.c_str()) == 1 &&
+                                           SSL_set1_host(tls_.get(), name.c_str()) == 1;
+    if (!set) throw std::bad_alloc{};  // without it any name would do
+    // A resumed handshake shows no certificate: one that has expired since would go on for as long as its sessions do.
+    if (session && !is_expired(SSL_SESSION_get0_peer(session))) SSL_set_session(tls_.get(), session);
 }
 
 Io Stream::receive(Buffer& into, std::size_t room) {
@@ -154,12 +184,31 @@ Io Stream::handshake() {
         failure_.verify_result = SSL_get_verify_result(tls_.get());
         failure_.error = ERR_peek_last_error();
         failure_.certificate = failure_.verify_result != X509_V_OK;
+        failed_ = true;
         ERR_clear_error();
         return Io::failed;
     }
 }
 
+/// TLS has failed. Our alert, if it was not the peer that told us, leaves now: whoever called will close.
+Io Stream::fail(bool grew) {
+    failure_.error = ERR_peek_last_error();
+    ERR_clear_error();
+    failed_ = true;
+    flush();
+    return grew && SSL_is_server(tls_.get()) == 0 ? Io::ok : Io::failed;
+}
+
 Io Stream::decrypt(std::size_t limit) {
+    if (failed_) return Io::failed;
+    const std::size_t queued = out_.size();
+    const Io result = read_records(limit);
+    // Nobody else knows that there is something to send: it would wait for the next write.
+    if (out_.size() != queued) flush();
+    return result;
+}
+
+Io Stream::read_records(std::size_t limit) {
     forget_errors();
     // As in write(): growing record by record would copy what is there already.
     if (in_.empty() && cipher_in_.size() > 17 * 1024) in_.prepare(std::min(limit, cipher_in_.size()));
@@ -183,12 +232,10 @@ Io Stream::decrypt(std::size_t limit) {
             return grew ? Io::ok : Io::blocked;
         }
         if (why == SSL_ERROR_ZERO_RETURN && !ended_) close_notified_ = true;
-        if (grew) return Io::ok;  // the end is met again at the next call
         // A peer that closes without close_notify is common; whether the message was whole is for the framing to say.
-        const bool orderly = why == SSL_ERROR_ZERO_RETURN || ended_;
-        failure_.error = ERR_peek_last_error();
+        if (why != SSL_ERROR_ZERO_RETURN && !ended_) return fail(grew);
         ERR_clear_error();
-        return orderly ? Io::closed : Io::failed;
+        return grew ? Io::ok : Io::closed;  // the end is met again at the next call
     }
     return grew ? Io::ok : Io::blocked;
 }
@@ -204,18 +251,29 @@ Io Stream::fill(std::size_t limit) {
             in_.commit(result.bytes);
             received += result.bytes;
             bulk_ = result.bytes >= 16 * 1024;
+        } else if (result.io == Io::closed) {
+            ended_ = true;
         }
         return result.io;
     }
     if (const Io had = decrypt(limit); had != Io::blocked) return had;
     for (;;) {
-        const Io got = receive(cipher_in_, bulk_ ? bulk_records : 17 * 1024);
-        if (got == Io::blocked || got == Io::failed) return got;
-        if (const Io now = decrypt(limit); now != Io::blocked) {
-            if (bulk_) cipher_in_.release();  // the next connection receives into the same block while it is hot
-            return now;
+        if (void_ >= void_share) {
+            void_ = 0;
+            socket_.notify_again();
+            return Io::blocked;
         }
-        // Not yet a whole record: there may be more in the socket.
+        const auto held = in_.size();
+        const auto came = received;
+        const Io got = receive(cipher_in_, bulk_ ? bulk_records : 17 * 1024);
+        if (got == Io::blocked) void_ = 0;
+        if (got == Io::blocked || got == Io::failed) return got;
+        const Io now = decrypt(limit);
+        void_ += static_cast<std::size_t>(received - came);
+        void_ -= std::min(void_, in_.size() - held);
+        if (now == Io::blocked) continue;  // not yet a whole record: there may be more in the socket
+        if (bulk_) cipher_in_.release();   // the next connection receives into the same block while it is hot
+        return now;
     }
 }
 
@@ -224,6 +282,7 @@ void Stream::write(std::string_view bytes) {
         out_.append(bytes);
         return;
     }
+    if (failed_) return;  // flush() says so
     forget_errors();
     // A bulk body fills a whole block: growing into it record by record would copy it twice.
     if (bytes.size() > 16 * 1024 && out_.empty()) out_.prepare(largest_write + 4 * 1024);
@@ -266,11 +325,11 @@ Io Stream::flush() {
         out_.consume(result.bytes);
     }
     out_.release();  // the next connection encrypts into the same block while it is hot in the cache
-    return Io::ok;
+    return failed_ ? Io::failed : Io::ok;
 }
 
 void Stream::close_notify() {
-    if (!tls_ || !SSL_is_init_finished(tls_.get())) return;
+    if (!tls_ || failed_ || !SSL_is_init_finished(tls_.get())) return;
     forget_errors();
     SSL_shutdown(tls_.get());
     forget_errors();

@@ -44,13 +44,21 @@ public:
 
     /// Moves the handshake on and sends what it produced. ok: finished; blocked: call again when notified.
     Io handshake();
+    /// Why `failed` was returned, by handshake() or by fill() later.
     const TlsFailure& tls_failure() const noexcept { return failure_; }
 
     /// Decrypted (or plain) input that nobody has consumed yet.
     Buffer& in() noexcept { return in_; }
     /// Receives once and decrypts what came, up to `limit` bytes in in(). ok: in() grew. closed: an orderly end;
     /// a TLS peer that just closes the connection reads as closed too: framing decides whether that is a truncation.
+    /// What TLS itself has to say to that (an alert) is sent at once.
+    ///
+    /// failed: the connection broke, or TLS did. What came whole before the record that broke it reads first if we are
+    /// the client: it may be all of an answer. A client's is not worth beginning with: no answer could be sent.
     Io fill(std::size_t limit);
+    bool failed() const noexcept { return failed_; }  ///< TLS, in the handshake or later
+    /// Nothing more can come: the peer has ended its side, or TLS has failed. Unread bytes may still be in in().
+    bool over() const noexcept { return failed_ || ended_ || close_notified_; }
     /// After `closed`: whether the peer said so (close_notify), or plain TCP's end is all that there is to say it. A
     /// TLS peer that just went may have been cut off.
     bool ended_orderly() const noexcept { return !tls_ || close_notified_; }
@@ -80,6 +88,8 @@ private:
     friend struct TlsBio;
     Io receive(Buffer& into, std::size_t room);
     Io decrypt(std::size_t limit);
+    Io read_records(std::size_t limit);
+    Io fail(bool grew);
     void attach(ssl_st* ssl);
 
     loop::Socket socket_;
@@ -91,6 +101,8 @@ private:
     bool starved_ = false;  ///< OpenSSL holds no more than a part of a record
     bool ended_ = false;
     bool close_notified_ = false;
+    bool failed_ = false;   ///< TLS, for good
+    std::size_t void_ = 0;  ///< of the ciphertext since the socket was last empty: what held nothing for us
     TlsFailure failure_;
 };
 

@@ -129,6 +129,12 @@ std::shared_ptr<const TicketKeys> TicketKeys::from_bytes(std::string_view bytes,
         error = "80 bytes for each of 1 to 16 keys, found " + std::to_string(bytes.size()) + " bytes";
         return nullptr;
     }
+    // Random bytes are no text, but for one file in 10^33: this is a certificate, or a key in another form.
+    const auto is_text = [](unsigned char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; };
+    if (std::all_of(bytes.begin(), bytes.end(), is_text)) {
+        error = "80 random bytes for each key, found text";
+        return nullptr;
+    }
     auto ring = std::make_shared<Ring>();
     for (std::size_t at = 0; at < bytes.size(); at += key_bytes) {
         Key key;

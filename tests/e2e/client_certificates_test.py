@@ -2,12 +2,15 @@
 reload gets around it."""
 
 import base64
+import datetime
 import hashlib
 import shutil
 import ssl
 
 import pytest
+from cryptography import x509
 from support.client import HOST, Ended, chunked, request_bytes
+from support.clock import wait_until
 from support.http2 import Http2
 from support.tls import VERSIONS, clients, context_of  # noqa: F401 - a fixture
 
@@ -172,6 +175,27 @@ def test_a_resumed_session_keeps_its_identity(scene, start, authority, clients):
     with edge.connect(tls=context, name=SECRET, session=session) as connection:
         assert connection.request(host=SECRET).status == 200 and connection.socket.session_reused
     assert [request.get("X-Client-Subject") for request in scene.requests()] == ["CN=alice"] * 2
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_session_ends_with_its_certificate_and_a_renewed_one_gets_in(scene, start, authority, clients, version):
+    """The ticket counts for nothing then, and the handshake is a full one: good or bad by what is shown now."""
+    edge = start(with_clients(scene, clients))
+    alice = clients.leaf("alice", client=True, ends=4 / 86_400)
+    context = context_of(authority.file, alice, version)
+    with edge.connect(tls=context, name=SECRET) as connection:
+        assert connection.request(host=SECRET).status == 200
+        session = connection.socket.session
+    end = x509.load_pem_x509_certificate(alice.certificate.read_bytes()).not_valid_after
+    wait_until(lambda: datetime.datetime.utcnow() > end + datetime.timedelta(seconds=1), 10, "the certificate's end")
+    with pytest.raises(ssl.SSLError) as refused, edge.connect(tls=context, name=SECRET, session=session) as connection:
+        connection.request(host=SECRET)
+    assert "certificate expired" in str(refused.value), "it is told why"
+    renewed = clients.leaf("alice", client=True, subject="alice renewed")
+    context.load_cert_chain(renewed.certificate, renewed.private_key)
+    with edge.connect(tls=context, name=SECRET, session=session) as connection:
+        assert connection.request(host=SECRET).status == 200 and not connection.socket.session_reused
+    assert [request.get("X-Client-Subject") for request in scene.requests()] == ["CN=alice", "CN=alice renewed"]
 
 
 def test_a_reload_with_another_client_ca_ends_what_the_old_one_vouched_for(scene, start, authority, clients, tmp_path):

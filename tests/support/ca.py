@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -39,6 +39,14 @@ def _name(text):
 
 
 _USAGE = {False: ExtendedKeyUsageOID.SERVER_AUTH, True: ExtendedKeyUsageOID.CLIENT_AUTH}
+
+
+KINDS = {
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
 
 
 def _alternative(name):
@@ -77,12 +85,12 @@ class Authority:
         self.file = self.folder / f"{name.replace(' ', '-').lower()}.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def leaf(self, *names, begins=-1, ends=90, self_signed=False, client=False, subject=None):
-        """A leaf for `names` (host names, addresses or URIs), valid from `begins` to `ends` days from now. `client`: to
-        be shown by a client."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def leaf(self, *names, begins=-1, ends=90, self_signed=False, client=False, subject=None, kind="P-256"):
+        """A leaf for `names` (host names, addresses or URIs; none: it has its common name alone), valid from `begins` to
+        `ends` days from now. `client`: to be shown by a client. `kind`: of its key."""
+        key = KINDS[kind]()
         now = datetime.datetime.utcnow()
-        certificate = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(_name(subject or names[0]))
             .issuer_name(_name(subject or names[0]) if self_signed else self._name)
@@ -90,13 +98,16 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + begins * DAY)
             .not_valid_after(now + ends * DAY)
-            .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([_USAGE[client]]), critical=False)
-            .sign(key if self_signed else self._key, hashes.SHA256())
         )
+        if names:
+            alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        signer = key if self_signed else self._key
+        certificate = builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
         self._count += 1
-        stem = names[0].replace("*", "any").replace("/", "-")
+        stem = (names[0] if names else subject).replace("*", "any").replace("/", "-")
         return self._write(f"leaf-{self._count}-{stem}", certificate, key)
 
     def ocsp(self, identity, *, begins=-1, ends=1, signer=None):

@@ -287,9 +287,10 @@ struct Trust {
     std::shared_ptr<ssl_ctx_st> context;
 
     Trust() {
-        std::string error;
-        context = wire::load_origin_context(folder.write("ca.pem", authority.certificate_pem()), error);
-        EXPECT_TRUE(context) << error;
+        conf::Problems problems;
+        context = wire::load_origin_tls({folder.write("ca.pem", authority.certificate_pem()), {}, "ca"}, {}, problems)
+                      .context;
+        EXPECT_TRUE(context) << problems.at(0).what;
     }
     Target target(std::uint16_t port) const {
         Target made{port, true};

@@ -69,7 +69,12 @@ std::string Folder::write(const std::string& name, std::string_view content) con
     return file(name);
 }
 
-Identity::Identity(const Options& options) : key{EVP_EC_gen("P-256")}, certificate{X509_new()} {
+static evp_pkey_st* make_key(const std::string& kind) {
+    if (kind == "RSA") return EVP_RSA_gen(2048);
+    return kind.starts_with("ED") ? EVP_PKEY_Q_keygen(nullptr, nullptr, kind.c_str()) : EVP_EC_gen(kind.c_str());
+}
+
+Identity::Identity(const Options& options) : key{make_key(options.kind)}, certificate{X509_new()} {
     static long serial = 1000;
     X509_set_version(certificate, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial);
@@ -77,7 +82,9 @@ Identity::Identity(const Options& options) : key{EVP_EC_gen("P-256")}, certifica
     X509_gmtime_adj(X509_getm_notAfter(certificate), 86'400L * options.ends_days);
     X509_set_pubkey(certificate, key);
     X509_NAME* name = X509_get_subject_name(certificate);
-    const std::string common = (options.authority ? "authority " : "holder ") + std::to_string(serial);
+    const std::string common = !options.common_name.empty()
+                                   ? options.common_name
+                                   : (options.authority ? "authority " : "holder ") + std::to_string(serial);
     X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(common.c_str()), -1, -1,
                                0);
     X509_set_issuer_name(certificate, options.issuer ? X509_get_subject_name(options.issuer->certificate) : name);
@@ -88,9 +95,10 @@ Identity::Identity(const Options& options) : key{EVP_EC_gen("P-256")}, certifica
     };
     if (options.authority)
         extend(NID_basic_constraints, "critical,CA:TRUE");
-    else
+    else if (!options.names.empty())
         extend(NID_subject_alt_name, options.names);
-    X509_sign(certificate, options.issuer ? options.issuer->key : key, EVP_sha256());
+    evp_pkey_st* const signer = options.issuer ? options.issuer->key : key;
+    X509_sign(certificate, signer, EVP_PKEY_is_a(signer, "ED25519") ? nullptr : EVP_sha256());
 }
 
 Identity::~Identity() {

@@ -38,10 +38,12 @@ private:
 /// A key and its certificate, made on the spot; signed by `issuer`, or by itself.
 struct Identity {
     struct Options {
-        std::string names = "DNS:origin.test,IP:127.0.0.1";  ///< subjectAltName
+        std::string names = "DNS:origin.test,IP:127.0.0.1";  ///< subjectAltName; empty: none
         int begins_days = -1, ends_days = 30;
         bool authority = false;
         const Identity* issuer = nullptr;
+        std::string kind = "P-256";  ///< of the key: a curve, "RSA", "ED25519"
+        std::string common_name{};   ///< empty: one of its own
     };
     explicit Identity(const Options& options);
     ~Identity();

@@ -10,7 +10,10 @@
 #include <openssl/x509v3.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
+#include <tuple>
+#include <vector>
 
 namespace nearhop::testing {
 namespace {
@@ -155,6 +158,43 @@ TEST(ServerTls, ResumesUnderTheSameCertificateOnlyAlsoAfterAReload) {
     EXPECT_FALSE(elsewhere.resumed());
 }
 
+// Else its client could not get in with a renewed one for as long as it has tickets.
+TEST(ServerTls, ATicketEndsWithTheCertificateThatItsClientShowed) {
+    TwoSites world;
+    const auto tls = world.load();
+    const Identity authority{{.authority = true}}, lasting{{.issuer = &authority}}, renewed{{.issuer = &authority}};
+    const Identity expired{{.begins_days = -9, .ends_days = -2, .issuer = &authority}};
+    std::string error;
+    const auto rule = wire::ClientRule::load(conf::ClientCertificates::required,
+                                             world.folder.write("ca.pem", authority.certificate_pem()), error);
+    ASSERT_TRUE(rule) << error;
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        const auto shake = [&](const Identity& shown, SSL_SESSION* session, bool whatever_the_time = false) {
+            auto pair = std::make_unique<Pair>(tls->context(), "b.test", "", session, version);
+            wire::ServerHandshake facts{rule.get(), false, {}, {}};
+            SSL_set_app_data(pair->server.get(), &facts);
+            SSL_use_certificate(pair->client.get(), shown.certificate);
+            SSL_use_PrivateKey(pair->client.get(), shown.key);
+            if (whatever_the_time)
+                X509_VERIFY_PARAM_set_flags(SSL_get0_param(pair->server.get()), X509_V_FLAG_NO_CHECK_TIME);
+            return pair->handshake() ? std::move(pair) : nullptr;
+        };
+        const auto good = shake(lasting, nullptr);
+        ASSERT_TRUE(good);
+        const auto resumed = shake(lasting, good->session().get());
+        ASSERT_TRUE(resumed);
+        EXPECT_TRUE(resumed->resumed());
+
+        const auto once = shake(expired, nullptr, true);  // it was good then
+        ASSERT_TRUE(once);
+        EXPECT_FALSE(shake(expired, once->session().get()));
+        const auto again = shake(renewed, once->session().get());
+        ASSERT_TRUE(again);
+        EXPECT_FALSE(again->resumed());
+        EXPECT_EQ(X509_cmp(SSL_get0_peer_certificate(again->server.get()), renewed.certificate), 0);
+    }
+}
+
 TEST(ServerTls, AHandshakeMayOutliveTheReload) {
     TwoSites world;
     auto tls = world.load();
@@ -183,6 +223,28 @@ TEST(ServerTls, SendsOneTicketAndTakesNoEarlyDataAndNoOldVersion) {
     EXPECT_LE(SSL_read(now.server.get(), &byte, 1), 0);
     SSL_do_handshake(now.client.get());
     EXPECT_FALSE(SSL_is_init_finished(now.client.get()));
+}
+
+/// A file that was overwritten in place up to the middle: the new private part beside the old public one.
+std::string first_half_of(const Identity& fresh, const Identity& old) {
+    const auto der = [](const Identity& identity) {
+        unsigned char* bytes = nullptr;
+        const int size = i2d_PrivateKey(identity.key, &bytes);
+        std::string text{reinterpret_cast<char*>(bytes), static_cast<std::size_t>(size)};
+        OPENSSL_free(bytes);
+        return text;
+    };
+    constexpr std::size_t point = 65;  // the public part, at the end
+    const std::string front = der(fresh), back = der(old);
+    const std::string both = front.substr(0, front.size() - point) + back.substr(back.size() - point);
+    BIO* const bio = BIO_new(BIO_s_mem());
+    PEM_write_bio(bio, "EC PRIVATE KEY", "", reinterpret_cast<const unsigned char*>(both.data()),
+                  static_cast<long>(both.size()));
+    char* text = nullptr;
+    const long size = BIO_get_mem_data(bio, &text);
+    std::string pem{text, static_cast<std::size_t>(size)};
+    BIO_free(bio);
+    return pem;
 }
 
 struct Bad {
@@ -248,6 +310,60 @@ const Bad bad[] = {
          world.folder.write("a.key", Identity{{}}.key_pem());
      },
      20, "found another one"},
+    {"KeyOfAnotherKind",
+     [](World& world) {
+         world.add("a", {});
+         world.folder.write("a.key", Identity{{.kind = "RSA"}}.key_pem());
+     },
+     20, "found another one"},
+    {"EachInThePlaceOfTheOther",
+     [](World& world) {
+         world.add("a", {});
+         std::swap(world.tls.certificates[0].certificate.value, world.tls.certificates[0].private_key.value);
+         world.tls.certificates[0].private_key = world.tls.certificates[0].certificate;
+     },
+     10, "a PRIVATE KEY"},
+    {"IssuerFirst",
+     [](World& world) {
+         const Identity authority{{.authority = true}}, leaf{{.issuer = &authority}};
+         world.folder.write("a.pem", authority.certificate_pem() + leaf.certificate_pem());
+         world.folder.write("a.key", leaf.key_pem());
+         world.refer("a.pem", "a.key");
+     },
+     10, "as number 2"},
+    {"ChainThatIsStillBeingWritten",
+     [](World& world) {
+         world.add("a", {});
+         world.folder.write("a.pem", Identity{{}}.certificate_pem() + "-----BEGIN CERTIFICATE--");
+     },
+     10, "not complete"},
+    {"SignatureOfAnother",
+     [](World& world) {
+         // The issuer of the same name, and another key.
+         const Identity one{{.authority = true, .common_name = "authority"}};
+         const Identity other{{.authority = true, .common_name = "authority"}};
+         const Identity leaf{{.issuer = &one}};
+         world.folder.write("a.pem", leaf.certificate_pem() + other.certificate_pem());
+         world.folder.write("a.key", leaf.key_pem());
+         world.refer("a.pem", "a.key");
+     },
+     10, "does not bear the signature"},
+    {"KeyThatIsHalfOld",
+     [](World& world) {
+         const Identity old{{}}, fresh{{}};
+         world.folder.write("a.pem", old.certificate_pem());
+         world.folder.write("a.key", first_half_of(fresh, old));
+         world.refer("a.pem", "a.key");
+     },
+     20, "damaged one"},
+    {"TicketKeysThatEverybodyKnows",
+     [](World& world) {
+         world.add("a", {});
+         std::string pem = Identity{{}}.certificate_pem();
+         pem.resize(pem.size() / 80 * 80);
+         world.tls.ticket_keys = {world.folder.write("tickets", pem), {9, 40}, "tls.ticket_keys"};
+     },
+     40, "found text"},
     {"Ciphers",
      [](World& world) {
          world.add("a", {});
@@ -258,13 +374,65 @@ const Bad bad[] = {
 INSTANTIATE_TEST_SUITE_P(ServerTls, BadTls, ::testing::ValuesIn(bad),
                          [](const auto& row) { return std::string{row.param.name}; });
 
+TEST(ServerTls, ServesKeysOfEveryKindAndPairsNoneWithAnother) {
+    const char* const kinds[] = {"P-256", "P-384", "RSA", "ED25519"};
+    std::vector<std::unique_ptr<Identity>> identities;
+    for (const char* kind : kinds) {
+        Identity::Options options;
+        options.kind = kind;
+        options.names = "DNS:a.test";
+        identities.push_back(std::make_unique<Identity>(options));
+    }
+    for (const auto& certificate : identities)
+        for (const auto& key : identities) {
+            World world;
+            world.folder.write("a.pem", certificate->certificate_pem());
+            world.folder.write("a.key", key->key_pem());
+            world.refer("a.pem", "a.key");
+            // Beside it one whose context must not be touched by the other's trouble.
+            world.add("b", {.names = "DNS:b.test"});
+            const auto tls = world.load();
+            ASSERT_EQ(tls != nullptr, certificate == key);
+            if (tls) {
+                Pair pair{tls->context(), "a.test"};
+                EXPECT_TRUE(pair.handshake());
+                continue;
+            }
+            ASSERT_EQ(world.problems.size(), 1u);
+            EXPECT_EQ(world.problems[0].mark.column, 20);
+            EXPECT_NE(world.problems[0].what.find(world.folder.file("a.key")), std::string::npos);
+        }
+}
+
+TEST(ServerTls, WarnsOfWhatClientsWillNotLike) {
+    const Identity authority{{.authority = true}}, stranger{{.authority = true}}, leaf{{.issuer = &authority}};
+    const Identity nameless{{.names = "", .common_name = "a.test"}};
+    const std::tuple<std::string, std::string, const char*> cases[] = {
+        {leaf.certificate_pem() + authority.certificate_pem(), leaf.key_pem(), nullptr},
+        {leaf.certificate_pem() + stranger.certificate_pem(), leaf.key_pem(), "is not the issuer of the one before it"},
+        {nameless.certificate_pem(), nameless.key_pem(), "no alternative name"},
+    };
+    for (const auto& [certificate, key, what] : cases) {
+        World world;
+        world.folder.write("a.pem", certificate);
+        world.folder.write("a.key", key);
+        world.refer("a.pem", "a.key");
+        EXPECT_TRUE(world.load());
+        ASSERT_EQ(world.problems.size(), what ? 1u : 0u);
+        if (!what) continue;
+        EXPECT_EQ(world.problems[0].severity, conf::Severity::warning);
+        EXPECT_NE(world.problems[0].what.find(what), std::string::npos) << world.problems[0].what;
+    }
+}
+
 TEST(ServerTls, ReportsEveryBadFileAtOnce) {
     World world;
     world.refer("no.pem", "no.key");
     world.add("a", {});
     world.refer("neither.pem", "a.key");
+    world.tls.ticket_keys = {world.folder.file("no.tickets"), {9, 40}, "tls.ticket_keys"};
     EXPECT_FALSE(world.load());
-    EXPECT_EQ(world.problems.size(), 3u);
+    EXPECT_EQ(world.problems.size(), 4u);
 }
 
 TEST(ServerTls, AnEncryptedKeyFailsInsteadOfAskingTheTerminal) {
@@ -292,23 +460,63 @@ TEST(ServerTls, AnExpiredCertificateIsAWarningAndItsDateIsShown) {
     EXPECT_NEAR(std::chrono::duration<double>(left).count(), -2 * 86'400, 60);
 }
 
-TEST(OriginContext, SaysWhatIsWrongWithTheAuthorities) {
+wire::OriginTls load_origin(const std::string& ca, conf::Problems& problems, const conf::OriginTls& tls = {}) {
+    problems.clear();
+    return wire::load_origin_tls({ca, {3, 7}, "ca"}, tls, problems);
+}
+
+TEST(OriginTls, SaysWhatIsWrongWithTheAuthorities) {
     Folder folder;
+    const Identity authority{{.authority = true}}, leaf{{.issuer = &authority}};
+    const std::string good = authority.certificate_pem();
     const std::pair<std::string, const char*> cases[] = {
         {folder.file("missing.pem"), "No such file"},
         {folder.write("empty.pem", ""), "empty"},
         {folder.write("text.pem", "hello"), "PEM"},
+        {folder.write("key.pem", authority.key_pem()), "a PRIVATE KEY"},
+        {folder.write("leaf.pem", leaf.certificate_pem()), "none in it signed itself"},
+        // A list that is still being written would pass for one with fewer authorities.
+        {folder.write("begun.pem", good + "-----BEGIN CERTIFIC"), "not complete"},
+        {folder.write("hardly-begun.pem", good + "--"), "not complete"},
+        {folder.write("cut.pem", good + good.substr(0, 200)), "not complete"},
+        {folder.write("spoilt.pem", good + 'x' + good), "not complete"},
+        {folder.write("not-der.pem", good + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+         "certificate 2 in it is damaged"},
     };
+    conf::Problems problems;
     for (const auto& [file, what] : cases) {
-        std::string error;
-        EXPECT_FALSE(wire::load_origin_context(file, error));
-        EXPECT_NE(error.find(what), std::string::npos) << error;
-        EXPECT_NE(error.find(file), std::string::npos) << error;
+        EXPECT_FALSE(load_origin(file, problems).context) << file;
+        ASSERT_EQ(problems.size(), 1u) << file;
+        EXPECT_NE(problems[0].what.find(what), std::string::npos) << problems[0].what;
+        EXPECT_NE(problems[0].what.find(file), std::string::npos) << problems[0].what;
+        EXPECT_EQ(problems[0].mark.column, 7);
     }
-    std::string error;
-    const auto system = wire::load_origin_context("", error);
-    ASSERT_TRUE(system) << error;
-    EXPECT_EQ(SSL_CTX_get_verify_mode(system.get()), SSL_VERIFY_PEER);
+    const auto system = load_origin("", problems);
+    ASSERT_TRUE(system.context) << problems.at(0).what;
+    EXPECT_EQ(SSL_CTX_get_verify_mode(system.context.get()), SSL_VERIFY_PEER);
+    EXPECT_TRUE(load_origin(folder.write("notes.pem", "# ours\n-----\n" + good + "\n# end\n--"), problems).context ==
+                nullptr);
+    EXPECT_TRUE(load_origin(folder.write("notes.pem", "# ours\n-----\n" + good + "\n# end\n--\n"), problems).context);
+}
+
+TEST(OriginTls, HasAnotherDigestWheneverAnotherPeerCouldBeTrustedOrSomethingElseIsShown) {
+    Folder folder;
+    const Identity one{{.authority = true}}, other{{.authority = true}}, leaf{{}};
+    conf::Problems problems;
+    const auto digest = [&](const std::string& pem, const conf::OriginTls& tls = {}) {
+        const auto made = load_origin(folder.write("ca.pem", pem), problems, tls);
+        EXPECT_TRUE(made.context);
+        return made.digest;
+    };
+    const auto before = digest(one.certificate_pem());
+    EXPECT_EQ(digest(one.certificate_pem()), before);
+    EXPECT_NE(digest(other.certificate_pem()), before);
+    conf::OriginTls tls;
+    tls.certificate = {folder.write("leaf.pem", leaf.certificate_pem()), {1, 1}, "tls.certificate"};
+    tls.private_key = {folder.write("leaf.key", leaf.key_pem()), {1, 9}, "tls.private_key"};
+    EXPECT_NE(digest(one.certificate_pem(), tls), before);
+    tls.min_version = conf::TlsVersion::tls1_3;
+    EXPECT_NE(digest(one.certificate_pem(), tls), before);
 }
 
 TEST(TicketKeys, RotateByAgeAndOpenForAsLongAsATicketLives) {
@@ -336,9 +544,11 @@ TEST(TicketKeys, ComeAsWholeKeysFromAFile) {
     for (const std::string& bytes :
          {std::string(), std::string(79, 'x'), std::string(81, 'x'), std::string(17 * 80, 'x')})
         EXPECT_FALSE(wire::TicketKeys::from_bytes(bytes, error)) << bytes.size();
-    EXPECT_FALSE(wire::TicketKeys::from_bytes(std::string(160, 'x'), error));
+    EXPECT_FALSE(wire::TicketKeys::from_bytes(std::string(160, '\1'), error));
     EXPECT_NE(error.find("two alike"), std::string::npos);
-    const auto two = wire::TicketKeys::from_bytes(std::string(80, 'x') + std::string(80, 'y'), error);
+    EXPECT_FALSE(wire::TicketKeys::from_bytes(std::string(80, 'x'), error)) << "everybody may know a certificate";
+    EXPECT_NE(error.find("text"), std::string::npos);
+    const auto two = wire::TicketKeys::from_bytes(std::string(80, '\1') + std::string(80, '\2'), error);
     ASSERT_TRUE(two);
     EXPECT_EQ(two->count(), 2U);
 }

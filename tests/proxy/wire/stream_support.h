@@ -25,7 +25,8 @@ struct Release {
 using Key = std::unique_ptr<EVP_PKEY, Release<EVP_PKEY, &EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Release<X509, &X509_free>>;
 
-/// A self-signed certificate: `names` as in openssl's subjectAltName, valid from `from` to `to` seconds from now.
+/// A self-signed certificate: `names` as in openssl's subjectAltName (null: none), valid from `from` to `to` seconds
+/// from now.
 struct Identity {
     explicit Identity(const char* names = "DNS:origin.test", long from = -3600, long to = 3600)
         : key{EVP_EC_gen("P-256")}, certificate{X509_new()} {
@@ -38,9 +39,11 @@ struct Identity {
         X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("nobody"), -1, -1,
                                    0);
         X509_set_issuer_name(certificate.get(), name);
-        X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names);
-        X509_add_ext(certificate.get(), extension, -1);
-        X509_EXTENSION_free(extension);
+        if (names) {
+            X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names);
+            X509_add_ext(certificate.get(), extension, -1);
+            X509_EXTENSION_free(extension);
+        }
         X509_sign(certificate.get(), key.get(), EVP_sha256());
     }
     Key key;
