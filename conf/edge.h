@@ -181,7 +181,8 @@ struct Dns {
     std::vector<At<std::string>> servers;  ///< "127.0.0.1:5353"; empty: the system's
     seconds min_ttl = 5s;
     seconds max_ttl = 60s;
-    milliseconds timeout = 2s;
+    milliseconds timeout = 2s;  ///< of one name, whatever servers and tries
+    unsigned addresses = 64;    ///< of one origin that are used
 };
 
 struct Admin {

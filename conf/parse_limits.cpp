@@ -142,6 +142,7 @@ void read_dns(Keys& top, Dns& dns) {
         keys.value("max_ttl", dns.max_ttl, whole_seconds(1s, 86'400s));
         keys.value("timeout", dns.timeout, duration(100ms, 1min));
         in_order(keys, "min_ttl", dns.min_ttl <= dns.max_ttl, "max_ttl");
+        keys.value("addresses", dns.addresses, count(1, 256));
     });
 }
 
