@@ -154,7 +154,7 @@ struct Limits {
     std::uint64_t replay_total = 64 * 1024 * 1024;
     std::uint64_t drain_bytes = 64 * 1024;  ///< unread request body after an answer
     milliseconds drain_time = 1s;
-    unsigned origin_idle = 64;  ///< idle connections per worker and origin
+    std::optional<unsigned> origin_idle;  ///< idle connections per worker and origin; none: as the load needs
     milliseconds origin_idle_timeout = 50s;
     milliseconds origin_age = 300s;
     unsigned origin_requests = 1000;  ///< per connection
