@@ -23,7 +23,10 @@ constexpr std::size_t longest_host = 261;  // a name of 253 bytes, or an address
 /// The items of a list field over all its lines; empty ones are left out (RFC 9110 section 5.6.1).
 class Items {
 public:
-    Items(std::span<const wire::Field> fields, Name name) noexcept : fields_{fields}, name_{name} {}
+    Items(std::span<const wire::Field> fields, Name name) noexcept : fields_{fields}, name_{name} {
+        while (!fields_.empty() && fields_.front().id != name_) fields_ = fields_.subspan(1);
+        while (!fields_.empty() && fields_.back().id != name_) fields_ = fields_.first(fields_.size() - 1);
+    }
 
     std::optional<std::string_view> next() noexcept {
         for (;;) {

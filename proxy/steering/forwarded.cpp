@@ -53,14 +53,15 @@ std::string_view unquoted(std::string_view value) noexcept {
 }  // namespace
 
 std::string_view cut_item(std::string_view& rest, char separator, bool quotes) noexcept {
-    bool inside = false;
-    std::size_t at = 0;
-    for (; at < rest.size() && (inside || rest[at] != separator); ++at) {
-        if (!quotes) continue;
-        if (rest[at] == '"')
-            inside = !inside;
-        else if (inside && rest[at] == '\\')
-            ++at;
+    std::size_t at = rest.find(separator);
+    if (quotes && rest.substr(0, at).find('"') != rest.npos) {
+        bool inside = false;
+        for (at = 0; at < rest.size() && (inside || rest[at] != separator); ++at) {
+            if (rest[at] == '"')
+                inside = !inside;
+            else if (inside && rest[at] == '\\')
+                ++at;
+        }
     }
     at = std::min(at, rest.size());
     const auto item = trimmed(rest.substr(0, at));

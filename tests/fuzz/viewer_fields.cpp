@@ -44,7 +44,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fields.longitude = next_line(rest);
     while (!rest.empty()) {
         const auto line = next_line(rest);
-        (line.starts_with("F:") ? fields.forwarded : fields.forwarded_for).add(line);
+        if (line.starts_with("F:"))
+            fields.forwarded.add(line.substr(2));
+        else
+            fields.forwarded_for.add(line);
     }
 
     const auto located = steering::locate(peer, true, fields, trust, locator);
@@ -52,6 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(!place.country || geo::Country::parse(place.country->text()).has_value());
     require(place.subdivision[sizeof place.subdivision - 1] == '\0');
     if (place.point) require(std::abs(geo::closeness(*place.point, *place.point) - 1) < 1e-9);
+    require(located.hops <= 20 && (located.hops > 0 || located.client == peer || !fields.address.empty()));
     require(!(fields.country_repeated || fields.address_repeated || fields.point_repeated) || located.bad_viewer_field);
 
     // The same bytes from a stranger change nothing.
