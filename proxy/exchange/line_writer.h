@@ -18,6 +18,7 @@ public:
         for (const auto view : views) size += view.size();
         char* to = out_.prepare(size);
         for (const auto view : views) {
+            if (view.empty()) continue;  // it may point nowhere
             std::memcpy(to, view.data(), view.size());
             to += view.size();
         }
