@@ -49,7 +49,9 @@ std::size_t bound_addresses(std::vector<geo::Address>& addresses, const std::vec
     std::array<std::size_t, 2> room{v6, most - v6};
     std::erase_if(addresses, [&](const geo::Address& address) {
         auto& left = room[address.is_v4() ? 1 : 0];
-        return left == 0 || left-- == 0;
+        const bool full = left == 0;
+        if (!full) --left;
+        return full;
     });
     std::sort(addresses.begin(), addresses.end(), comes_before);
     return all.size() - addresses.size();
