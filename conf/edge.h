@@ -154,7 +154,7 @@ struct Limits {
     std::uint64_t replay_total = 64 * 1024 * 1024;
     std::uint64_t drain_bytes = 64 * 1024;  ///< unread request body after an answer
     milliseconds drain_time = 1s;
-    unsigned origin_idle = 64;  ///< idle connections per worker and origin
+    std::optional<unsigned> origin_idle;  ///< idle connections per worker and origin; none: as the load needs
     milliseconds origin_idle_timeout = 50s;
     milliseconds origin_age = 300s;
     unsigned origin_requests = 1000;  ///< per connection
@@ -181,7 +181,8 @@ struct Dns {
     std::vector<At<std::string>> servers;  ///< "127.0.0.1:5353"; empty: the system's
     seconds min_ttl = 5s;
     seconds max_ttl = 60s;
-    milliseconds timeout = 2s;
+    milliseconds timeout = 2s;  ///< of one name, whatever servers and tries
+    unsigned addresses = 64;    ///< of one origin that are used
 };
 
 struct Admin {

@@ -109,7 +109,8 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("replay_total", limits.replay_total, size(0, 64 * gib));
         keys.value("drain_bytes", limits.drain_bytes, size(0, 16 * mib));
         keys.value("drain_time", limits.drain_time, duration(0ms, 1min));
-        keys.value("origin_idle", limits.origin_idle, count(0, 10'000));
+        keys.value("origin_idle", limits.origin_idle, count(0, 10'000),
+                   "as many as were in use at the peak of the last `origin_idle_timeout`");
         keys.value("origin_idle_timeout", limits.origin_idle_timeout, duration(10ms, 1h));
         keys.value("origin_age", limits.origin_age, duration(1s, 24h));
         keys.value("origin_requests", limits.origin_requests, count(1, 1'000'000));
@@ -141,6 +142,7 @@ void read_dns(Keys& top, Dns& dns) {
         keys.value("min_ttl", dns.min_ttl, whole_seconds(1s, 3600s));
         keys.value("max_ttl", dns.max_ttl, whole_seconds(1s, 86'400s));
         keys.value("timeout", dns.timeout, duration(100ms, 1min));
+        keys.value("addresses", dns.addresses, count(1, 256));
         in_order(keys, "min_ttl", dns.min_ttl <= dns.max_ttl, "max_ttl");
     });
 }

@@ -21,7 +21,7 @@ struct Record {
     bool registered_only = false;  ///< country is where the network is registered: low confidence
     std::optional<Continent> continent;
     char subdivision[4] = {};    ///< ISO 3166-2 part after the dash, NUL-terminated; empty: unknown
-    std::optional<Point> point;  ///< only when precise enough (geo-rules section 2.5)
+    std::optional<Point> point;  ///< only when more precise than the record's own country (geo-rules section 2.5)
 };
 
 enum class Lookup : std::uint8_t { found, missing, error };
@@ -43,6 +43,10 @@ public:
 
     /// `address` must be canonical.
     Lookup lookup(const Address& address, Record& record) const noexcept;
+
+    /// Whether any record for addresses of that version says where they are. Free city databases come as one file each.
+    bool locates_v4() const noexcept;
+    bool locates_v6() const noexcept;
 
     const std::string& name() const noexcept;  ///< file name, or "embedded"
     const std::string& type() const noexcept;  ///< metadata database_type, for the log

@@ -20,6 +20,8 @@ void add_states(Families& out, const run::Control::Status& status) {
         gauge("nearhop_origin_check", "1 while the check of the origin's health body is good, 0 while it fails.");
     Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
     Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
+    Family dropped =
+        gauge("nearhop_origin_addresses_dropped", "Addresses in DNS's last answer above dns.addresses: not used.");
     for (const auto& origin : status.origins) {
         for (const auto each : verdicts) {
             verdict.add({{"origin", origin.name}, {"verdict", health::name(each)}},
@@ -40,8 +42,9 @@ void add_states(Families& out, const run::Control::Status& status) {
             if (check.state.failing || check.state.last != health::Finding::missing)
                 checks.add({{"origin", origin.name}, {"check", check.name}}, check.state.failing ? 0.0 : 1.0);
         if (origin.rtt_ms >= 0) rtt.add({{"origin", origin.name}}, origin.rtt_ms / 1000);
+        dropped.add({{"origin", origin.name}}, std::uint64_t{origin.dns_dropped});
     }
-    take_all(out, verdict, ejected, draining, share, agent, ordered, checks, rtt, addresses);
+    take_all(out, verdict, ejected, draining, share, agent, ordered, checks, rtt, addresses, dropped);
 }
 
 void add_figures(Families& out, const run::Control::Status& status) {

@@ -97,6 +97,7 @@ json::object origin_json(const run::Control::Status::Origin& origin) {
     if (origin.by_name)
         out["dns"] = json::object{{"answer_age_s", known(origin.dns_age_s)},
                                   {"ttl_s", origin.dns_ttl_s},
+                                  {"dropped", origin.dns_dropped},
                                   {"error", text_or_null(origin.resolve_error)}};
     return out;
 }

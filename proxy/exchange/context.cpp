@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/attempt.h"
 
+#include <algorithm>
 #include <bit>
 #include <stdexcept>
 #include <sys/random.h>
@@ -80,13 +81,13 @@ void Context::bind() {
     const auto& config = fresh->routing->config;
     for (const auto& origin : fresh->routing->origins) {
         auto& pool = pools_[origin.identity];
-        if (!pool) pool = std::make_unique<origin::Pool>(loop, registry_.pool(index_, origin.name), &capacity);
+        if (!pool) pool = std::make_shared<origin::Pool>(loop, registry_.pool(index_, origin.name), &capacity);
         pool->set_limits(config.limits);
         pool->set_tls(origin.tls_digest);
-        fresh->pools.push_back(pool.get());
+        fresh->pools.push_back(pool);
         auto& times = times_[origin.identity];
-        if (!times) times = std::make_unique<OriginTimes>();
-        fresh->times.push_back(times.get());
+        if (!times) times = std::make_shared<OriginTimes>();
+        fresh->times.push_back(times);
         if (config.origins[fresh->loads.size()].capacity != 0) fresh->limited.set(fresh->loads.size());
         fresh->loads.push_back(&registry_.load(origin.name));
         fresh->pin_ids.push_back(pins.origin(origin.name));
@@ -95,9 +96,9 @@ void Context::bind() {
         SiteState state;
         state.counters = registry_.site(index_, site.name);
         auto& budget = budgets_[site.name];
-        if (!budget) budget = std::make_unique<RetryBudget>(config.failover);
+        if (!budget) budget = std::make_shared<RetryBudget>(config.failover);
         budget->set(config.failover);
-        state.budget = budget.get();
+        state.budget = budget;
         const auto& rates = config.sites[fresh->sites.size()].rate_limit;
         state.client_pace = Pace::of(rates.address.count, rates.address.per, rates.address_burst);
         state.site_pace = Pace::of(rates.site.count, rates.site.per, rates.site_burst);
@@ -110,6 +111,34 @@ void Context::bind() {
         fresh->sites.push_back(std::move(state));
     }
     bound_ = std::move(fresh);
+    retained_.reset();  // pools that are new do not know their addresses
+    forget_others();
+}
+
+/// What only earlier configurations had.
+void Context::forget_others() noexcept {
+    const auto& pools = bound_->pools;
+    std::erase_if(pools_, [&](const auto& each) {
+        if (std::find(pools.begin(), pools.end(), each.second) != pools.end()) return false;
+        each.second->retire();
+        return true;
+    });
+    const auto& times = bound_->times;
+    std::erase_if(times_,
+                  [&](const auto& each) { return std::find(times.begin(), times.end(), each.second) == times.end(); });
+    std::erase_if(budgets_, [&](const auto& each) {
+        return std::none_of(bound_->sites.begin(), bound_->sites.end(),
+                            [&](const SiteState& site) { return site.budget == each.second; });
+    });
+    skipped_.reset();  // by OriginIds of another configuration
+    skips_of_.reset();
+    skips_health_.reset();
+}
+
+void Context::close_pools() noexcept {
+    for (const auto& [identity, pool] : pools_) pool->retire();
+    pools_.clear();
+    bound_.reset();
 }
 
 void Context::relieve() noexcept {

@@ -35,7 +35,7 @@ private:
 /// What one site needs on one worker beside the shared configuration.
 struct SiteState {
     std::shared_ptr<admin::SiteCounters> counters;
-    RetryBudget* budget = nullptr;
+    std::shared_ptr<RetryBudget> budget;
     Pace client_pace, site_pace;  ///< rate_limit
     std::uint64_t scope = 0;      ///< of the clients' buckets
     std::shared_ptr<Bucket> bucket;
@@ -46,9 +46,9 @@ struct SiteState {
 /// exchange keeps the one that it began with.
 struct Bound {
     std::shared_ptr<const Routing> routing;
-    std::vector<SiteState> sites;      ///< by SiteId
-    std::vector<origin::Pool*> pools;  ///< by OriginId, as what follows
-    std::vector<OriginTimes*> times;
+    std::vector<SiteState> sites;                      ///< by SiteId
+    std::vector<std::shared_ptr<origin::Pool>> pools;  ///< by OriginId, as what follows
+    std::vector<std::shared_ptr<OriginTimes>> times;
     std::vector<OriginLoad*> loads;
     steering::OriginSet limited;         ///< origins with a capacity: the others' loads are not looked at
     std::vector<std::uint64_t> pin_ids;  ///< what Pins know origins by
@@ -119,10 +119,11 @@ public:
     std::uint64_t replay_bytes = 0;  ///< held in replay buffers now
     unsigned index() const noexcept { return index_; }
     /// Idle origin connections are closed; for the end of the worker.
-    void close_pools() noexcept { pools_.clear(); }
+    void close_pools() noexcept;
 
 private:
     void bind();
+    void forget_others() noexcept;
     const steering::OriginSet& skips(const Routing& routing) noexcept;
     void keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept;
     bool note_trial(geo::OriginId origin) noexcept;
@@ -141,9 +142,10 @@ private:
     std::shared_ptr<const Snapshot> seen_;
     std::shared_ptr<const Bound> bound_;
     std::shared_ptr<const Addresses> retained_;
-    std::unordered_map<std::string, std::unique_ptr<origin::Pool>> pools_;   // by identity
-    std::unordered_map<std::string, std::unique_ptr<OriginTimes>> times_;    // by identity
-    std::unordered_map<std::string, std::unique_ptr<RetryBudget>> budgets_;  // by site name
+    // Of the present configuration; what an earlier one had besides goes with the last exchange that began with it.
+    std::unordered_map<std::string, std::shared_ptr<origin::Pool>> pools_;   // by identity
+    std::unordered_map<std::string, std::shared_ptr<OriginTimes>> times_;    // by identity
+    std::unordered_map<std::string, std::shared_ptr<RetryBudget>> budgets_;  // by site name
     std::shared_ptr<const Routing> skips_of_;
     std::array<loop::TimePoint, geo::max_origins> skip_until_{};
     steering::OriginSet skipped_, stalled_;  // stalled_: of those that are skipped

@@ -117,6 +117,7 @@ void Exchange::locate() {
 
     forwarding_.peer = peer_.address;
     forwarding_.trusted = trusted;
+    forwarding_.hops = located_.hops;
     forwarding_.secret_headers = secret_headers;
     forwarding_.identity_headers = bound_->routing->identity_headers;
     forwarding_.identity = peer_.identity;

@@ -6,7 +6,6 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 
 namespace nearhop::origin {
 
@@ -22,9 +21,9 @@ public:
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    /// TLS sessions by address, made under the same settings as this connection: what it learns goes there. Null when
-    /// the settings have changed before it was dialled.
-    std::shared_ptr<std::unordered_map<std::string, wire::SslSession>> sessions;
+    /// The TLS session of its address, for the next connection: what this one learns goes there. Null without TLS, and
+    /// when the settings have changed before it was dialled. Before `stream`, which writes to it.
+    std::shared_ptr<wire::SslSession> session;
     wire::Stream stream;
     std::string address;     ///< Endpoint::text
     Announcement announced;  ///< what it began with

@@ -114,11 +114,11 @@ bool Dial::advance(Try& attempt) {
             stream.write(announcement_.bytes());
         }
         if (!origin_.tls) return true;
-        auto& sessions = attempt.connection->sessions = pool_.sessions_for(origin_.tls_digest);
-        auto* session = sessions ? &(*sessions)[attempt.connection->address] : nullptr;
+        auto& session = attempt.connection->session =
+            pool_.session_for(origin_.tls_digest, attempt.connection->address);
         stream.start_tls_client(origin_.context.get(), origin_.host, origin_.host_is_address,
                                 session ? session->get() : nullptr);
-        SSL_set_app_data(stream.tls(), session);
+        SSL_set_app_data(stream.tls(), session.get());
         attempt.phase = Phase::handshaking;
     }
     switch (stream.handshake()) {

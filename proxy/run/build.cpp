@@ -163,6 +163,12 @@ std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Geo
             databases.push_back(embedded.database);
         else
             problems.push_back({Severity::error, {}, "geo.databases", "the embedded database: " + embedded.error});
+    } else if (databases.size() == geo.databases.size()) {
+        if (const std::string version{unlocated_by(databases)}; !version.empty())
+            problems.push_back({Severity::warning, geo.databases.front().mark, geo.databases.front().path,
+                                "no client with an " + version +
+                                    " address will be located: no database given here holds " + version +
+                                    " networks; want a file that does beside " + *geo.databases.front()});
     }
     return databases;
 }
@@ -217,6 +223,14 @@ geo::Database::OpenResult open_database(const std::string& file) {
 
 bool is_old(const geo::Database& database) {
     return std::chrono::system_clock::now() - database.built() > std::chrono::days{30};
+}
+
+std::string_view unlocated_by(const std::vector<std::shared_ptr<const geo::Database>>& databases) {
+    const auto none = [&](bool (geo::Database::*locates)() const noexcept) {
+        return std::none_of(databases.begin(), databases.end(),
+                            [&](const auto& database) { return (*database.*locates)(); });
+    };
+    return none(&geo::Database::locates_v4) ? "IPv4" : none(&geo::Database::locates_v6) ? "IPv6" : "";
 }
 
 std::shared_ptr<const geo::Locator> build_locator(const conf::Geo& geo,

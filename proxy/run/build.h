@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nearhop::run {
@@ -28,6 +29,8 @@ std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::P
 /// Opens a geo database and tries it out; also what a changed file has to pass before it replaces the one in use.
 geo::Database::OpenResult open_database(const std::string& file);
 bool is_old(const geo::Database& database);  ///< built more than 30 days ago
+/// The version of IP, "IPv4" or "IPv6", of which none of the databases locates any address; empty: there is none.
+std::string_view unlocated_by(const std::vector<std::shared_ptr<const geo::Database>>& databases);
 
 /// The overrides of a configuration that build() accepted, over other databases.
 std::shared_ptr<const geo::Locator> build_locator(const conf::Geo& geo,

@@ -37,6 +37,8 @@ GeoWatch::Result GeoWatch::look() {
         log_event(old ? LogLevel::warning : LogLevel::info, "geo_database",
                   {{"file", each.file}, {"type", each.database->type()}, {"old", old}});
     }
+    if (const auto version = unlocated_by(in_use()); result.replaced > 0 && !version.empty())
+        log_warning("geo_unlocated", {{"version", version}});
     return result;
 }
 

@@ -166,6 +166,7 @@ Control::Status::Origin OriginWatch::status() const {
     if (known_.resolved_at != loop::TimePoint{})
         status.dns_age_s = std::chrono::duration<double>(now - known_.resolved_at).count();
     status.dns_ttl_s = static_cast<double>(known_.ttl.count());
+    status.dns_dropped = dropped_;
     status.resolve_error = resolve_error_;
     return status;
 }

@@ -129,7 +129,8 @@ loop::Task<> OriginWatch::keep_resolving() {
     for (;;) {
         resolve_timer_.expires_at(known_.next_resolve);
         while (!resolve_timer_.expired()) co_await resolve_wake_.wait();
-        const auto resolved = co_await resolver_->resolve(host_, known_.addresses);
+        origin::Resolver::Early early = [this](const origin::Resolved& half) { use(half); };
+        const auto resolved = co_await resolver_->resolve(host_, known_.addresses, std::move(early));
         const bool good = !resolved.addresses.empty();
         const auto ttl = good ? std::clamp(resolved.ttl, min_ttl_, max_ttl_) : min_ttl_;
         known_.next_resolve = around_.loop.now() + ttl;
@@ -159,6 +160,16 @@ void OriginWatch::learn(const origin::Resolved& resolved) {
         if (around_.isolation.isolated()) return;
         return apply({}, [&] { return monitor_.on_resolve_failed(around_.loop.now()); });
     }
+    if ((resolved.dropped == 0) != (dropped_ == 0))
+        log_event(
+            resolved.dropped == 0 ? LogLevel::info : LogLevel::warning, "addresses_dropped",
+            {{"origin", name_}, {"host", host_}, {"used", resolved.addresses.size()}, {"dropped", resolved.dropped}});
+    dropped_ = resolved.dropped;
+    use(resolved);
+}
+
+/// The addresses of a good answer, or of the half of one that came first.
+void OriginWatch::use(const origin::Resolved& resolved) {
     known_.resolved_at = around_.loop.now();
     if (resolved.addresses == known_.addresses) return;
     log_info("addresses",
@@ -186,6 +197,7 @@ void OriginWatch::set_addresses(std::vector<geo::Address> addresses) {
         }
     }
     addresses_ = std::move(next);
+    around_.registry.load(name_).rows.retain(texts);
     apply({}, [&] {
         monitor_.set_addresses(texts, around_.loop.now());
         return true;  // a new list is published whatever the verdict

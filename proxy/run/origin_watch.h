@@ -93,6 +93,7 @@ private:
     loop::Task<> keep_resolving();
     loop::Task<> keep_probing(AddressWatch& address);
     void learn(const origin::Resolved& resolved);
+    void use(const origin::Resolved& resolved);
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
     void log_checks(std::string_view address);
     void set_addresses(std::vector<geo::Address> addresses);
@@ -138,6 +139,7 @@ private:
     origin::Resolver* resolver_ = nullptr;
     Known known_;
     std::string resolve_error_;
+    std::size_t dropped_ = 0;  ///< of the last answer's addresses, for want of room
     loop::Wake resolve_wake_;
     loop::Timer resolve_timer_;
 

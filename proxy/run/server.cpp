@@ -112,6 +112,7 @@ int Server::run() {
         set_log_level(config().log.level);
         set_capacity();
         match_listeners();
+        for (const auto& worker : workers_) worker->follow();
     });
     control_->start([this] { start_serving(); });
     loop_.run();

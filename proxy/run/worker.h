@@ -27,6 +27,8 @@ public:
     void listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts);
     void update(std::string key, std::shared_ptr<const client::ListenerFacts> facts);
     void stop_listening(std::string key);
+    /// Takes up the latest configuration without waiting for a request: what only the one before had is freed.
+    void follow();
     void close_after_responses();  ///< grace: still accepting, answers carry Connection: close
     void drain();                  ///< listeners closed, idle sessions ended
     void stop();                   ///< sessions cut, thread ends

@@ -296,6 +296,25 @@ def test_origin_connections_are_bounded_while_idle(scene, start):
     wait_until(lambda: origin.open_connections() <= 4, what=lambda: f"{origin.open_connections()} connections stay")
 
 
+def test_by_default_a_second_peak_finds_the_connections_of_the_first(scene, start):
+    edge = start(scene.config(workers=1))
+    origin = scene["us-east-1"]
+    for _ in range(2):
+        gate = threading.Event()
+        origin.answer = faults.until(gate, faults.normally)
+        seen = len(origin.requests)
+        threads = [threading.Thread(target=edge.fetch) for _ in range(100)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda seen=seen: len(origin.requests) == seen + 100, what="100 requests at once")
+        gate.set()
+        for thread in threads:
+            thread.join()
+    metrics = edge.settled()
+    assert metrics.value("nearhop_pool_opened_total", origin="us-east-1") == 100
+    assert metrics.value("nearhop_pool_connections", origin="us-east-1", state="idle") == 100
+
+
 def test_origin_connections_end_after_their_requests(scene, start):
     config = scene.config(workers=1)
     config["limits"] = {"origin_requests": 5}

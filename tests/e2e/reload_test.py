@@ -210,6 +210,29 @@ def test_a_session_ticket_survives_a_reload(scene, start, authority):
         assert connection.socket.session_reused
 
 
+def test_what_a_removed_origin_had_goes_with_it(scene, start):
+    """Its idle connections at once, without a request on that worker; one in use when its exchange ends."""
+    config = scene.config()
+    edge = start(config)
+    gate = threading.Event()
+    gone = scene["eu-west-1"]
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+    gone.answer = faults.until(gate, faults.normally)
+    slow = threading.Thread(target=edge.fetch, kwargs={"fields": viewer("DE")})
+    slow.start()
+    wait_until(lambda: len(gone.requests) == 2, what="a request in flight")
+    gone.answer = faults.normally
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"  # on another connection, which idles then
+    del config["origins"]["eu-west-1"]
+    config["sites"]["main"]["origins"].remove("eu-west-1")
+    edge.reload(config)
+    wait_until(lambda: gone.open_connections() == 1, 5, lambda: f"{gone.open_connections()} connections stay")
+    gate.set()
+    slow.join()
+    wait_until(lambda: gone.open_connections() == 0, 5, lambda: f"{gone.open_connections()} connections stay")
+    assert edge.fetch(fields=viewer("DE")).status == 200
+
+
 def test_verdicts_and_pools_survive_a_reload(scene, start):
     config = scene.config()
     edge = start(config)

@@ -93,6 +93,24 @@ TEST(Database, AFileOfVersion4KnowsNothingOfVersion6AndThatIsNoError) {
     EXPECT_EQ(database->errors(), 0U);
 }
 
+TEST(Database, KnowsWhichVersionsOfIpItLocates) {
+    const struct {
+        const char* database;
+        bool v4, v6;
+    } cases[] = {
+        {"nested", true, true},   {"flat", true, true},  // without the aliases
+        {"floats", true, false},                         // its tree is one of IPv4
+        {"v4_only", true, false},                        // reachable from IPv6 by aliases; a record there says nothing
+        {"v6_only", false, true}, {"own", true, false},
+    };
+    for (const auto& [name, v4, v6] : cases) {
+        EXPECT_EQ(open_database(name)->locates_v4(), v4) << name;
+        EXPECT_EQ(open_database(name)->locates_v6(), v6) << name;
+    }
+    EXPECT_TRUE(Database::open_embedded().database->locates_v4());
+    EXPECT_TRUE(Database::open_embedded().database->locates_v6());
+}
+
 TEST(Database, MappedAddressesAreLookedUpAsV4EvenWithoutTheAlias) {
     Record record;
     EXPECT_EQ(open_database("flat")->lookup(ip("::ffff:81.2.69.1"), record), Lookup::found);

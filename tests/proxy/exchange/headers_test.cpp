@@ -120,7 +120,10 @@ TEST_F(Headers, ATrustedPeersForwardedFieldsAreKeptAndContinued) {
     EXPECT_EQ(values(head, "X-Forwarded-Port"), List{"80"});
     EXPECT_EQ(values(head, "X-Real-IP"), List{"203.0.113.5"});
     EXPECT_EQ(values(head, "CloudFront-Viewer-Country"), List{"DE"});
-    EXPECT_EQ(values(head, "Forwarded"), List{"for=203.0.113.5, for=192.0.2.7;host=\"a.test\";proto=https"});
+    EXPECT_EQ(values(head, "Forwarded"),
+              List{"for=203.0.113.5;host=\"public.test\";proto=http, for=198.51.100.1, for=198.51.100.2, "
+                   "for=192.0.2.7;host=\"public.test\";proto=http"})
+        << "it said less than X-Forwarded-For";
     EXPECT_EQ(values(head, "X-Request-Id"), List{"0123abc"}) << "the exchange decides whether to take the peer's";
     EXPECT_EQ(values(head, "X-Nearhop-Decision"), List{});
 }
@@ -135,12 +138,17 @@ TEST_F(Headers, EveryTrustedForwardedLineIsKept) {
         field("X-Forwarded-For", hop);
         all += hop + ", ";
     }
-    field("Forwarded", "for=203.0.113.1");
-    field("Forwarded", "for=203.0.113.2");
+    std::vector<std::string> elements;
+    elements.reserve(hops.size());
+    for (const auto& hop : hops) elements.push_back("for=" + hop + ";secret=\"a,b\"");
+    for (const auto& element : elements) field("Forwarded", element);
     const auto head = write();
     EXPECT_EQ(values(head, "X-Forwarded-For"), List{all + "192.0.2.7"});
     ASSERT_EQ(values(head, "Forwarded").size(), 1U);
-    EXPECT_TRUE(values(head, "Forwarded")[0].starts_with("for=203.0.113.1, for=203.0.113.2, for=192.0.2.7;"));
+    EXPECT_TRUE(
+        values(head, "Forwarded")[0].starts_with("for=203.0.113.0;secret=\"a,b\";host=\"a.test\";proto=https, "
+                                                 "for=203.0.113.1;secret=\"a,b\", for=203.0.113.2;"));
+    EXPECT_TRUE(values(head, "Forwarded")[0].ends_with(", for=192.0.2.7;host=\"a.test\";proto=https"));
 }
 
 TEST_F(Headers, UnderscoreTwinsAreDroppedFromEveryone) {  // CVE-2026-39858

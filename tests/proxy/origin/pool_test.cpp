@@ -25,6 +25,14 @@ struct PoolTest : testing::Test {
         theirs.push_back(std::move(pair.theirs));
         return connection;
     }
+    /// One connection at a time, each for another client: none of the idle ones can be taken by the next.
+    void keep_announced(std::uint16_t count) {
+        for (std::uint16_t port = 1; port <= count; ++port) {
+            auto connection = connect();
+            connection->announced = Announcement::of({geo::Address::v4(1), port}, {geo::Address::v4(2), 443});
+            pool.keep(std::move(connection));
+        }
+    }
     /// Runs the loop until `done`; once per test.
     void run_until(std::function<bool()> done) { ASSERT_TRUE((Until{loop, std::move(done)}.run())); }
     /// What the origin sees next: 0 for an orderly end, -1 for a reset.
@@ -125,6 +133,41 @@ TEST_F(PoolTest, BeyondItsLimitTheOldestIsClosed) {
     EXPECT_EQ(errno, EAGAIN);
 }
 
+TEST_F(PoolTest, ByDefaultAsManyAreKeptAsWereInUseAtOnce) {
+    std::vector<std::unique_ptr<Connection>> used;
+    for (int i = 0; i < 200; ++i) used.push_back(connect());
+    for (auto& each : used) pool.keep(std::move(each));
+    EXPECT_EQ(counters->idle.get(), 200U) << "the next peak finds its connections";
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+TEST_F(PoolTest, ByDefaultNoMoreAreKeptThanWereInUseAtOnce) {
+    std::vector<std::unique_ptr<Connection>> used;
+    for (int i = 0; i < 80; ++i) used.push_back(connect());
+    used.clear();
+    keep_announced(200);
+    EXPECT_EQ(counters->idle.get(), 80U);
+}
+
+TEST_F(PoolTest, ByDefaultSomeAreKeptOfClientsThatComeOneByOne) {
+    keep_announced(200);
+    EXPECT_EQ(counters->idle.get(), Pool::least_idle);
+}
+
+TEST_F(PoolTest, ThePeakIsForgottenAfterTwoIdleTimes) {
+    limits.origin_idle_timeout = loop::milliseconds{30};
+    pool.set_limits(limits);
+    std::vector<std::unique_ptr<Connection>> used;
+    for (int i = 0; i < 80; ++i) used.push_back(connect());
+    for (auto& each : used) pool.keep(std::move(each));
+    EXPECT_EQ(counters->idle.get(), 80U);
+    const auto began = loop.now();
+    run_until([&] { return loop.now() - began >= loop::milliseconds{70}; });
+    EXPECT_EQ(counters->idle.get(), 0U);
+    keep_announced(200);
+    EXPECT_EQ(counters->idle.get(), Pool::least_idle);
+}
+
 TEST_F(PoolTest, WithoutRoomNothingIsKept) {
     limits.origin_idle = 0;
     pool.set_limits(limits);
@@ -193,6 +236,47 @@ TEST_F(PoolTest, ConnectionsToAddressesThatAreGoneOrDownAreClosed) {
     const auto left = pool.take();
     ASSERT_NE(left, nullptr);
     EXPECT_EQ(left->address, "a:1");
+}
+
+TEST_F(PoolTest, AConnectionInUseWhoseAddressGoesIsNotKept) {
+    Endpoint good;
+    good.text = "a:1";
+    Endpoint down;
+    down.text = "b:1";
+    down.down = true;
+    auto one = connect("a:1"), two = connect("b:1"), three = connect("c:1");
+    pool.retain({good, down});
+    pool.keep(std::move(one));
+    pool.keep(std::move(two));
+    pool.keep(std::move(three));
+    EXPECT_EQ(counters->idle.get(), 2U) << "one that is down may be all that there is";
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+TEST_F(PoolTest, SessionsGoWithTheirAddress) {
+    pool.set_tls("trust");
+    EXPECT_EQ(pool.session_for("other trust", "a:1"), nullptr);
+    std::vector<Endpoint> endpoints(1);
+    for (int i = 0; i < 100; ++i) {
+        endpoints[0].text = std::to_string(i) + ":1";
+        pool.retain(endpoints);
+        ASSERT_NE(pool.session_for("trust", endpoints[0].text), nullptr);
+    }
+    EXPECT_EQ(pool.session_count(), 1U);
+    const auto held = pool.session_for("trust", "99:1");
+    EXPECT_EQ(pool.session_for("trust", "99:1"), held) << "the next connection learns from this one";
+    pool.set_tls("new trust");
+    EXPECT_EQ(pool.session_count(), 0U);
+    EXPECT_NE(pool.session_for("new trust", "99:1"), held);
+}
+
+TEST_F(PoolTest, ARetiredOneKeepsNothing) {
+    auto in_use = connect();
+    pool.keep(connect());
+    pool.retire();
+    EXPECT_EQ(counters->idle.get(), 0U);
+    pool.keep(std::move(in_use));
+    EXPECT_EQ(counters->idle.get() + counters->active.get(), 0U);
 }
 
 TEST_F(PoolTest, ItsCountersOutliveItAndReturnToZero) {
