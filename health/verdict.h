@@ -141,6 +141,9 @@ struct State {
         return verdict != Verdict::down && !ejected && !draining && agent != Agent::drain;
     }
 
+    /// The operator keeps every new request away.
+    bool ordered_out() const noexcept { return draining || order == Override::force_down; }
+
     bool operator==(const State&) const = default;
 };
 

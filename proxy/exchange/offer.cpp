@@ -47,16 +47,24 @@ bool Exchange::another_candidate() const {
     });
 }
 
-/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so.
+/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so,
+/// by the rules and by the operator's order.
 const Considered* Exchange::pinned_candidate(std::uint64_t origin) {
     for (const auto& considered : decision_.all()) {
         if (bound_->pin_ids[considered.id] != origin) continue;
-        if (is_forbidden(considered.reason) || tried_.test(considered.id)) return nullptr;
+        const bool forbidden = is_forbidden(considered.reason) || is_ordered_out(considered.id);
+        if (forbidden || tried_.test(considered.id)) return nullptr;
         candidate_ = considered;
         candidate_.reason = Reason::key_pinned;
         return &candidate_;
     }
     return nullptr;
+}
+
+/// By the latest order, which may have come since the origin was chosen.
+bool Exchange::is_ordered_out(geo::OriginId id) {
+    const auto& origins = current().health->origins;
+    return id < origins.size() && origins[id].state.ordered_out();
 }
 
 bool Exchange::is_pinned() const {
@@ -144,6 +152,11 @@ loop::Task<Fault> Exchange::offer() {
                 continue;
             }
             if (const Fault fault = co_await queue_for(chosen.id); fault != Fault::none) co_return fault;
+            if (is_ordered_out(chosen.id)) {  // meanwhile
+                slot_.release();
+                candidate = next_candidate();
+                continue;
+            }
         }
         if (attempts_ == 0 && chosen.reason == Reason::spilled) count_spill(chosen.id);
         if (attempt_) context_.recycle(std::move(attempt_));
@@ -215,7 +228,7 @@ loop::Task<Fault> Exchange::offer() {
     co_return is_pinned() ? Fault::key_pinned : Fault::no_origin;
 }
 
-Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
+Move Exchange::move_after(Fault fault, unsigned status) {
     const bool sent = attempt_->connection != nullptr;
     const Move move = may_move({.method = method_,
                                 .idempotency_key = pin_key_ != 0,
@@ -226,7 +239,9 @@ Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
                                 .status = status});
     // Asking an origin again that did not answer in time only takes longer.
     const bool late = fault == Fault::origin_head_timeout || fault == Fault::origin_lost;
-    return late && move == Move::same_origin ? Move::no : move;
+    if (late && move == Move::same_origin) return Move::no;
+    if (move != Move::same_origin || !is_ordered_out(attempt_->candidate.id)) return move;
+    return pin_key_ != 0 ? Move::no : Move::next_origin;
 }
 
 /// The first move is made at once; later ones wait a random moment, so that many exchanges do not knock in step.
