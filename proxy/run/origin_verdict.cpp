@@ -149,6 +149,21 @@ void OriginWatch::log_checks(std::string_view address) {
     }
 }
 
+/// What is configured and can move nothing, because no body tells of it: one line for each configuration.
+void OriginWatch::warn_of_checks(const origin::ProbeOutcome& outcome, std::string_view address) {
+    if (outcome.unread) {
+        if (std::exchange(told_unread_, true)) return;
+        return log_warning("health_body_unread", {{"origin", name_}, {"address", address}, {"what", outcome.detail}});
+    }
+    if (!outcome.result.checks.read) return;
+    const auto missing = missing_.look(outcome.result.checks, checks_.size(), plan_->how.rise);
+    for (std::size_t i = 0; i < checks_.size(); ++i)
+        if ((missing >> i & 1u) != 0)
+            log_warning("check_missing", {{"origin", name_},
+                                          {"check", checks_[i].name},
+                                          {"what", "no health body has told of it so far: it moves nothing"}});
+}
+
 Control::Status::Origin OriginWatch::status() const {
     const auto now = around_.loop.now();
     Control::Status::Origin status;

@@ -67,6 +67,8 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
     failback_.set({failback.hold, failback.ramp, failback.hold_max, failback.half_life, failback.error_percent});
     checks_ = health.checks;
+    missing_ = {};
+    told_unread_ = false;
     agent_expiry_ = health.agent_expiry;
     apply({}, [&] {
         monitor_.set_checks(checks_, around_.loop.now());
@@ -299,6 +301,7 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
              {"address", text},
              {"reason", health::reason_text(outcome.result.reason, outcome.result.status, outcome.result.certificate)},
              {"detail", outcome.detail}});
+    warn_of_checks(outcome, text);
     outage_.on_probe(outcome.result.passed, now);
     apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
 }
