@@ -63,6 +63,7 @@ private:
     const steering::Considered* next_candidate();
     const steering::Considered* pinned_candidate(std::uint64_t origin);
     bool is_ordered_out(geo::OriginId id);
+    bool is_news(const Attempt& attempt);
     bool is_pinned() const;
     bool claim_pin(geo::OriginId id);
     bool take_slot(geo::OriginId id);

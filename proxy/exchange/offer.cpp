@@ -281,6 +281,13 @@ void Exchange::discard(std::unique_ptr<Attempt> attempt) {
     context_.recycle(std::move(attempt));
 }
 
+/// Whether the failure of this attempt says something of its origin as it is now.
+bool Exchange::is_news(const Attempt& attempt) {
+    const auto& origins = current().health->origins;
+    const auto id = attempt.candidate.id;
+    return id >= origins.size() || origins[id].state.is_news(attempt.began_at);
+}
+
 /// Counts an attempt that has ended, and what it says of its origin's health. A stale connection says nothing; nor does
 /// a client that left, or a deadline that left the origin no time.
 void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
@@ -294,7 +301,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
     if (fault == Fault::none && !gateway_status(status)) return;  // good when its body is whole: note_body()
     context_.end_trial(id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
-    if (reason == health::Reason::none || cut_short_) return;
+    if (reason == health::Reason::none || cut_short_ || !is_news(attempt)) return;
     // Not every origin knows Expect: else any client could have one ejected by holding its body back.
     if (fault == Fault::origin_head_timeout && awaits_continue()) return;
     pool.failed.add();
@@ -316,6 +323,7 @@ void Exchange::note_body(Fault fault) {
         context_.report_ok(*bound_, id, attempt_->trial);
         return pool.ok.add();
     }
+    if (!is_news(*attempt_)) return;
     pool.failed.add();
     context_.report({bound_->routing, id, health::Passive::answered_failed, info(fault).reason, {}});
 }

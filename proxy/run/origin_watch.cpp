@@ -65,7 +65,7 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
-    failback_.set({failback.hold, failback.ramp, failback.hold_max, failback.half_life, failback.error_percent});
+    failback_.set(settings_of(failback));
     checks_ = health.checks;
     missing_ = {};
     told_unread_ = false;
@@ -303,6 +303,7 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
              {"detail", outcome.detail}});
     warn_of_checks(outcome, text);
     outage_.on_probe(outcome.result.passed, now);
+    failback_.on_probe(outcome.result.passed, now);
     apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
 }
 

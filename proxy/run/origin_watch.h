@@ -150,6 +150,7 @@ private:
 };
 
 health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive);
+health::FailbackSettings settings_of(const conf::Failback& failback);
 Endpoint endpoint_of(const geo::Address& address, std::uint16_t port);
 
 }  // namespace nearhop::run
