@@ -45,9 +45,7 @@ void Failback::fall(const State& state, TimePoint now) noexcept {
         penalty_ = penalty(now) + 1;
         penalty_at_ = now;
     }
-    // What led to an order is not the edge's to tell, and a verdict may come without a failure of the origin's own.
-    const bool known = state.failing_since != TimePoint{} && state.order != Override::force_down;
-    if (phase_ == Phase::settled) out_since_ = known ? std::min(state.failing_since, now) : now;
+    if (phase_ == Phase::settled) out_since_ = now;
     phase_ = Phase::out;
     good_ = false;
 }

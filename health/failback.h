@@ -19,12 +19,12 @@ struct FailbackSettings {
 /// The way back of one origin, so that a region that comes and goes does not take its clients along each time, and a
 /// moment's trouble does not cost minutes. Pure: time comes in as an argument and must not go backwards.
 ///
-/// Settled until it was in and goes out. An outage lasts from its first failure until probes are good again and its
-/// ejection's time is over; a fall before all clients are back belongs to the same one. The hold is as long as the
-/// outage, within `hold_min` and `hold`, and doubled for each further fall; half of the falls are forgotten in each
-/// `half_life`. It counts from the first of the good probes. Then its share of clients grows with the time in which its
-/// answers were good. A trial that fails is no fall: nothing had come back. A process that starts finds its origins
-/// settled, also those that come up after it: there is nothing to come back to.
+/// Settled until it was in and goes out. An outage lasts from then until probes are good again and its ejection's time
+/// is over; a fall before all clients are back belongs to the same one. The hold is as long as the outage, within
+/// `hold_min` and `hold`, and doubled for each further fall; half of the falls are forgotten in each `half_life`. It
+/// counts from the first of the good probes. Then its share of clients grows with the time in which its answers were
+/// good. A trial that fails is no fall: nothing had come back. A process that starts finds its origins settled, also
+/// those that come up after it: there is nothing to come back to.
 class Failback {
 public:
     static constexpr std::uint32_t everyone = 65'536;
@@ -47,6 +47,8 @@ public:
     std::uint32_t share() const noexcept;
     bool holding() const noexcept { return phase_ == Phase::holding; }
     bool ramping() const noexcept { return phase_ == Phase::ramping; }
+    /// On its way back, which a fault may end: it is probed like one whose verdict is changing.
+    bool returning() const noexcept { return holding() || ramping(); }
     /// When the hold ends, for people; meaningful while holding().
     TimePoint hold_until() const noexcept { return good_since_ + hold_time(); }
     /// Falls that are not forgotten.

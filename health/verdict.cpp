@@ -98,7 +98,7 @@ bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
 
 bool Machine::eject(Reason reason, TimePoint failing_since, TimePoint now, double dice) {
     if (!state_.on_trial) {
-        outage_since_ = std::min(failing_since, now);
+        outage_since_ = now;
         state_.ejections = 0;
     }
     ++state_.ejections;

@@ -132,8 +132,7 @@ struct State {
     TimePoint ejected_until{};
     unsigned ejections = 0;  ///< in the present outage: the first one, and one for each trial that failed
     bool on_trial = false;   ///< back from an ejection: few requests, and the first failure ejects again
-    TimePoint
-        back_since{};  ///< when it came back last, from an ejection or from being down; an epoch: it never was out
+    TimePoint back_since{};  ///< of the last return, from an ejection or from being down; an epoch: it never was out
     /// A counter runs: probe at the transitional interval. True for failures counted while not down, passes counted
     /// while down, and an ejection, unless the verdict is down as well: a dead origin gets the down interval.
     bool changing = false;
@@ -156,12 +155,12 @@ struct State {
 ///
 /// Verdict: from probes by Hysteresis; the first result decides alone.
 ///
-/// Ejection: passive failures in a row (only an ok of live traffic ends a row) or their share in a window. It lasts as
-/// long as the outage has so far, at least `ejection`, at most `ejection_max`, with 10 % jitter; an outage goes on over
-/// trials that fail, so that it is never noticed much later than after twice its length that it is over. Only probes
-/// that began after the moment of ejection count for the return: it comes with the `rise`-th pass of them in a row, or,
-/// where the time is not over by then, with the first pass after it. No timer ends an ejection, and without active
-/// probes it stands. Passive results that come in while it stands count nothing.
+/// Ejection: passive failures in a row (only an ok of live traffic ends a row) or their share in a window. It lasts
+/// `ejection`, and after a trial that failed as long as the outage has since its first ejection, at most
+/// `ejection_max`, with 10 % jitter: that an outage is over is never noticed much later than after its length again.
+/// Only probes that began after the moment of ejection count for the return: it comes with the `rise`-th pass of them
+/// in a row, or, where the time is not over by then, with the first pass after it. No timer ends an ejection, and
+/// without active probes it stands. Passive results that come in while it stands count nothing.
 ///
 /// Trial: probes say that an origin answers probes, not that it answers requests. Who comes back from an ejection is on
 /// trial: the first failure ejects it again. `rise` requests that were sent to try it out, and passed, end the trial;
@@ -209,7 +208,7 @@ private:
     TimePoint probes_failing_since_{}, connects_failing_since_{}, answers_failing_since_{};  ///< of those counted now
     TimePoint trial_since_{};
     TimePoint ejected_at_{};
-    TimePoint outage_since_{};  ///< the first failure of those that led to the first of its ejections
+    TimePoint outage_since_{};  ///< the first of the ejections
     // A ring of one-second buckets for the ratio; the configuration allows a window of a minute at most.
     static constexpr std::size_t buckets = 64;
     std::uint64_t ok_[buckets] = {};

@@ -227,6 +227,7 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
 TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
     health::State state = monitor_.schedule_state(address.endpoint.text);
     state.changing |= around_.isolation.isolated();  // the first answer ends it
+    state.changing |= failback_.returning() && state.verdict != health::Verdict::down;
     return health::next_probe(intervals_, state, address.began, around_.loop.now(), address.dice);
 }
 

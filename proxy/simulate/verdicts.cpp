@@ -216,6 +216,7 @@ Verdicts::Probed Verdicts::ask(geo::OriginId id, Address& address) {
 TimePoint Verdicts::next_probe(const Origin& origin, const Address& address) const {
     health::State state = origin.monitor.schedule_state(address.text);
     state.changing |= guard_.isolated();
+    state.changing |= origin.failback.returning() && state.verdict != health::Verdict::down;
     return health::next_probe(origin.intervals, state, address.began, events_.now(), address.dice);
 }
 

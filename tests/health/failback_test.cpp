@@ -12,15 +12,14 @@ using std::chrono::seconds;
 
 constexpr TimePoint start{std::chrono::hours{1}};
 
-/// One origin on a virtual clock, looked at every second as the control thread does. It is down while it is out, its
-/// first failure is the moment of its fall, and a probe a second finds what it is.
+/// One origin on a virtual clock, looked at every second as the control thread does. It is down while it is out, and a
+/// probe a second finds what it is.
 struct Scene {
     Failback failback{FailbackSettings{}};
     TimePoint now = start;
     State state;
 
     void look(bool in, std::uint64_t answers = 0, std::uint64_t failures = 0) {
-        if (!in && state.verdict != Verdict::down) state.failing_since = now;
         state.verdict = in ? Verdict::up : Verdict::down;
         failback.on_probe(in, now);
         failback.look(state, answers, failures, now);
@@ -114,7 +113,6 @@ TEST(Failback, WhereProbesSawNothingTheOutageLastsUntilTheEjectionIsOver) {
     Scene scene;
     scene.look(true);
     const auto began = scene.now;
-    scene.state.failing_since = began;
     scene.state.ejected = true;
     scene.state.ejected_until = began + seconds{8};
     scene.failback.look(scene.state, 0, 0, scene.now);

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -61,12 +60,9 @@ public:
             on_trial = false;
             ejections = 0;
         }
-        if (row_.size() == 1 || (row_.size() > 1 && std::count(row_.begin(), row_.end(), kind) == 1))
-            began_[kind] = now;
-        if (on_trial && !row_.empty()) return eject(began_[kind], now);
+        if (on_trial && !row_.empty()) return eject(now);
         const auto connects = static_cast<unsigned>(std::count(row_.begin(), row_.end(), 'c'));
-        if (connects >= rules_.connect_failures || row_.size() - connects >= rules_.status_failures)
-            eject(began_[kind], now);
+        if (connects >= rules_.connect_failures || row_.size() - connects >= rules_.status_failures) eject(now);
     }
 
     void traffic(std::uint64_t ok, std::uint64_t failed, TimePoint now) {
@@ -79,18 +75,15 @@ public:
             good += seen.ok;
             bad += seen.failed;
         }
-        const auto oldest = std::find_if(traffic_.begin(), traffic_.end(), [&](const Traffic& seen) {
-            return seen.failed > 0 && second - seen.second < rules_.ratio_window;
-        });
         if (bad > 0 && good + bad >= rules_.ratio_minimum && bad * 100 >= (good + bad) * rules_.ratio_percent)
-            eject(oldest->second, now);
+            eject(now);
     }
 
     Verdict verdict = Verdict::unknown;
     bool ejected = false;
     bool on_trial = false;
     unsigned ejections = 0;
-    TimePoint outage{};  ///< its first failure
+    TimePoint outage{};  ///< its first ejection
     TimePoint ejected_at{};
     TimePoint until{};  ///< the jitter is the machine's: the test checks its bounds and copies it here
 
@@ -108,8 +101,8 @@ private:
         verdict = decided;
         history_.clear();
     }
-    void eject(TimePoint failing, TimePoint now) {
-        if (!on_trial) outage = failing;
+    void eject(TimePoint now) {
+        if (!on_trial) outage = now;
         ejections = on_trial ? ejections + 1 : 1;
         ejected = true;
         on_trial = false;
@@ -123,7 +116,6 @@ private:
     std::vector<Probe> probes_;
     std::vector<char> row_;
     std::vector<Traffic> traffic_;
-    std::map<char, TimePoint> began_;
     TimePoint returned_{};
     unsigned trials_ = 0;
 };
