@@ -45,11 +45,13 @@ void read_failover(Keys& top, Failover& failover) {
 
 void read_failback(Keys& top, Failback& failback) {
     top.section("failback", [&](Keys& keys) {
+        const bool least = keys.value("hold_min", failback.hold_min, duration(0ms, 1h));
         keys.value("hold", failback.hold, duration(0ms, 1h));
         keys.value("ramp", failback.ramp, duration(0ms, 1h));
         keys.value("hold_max", failback.hold_max, duration(0ms, 24h));
         keys.value("half_life", failback.half_life, duration(1s, 24h));
         keys.value("error_percent", failback.error_percent, percent(1, 100));
+        in_order(keys, "hold_min", !least || failback.hold_min <= failback.hold, "hold");
         in_order(keys, "hold", failback.hold <= failback.hold_max, "hold_max");
     });
 }

@@ -16,6 +16,7 @@ void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     const auto id = attempt.candidate.id;
     origin::Pool& pool = *bound_->pools[id];
     const OriginInfo& origin = bound_->routing->origins[id];
+    attempt.began_at = context_.loop.now();
     attempt.trial = context_.begin_trial(id);
     const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
     if (!fresh) {

@@ -48,9 +48,10 @@ public:
     admin::Counted counted;              ///< among what its origin has in flight, capacity or not
     std::unique_ptr<origin::Dial> dial;  ///< until there is a connection
     std::unique_ptr<origin::Connection> connection;
-    bool begun = false;         ///< the request's head is on its way
-    bool trial = false;         ///< it tries out an origin on trial
-    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket; before that, the head's last
+    loop::TimePoint began_at{};  ///< when it asked for a connection
+    bool begun = false;          ///< the request's head is on its way
+    bool trial = false;          ///< it tries out an origin on trial
+    loop::TimePoint sent_at{};   ///< when the last request byte was handed to the socket; before that, the head's last
 
     /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.
     void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits,

@@ -99,11 +99,7 @@ void Context::bind() {
         if (!budget) budget = std::make_shared<RetryBudget>(config.failover);
         budget->set(config.failover);
         state.budget = budget;
-        const auto& rates = config.sites[fresh->sites.size()].rate_limit;
-        state.client_pace = Pace::of(rates.address.count, rates.address.per, rates.address_burst);
-        state.site_pace = Pace::of(rates.site.count, rates.site.per, rates.site_burst);
-        state.scope = capacity.scope_of(site.name);
-        state.bucket = capacity.site_bucket(site.name);
+        state.rates = capacity.rates_of(site.name);
         for (std::size_t id = 0; id < fresh->routing->origins.size(); ++id)
             state.origins.push_back(site.members.test(id)
                                         ? registry_.origin(index_, site.name, fresh->routing->origins[id].name)

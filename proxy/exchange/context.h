@@ -36,9 +36,7 @@ private:
 struct SiteState {
     std::shared_ptr<admin::SiteCounters> counters;
     std::shared_ptr<RetryBudget> budget;
-    Pace client_pace, site_pace;  ///< rate_limit
-    std::uint64_t scope = 0;      ///< of the clients' buckets
-    std::shared_ptr<Bucket> bucket;
+    Capacity::Rates rates;
     std::vector<std::shared_ptr<admin::OriginCounters>> origins;  ///< by OriginId; null for origins of other sites
 };
 

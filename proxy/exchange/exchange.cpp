@@ -176,11 +176,10 @@ Fault Exchange::admit() {
                 std::max(std::chrono::seconds{1}, std::chrono::ceil<std::chrono::seconds>(taken.retry_after));
         return !taken.allowed;
     };
-    if (state_->client_pace.limits() &&
-        limited(capacity.take(located_.client, state_->scope, state_->client_pace, now)))
+    const auto& rates = state_->rates;
+    if (rates.address.limits() && limited(capacity.take(located_.client, rates.scope, rates.address, now)))
         return Fault::client_rate_limited;
-    if (state_->site_pace.limits() && limited(state_->bucket->take(state_->site_pace, now)))
-        return Fault::site_rate_limited;
+    if (rates.site.limits() && limited(rates.bucket->take(rates.site, now))) return Fault::site_rate_limited;
     return Fault::none;
 }
 

@@ -62,6 +62,8 @@ private:
     loop::Task<Fault> offer();
     const steering::Considered* next_candidate();
     const steering::Considered* pinned_candidate(std::uint64_t origin);
+    bool is_ordered_out(geo::OriginId id);
+    bool is_news(const Attempt& attempt);
     bool is_pinned() const;
     bool claim_pin(geo::OriginId id);
     bool take_slot(geo::OriginId id);
@@ -120,7 +122,7 @@ private:
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
     bool was_sent(Fault fault) const noexcept;
-    Move move_after(Fault fault, unsigned status) const noexcept;
+    Move move_after(Fault fault, unsigned status);
     bool another_candidate() const;
     bool misleading_success() const;
     loop::Task<Fault> back_off();

@@ -65,8 +65,10 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
-    failback_.set({failback.hold, failback.ramp, failback.hold_max, failback.half_life, failback.error_percent});
+    failback_.set(settings_of(failback));
     checks_ = health.checks;
+    missing_ = {};
+    told_unread_ = false;
     agent_expiry_ = health.agent_expiry;
     apply({}, [&] {
         monitor_.set_checks(checks_, around_.loop.now());
@@ -237,6 +239,7 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
 TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
     health::State state = monitor_.schedule_state(address.endpoint.text);
     state.changing |= around_.isolation.isolated();  // the first answer ends it
+    state.changing |= failback_.returning() && state.verdict != health::Verdict::down;
     return health::next_probe(intervals_, state, address.began, around_.loop.now(), address.dice);
 }
 
@@ -311,7 +314,9 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
              {"address", text},
              {"reason", health::reason_text(outcome.result.reason, outcome.result.status, outcome.result.certificate)},
              {"detail", outcome.detail}});
+    warn_of_checks(outcome, text);
     outage_.on_probe(outcome.result.passed, now);
+    failback_.on_probe(outcome.result.passed, now);
     apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
 }
 

@@ -97,7 +97,7 @@ Server::Server(Snapshot first, const wire::TicketKeys& keys)
     stage_timer_ = std::make_unique<StageTimer>(*this);
     registry_.capacity.prepare(*config().limits.addresses);
     registry_.pins.prepare(*config().failover.idempotency_keys);
-    set_capacity();
+    set_capacity(config());
     memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
 }
 
@@ -106,11 +106,11 @@ Server::~Server() { stop_all(); }
 int Server::run() {
     if (!open_admin()) return 1;
     for (const auto& worker : workers_) worker->start();
-    control_->before_reload(
-        [this](const conf::Config& next, conf::Problems& problems) { open_missing(next, problems); });
+    control_->before_reload([this](const conf::Config& next, conf::Problems& problems) {
+        if (open_missing(next, problems)) set_capacity(next);
+    });
     control_->on_reload([this] {
         set_log_level(config().log.level);
-        set_capacity();
         match_listeners();
         for (const auto& worker : workers_) worker->follow();
     });
@@ -230,14 +230,14 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
 
 /// The limits of the process: as configured, or what the descriptors and the machine allow. Half of the descriptors are
 /// for clients and half for origins, after a reserve for probes, admin, logs and databases.
-void Server::set_capacity() {
-    const auto& limits = config().limits;
-    for (const auto& origin : config().origins)
-        registry_.load(origin.name).set(origin.capacity, config().failover.queue);
+void Server::set_capacity(const conf::Config& next) {
+    const auto& limits = next.limits;
+    for (const auto& origin : next.origins) registry_.load(origin.name).set(origin.capacity, next.failover.queue);
+    registry_.capacity.set_rates(next.sites, loop_.now().time_since_epoch());
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     const std::uint64_t reserve =
-        64 + config().origins.size() * 4 + worker_count_ * (2 + std::uint64_t{config().listeners.size()});
+        64 + next.origins.size() * 4 + worker_count_ * (2 + std::uint64_t{next.listeners.size()});
     const std::uint64_t free = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
     const auto or_half = [&](std::uint64_t configured) {
         return configured != 0 ? configured : std::max<std::uint64_t>(1, free / 2);
@@ -248,8 +248,7 @@ void Server::set_capacity() {
                             .handshakes = limits.handshakes,
                             .descriptors = free,
                             .memory = limits.memory != 0 ? limits.memory : available_memory() / 10 * 8,
-                            .handshake_rate = exchange::Pace::of(limits.handshakes_per_second, std::chrono::seconds{1},
-                                                                 limits.handshakes_per_second)});
+                            .handshakes_per_second = limits.handshakes_per_second});
 }
 
 void Server::on_signal(int number) {

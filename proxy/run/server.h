@@ -47,7 +47,7 @@ private:
     void look_for_sessions();
     void stop_all();
     std::shared_ptr<const client::ListenerFacts> facts_of(std::size_t index) const;
-    void set_capacity();
+    void set_capacity(const conf::Config& next);
     const conf::Config& config() const { return control_->current().routing->config; }
 
     loop::Loop loop_;

@@ -151,7 +151,7 @@ void Exchanges::note(Exchange& exchange, Code fault, unsigned status) {
         return;
     }
     const auto reason = fault == Code::none ? health::Reason::status : info(fault).reason;
-    if (reason == health::Reason::none) return;
+    if (reason == health::Reason::none || !verdicts_.table().origins[id].state.is_news(exchange.asked_at)) return;
     verdicts_.count(id, false);
     troubled_.set(id);
     const bool answered = fault == Code::none || fault == Code::origin_head_timeout;

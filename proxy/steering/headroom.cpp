@@ -14,7 +14,7 @@ namespace {
 bool takes_requests(OriginId id, const health::Table& health) noexcept {
     if (id >= health.origins.size()) return true;
     const auto& state = health.origins[id].state;
-    return state.eligible() && state.order != health::Override::force_down;
+    return state.eligible() && !state.ordered_out();
 }
 
 bool is_forbidden(Reason reason) noexcept {

@@ -140,6 +140,23 @@ def test_a_full_disk_fails_the_answer_but_the_order_holds(scene, start, tmp_path
     assert ask(edge) == NEXT and edge.origin_status(NEAR)["draining"]
 
 
+@pytest.mark.parametrize("action", ["drain", "force-down"])
+def test_an_order_stands_above_an_idempotency_key_that_the_origin_has_seen(scene, start, action):
+    edge = start(config(scene))
+
+    def pay(key):
+        return edge.fetch("POST", "/pay", [*viewer("DE"), ("Idempotency-Key", key)], b"pay")
+
+    assert pay('"seen"').region == NEAR
+    assert order(edge, action).status == 200
+    answer = pay('"seen"')
+    assert (answer.status, answer.fault, answer.get("Retry-After")) == (503, "key_pinned", "5")
+    assert pay('"new"').region == NEXT, "who was not there before goes elsewhere"
+    assert len([request for request in scene[NEAR].requests if request.method == "POST"]) == 1
+    order(edge, "clear")
+    assert pay('"seen"').region == NEAR
+
+
 @pytest.mark.parametrize(
     "changes, status",
     [({"token": None}, 401), ({"token": "wrong-wrong"}, 401), ({"author": None}, 400), ({"reason": None}, 400),

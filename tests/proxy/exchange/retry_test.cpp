@@ -145,6 +145,31 @@ TEST(RetryBudget, AReloadDoesNotFillIt) {
     EXPECT_FALSE(budget.take());
 }
 
+TEST(RetryBudget, FollowsOtherLimitsAtOnce) {
+    struct Row {
+        const char* what;
+        unsigned before;  ///< budget_minimum
+        unsigned taken;
+        unsigned after;
+        unsigned left;
+    };
+    const Row rows[] = {
+        {"raised", 2, 2, 5, 3},  {"raised, full", 2, 0, 5, 5},  {"switched on", 0, 0, 5, 5},
+        {"lowered", 5, 0, 2, 2}, {"lowered, used", 5, 4, 2, 1}, {"switched off", 5, 1, 0, 0},
+    };
+    for (const auto& row : rows) {
+        conf::Failover limits;
+        limits.budget_minimum = row.before;
+        RetryBudget budget{limits};
+        for (unsigned i = 0; i < row.taken; ++i) EXPECT_TRUE(budget.take()) << row.what;
+        limits.budget_minimum = row.after;
+        budget.set(limits);
+        unsigned left = 0;
+        while (budget.take()) ++left;
+        EXPECT_EQ(left, row.left) << row.what;
+    }
+}
+
 TEST(Faults, AreCompleteAndTheirCodesUnique) {
     std::set<std::string> codes;
     for (std::size_t i = 0; i < fault_count; ++i) {
