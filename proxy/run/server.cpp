@@ -28,6 +28,12 @@ unsigned worker_count(const conf::Config& config) {
     return *config.workers != 0 ? *config.workers : std::max(1u, std::thread::hardware_concurrency());
 }
 
+void refuse(const conf::Listener& listener, const std::string& error, conf::Problems& problems) {
+    log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
+    problems.push_back({conf::Severity::error, listener.address.mark, listener.address.path,
+                        "want an address to listen on, found " + error});
+}
+
 }  // namespace
 
 std::uint64_t raise_descriptor_limit() {
@@ -106,12 +112,11 @@ Server::~Server() { stop_all(); }
 int Server::run() {
     if (!open_admin()) return 1;
     for (const auto& worker : workers_) worker->start();
-    control_->before_reload(
-        [this](const conf::Config& next, conf::Problems& problems) { open_missing(next, problems); });
+    control_->before_reload([this](const conf::Config& next, conf::Problems& problems) { prepare(next, problems); });
     control_->on_reload([this] {
         set_log_level(config().log.level);
         set_capacity();
-        match_listeners();
+        if (accepts()) match_listeners();
     });
     control_->start([this] { start_serving(); });
     loop_.run();
@@ -149,6 +154,21 @@ bool Server::open_admin() {
     return true;
 }
 
+/// What a reload names has to be there before it takes effect. Before the first round of probes is over it only has to
+/// be free, since no client is let in yet; once the edge drains, its successor may have it.
+void Server::prepare(const conf::Config& next, conf::Problems& problems) {
+    if (accepts())
+        open_missing(next, problems);
+    else if (stage_ == Stage::running)
+        look_whether_free(next, problems);
+}
+
+void Server::look_whether_free(const conf::Config& next, conf::Problems& problems) {
+    for (const auto& listener : next.listeners)
+        if (const auto error = client::why_not_free(*listener.address); !error.empty())
+            refuse(listener, error, problems);
+}
+
 /// Opens what `next` names and nobody serves yet: all of it, or nothing and a problem for each that cannot be opened.
 bool Server::open_missing(const conf::Config& next, conf::Problems& problems) {
     bool all = true;
@@ -160,17 +180,14 @@ bool Server::open_missing(const conf::Config& next, conf::Problems& problems) {
         auto& opened = opened_[key] = {*listener.address};
         std::string error;
         // At start only: after a reload a worker may not have closed its old socket yet.
-        if (!serving_ && opened.address.port != 0 && client::in_use(opened.address))
-            error = text_of(opened.address) + ": address already in use";
+        if (!serving_) error = client::why_not_free(opened.address);
         while (error.empty() && opened.descriptors.size() < workers_.size()) {
             const int descriptor = client::open_listener(opened.address, error);
             if (descriptor >= 0) opened.descriptors.push_back(descriptor);
         }
         if (error.empty()) continue;
         all = false;
-        log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
-        problems.push_back({conf::Severity::error, listener.address.mark, listener.address.path,
-                            "want an address to listen on, found " + error});
+        refuse(listener, error, problems);
     }
     if (all) return true;
     for (const auto& [key, opened] : opened_)
@@ -253,17 +270,22 @@ void Server::set_capacity() {
 
 void Server::on_signal(int number) {
     switch (number) {
-        case SIGHUP:
-            notify_reloading();
+        case SIGHUP: {
+            // READY=1 is the end of a reload, but before the listeners are open, or once it stops, it would be a lie.
+            const bool tells = accepts() && stage_ == Stage::running;
+            if (tells) notify_reloading();
             control_->reload();
-            notify_ready();
+            if (tells) notify_ready();
             break;
+        }
         case SIGUSR1: log_.reopen(); break;
-        default: log_info("stopping", {{"signal", number}}); next_stage();
+        default:
+            log_info("stopping", {{"signal", number}, {"at_once", stage_ != Stage::running}});
+            stage_ == Stage::running ? next_stage() : end();
     }
 }
 
-/// Not ready but accepting, then draining, then gone. A second signal goes on to the next stage at once.
+/// Not ready but accepting, then draining, then gone.
 void Server::next_stage() {
     const auto& shutdown = config().shutdown;
     switch (stage_) {
@@ -272,7 +294,7 @@ void Server::next_stage() {
             notify_stopping();
             control_->set_ready(false);
             for (const auto& worker : workers_) worker->close_after_responses();
-            stage_ends_ = loop_.now() + shutdown.grace;
+            stage_ends_ = loop_.now() + (serving_ ? shutdown.grace : conf::milliseconds{0});
             break;
         case Stage::grace:
             stage_ = Stage::draining;
@@ -282,12 +304,15 @@ void Server::next_stage() {
             log_info("draining");
             break;
         case Stage::draining:
-        case Stage::stopped:
-            stage_ = Stage::stopped;
-            loop_.stop();
-            return;
+        case Stage::stopped: return end();
     }
     stage_timer_->after(loop::milliseconds{20});
+}
+
+/// What is still in flight is cut.
+void Server::end() {
+    stage_ = Stage::stopped;
+    loop_.stop();
 }
 
 void Server::look_for_sessions() {

@@ -39,13 +39,18 @@ private:
     class StageTimer;
     void start_serving();
     bool open_admin();
+    void prepare(const conf::Config& next, conf::Problems& problems);
+    void look_whether_free(const conf::Config& next, conf::Problems& problems);
     bool open_missing(const conf::Config& next, conf::Problems& problems);
     void match_listeners();
     void serve_on(const std::string& key, const conf::Listener& listener, std::size_t index);
     void on_signal(int number);
     void next_stage();
+    void end();
     void look_for_sessions();
     void stop_all();
+    /// The listeners are open, and will be for a while yet.
+    bool accepts() const noexcept { return serving_ && stage_ <= Stage::grace; }
     std::shared_ptr<const client::ListenerFacts> facts_of(std::size_t index) const;
     void set_capacity();
     const conf::Config& config() const { return control_->current().routing->config; }
