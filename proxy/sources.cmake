@@ -21,7 +21,9 @@ nearhop_library(proxy
     run/version.cpp
     run/access_line.cpp
     run/access_log.cpp
+    run/left_behind.cpp
     run/log_file.cpp
+    run/log_writer.cpp
     admin/query.cpp
     admin/question.cpp
     run/check_command.cpp
@@ -63,7 +65,9 @@ nearhop_library(proxy
     run/version.h
     run/access_line.h
     run/byte_ring.h
+    run/left_behind.h
     run/log_file.h
+    run/log_writer.h
     admin/query.h
     admin/question.h
     admin/family.h

@@ -1,5 +1,6 @@
 #include "proxy/admin/family.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/run/logging.h"
 #include "proxy/run/version.h"
 
 #include <chrono>
@@ -89,9 +90,11 @@ void add_edge(Families& out, const Registry& registry, const run::Control::Statu
     std::uint64_t lines = registry.log_write_dropped.get();
     for (unsigned i = 0; i < registry.workers(); ++i) lines += registry.worker(i).log_dropped.get();
     dropped.add({}, lines);
+    Family lost = counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
+    lost.add({}, run::event_lines_lost());
     Family build = gauge("nearhop_build_info", "Always 1; the label says what runs.");
     build.add({{"version", run::version()}}, 1.0);
-    take_all(out, generation, loaded, reloads, dropped, build);
+    take_all(out, generation, loaded, reloads, dropped, lost, build);
 }
 
 }  // namespace nearhop::admin
