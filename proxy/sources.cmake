@@ -21,6 +21,8 @@ nearhop_library(proxy
     run/version.cpp
     run/access_line.cpp
     run/access_log.cpp
+    run/background.cpp
+    run/failures.cpp
     run/left_behind.cpp
     run/log_file.cpp
     run/log_writer.cpp
@@ -65,6 +67,8 @@ nearhop_library(proxy
     run/version.h
     run/access_line.h
     run/byte_ring.h
+    run/background.h
+    run/failures.h
     run/left_behind.h
     run/log_file.h
     run/log_writer.h

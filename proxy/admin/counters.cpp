@@ -40,6 +40,22 @@ std::string_view name(Http2End why) noexcept {
     return "?";
 }
 
+std::string_view name(Duty duty) noexcept {
+    switch (duty) {
+        case Duty::resolve: return "resolve";
+        case Duty::probe: return "probe";
+        case Duty::control_target: return "control_target";
+        case Duty::files: return "files";
+        case Duty::orders: return "orders";
+        case Duty::reload: return "reload";
+        case Duty::tick: return "tick";
+        case Duty::signals: return "signals";
+        case Duty::admin: return "admin";
+        case Duty::mail: return "mail";
+    }
+    return "?";
+}
+
 std::string_view name(Stay why) noexcept {
     switch (why) {
         case Stay::not_idempotent: return "not_idempotent";

@@ -164,6 +164,11 @@ struct alignas(cache_line) WorkerCounters {
     Counter loop_batches;
 };
 
+/// What the control thread does for as long as the process lives. Labels of nearhop_task_failures_total.
+enum class Duty : std::uint8_t { resolve, probe, control_target, files, orders, reload, tick, signals, admin, mail };
+inline constexpr std::size_t duty_count = static_cast<std::size_t>(Duty::mail) + 1;
+std::string_view name(Duty duty) noexcept;
+
 /// All counters of the process. Blocks are found by name and live as long as the process, so that a reload neither
 /// loses nor resets a count. Look-ups lock; workers do them only when the configuration changes.
 class Registry {
@@ -176,6 +181,8 @@ public:
     exchange::Capacity capacity;  ///< counts that limits are judged by
 
     exchange::Pins pins;  ///< where requests with an Idempotency-Key went
+
+    std::array<Counter, duty_count> task_failures;  ///< by duty; the control thread alone counts them
 
     Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
 

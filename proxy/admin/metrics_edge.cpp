@@ -92,9 +92,13 @@ void add_edge(Families& out, const Registry& registry, const run::Control::Statu
     dropped.add({}, lines);
     Family lost = counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
     lost.add({}, run::event_lines_lost());
+    Family failures = counter("nearhop_task_failures_total",
+                              "Times that something the control thread does for ever failed, and began again.");
+    for (std::size_t i = 0; i < duty_count; ++i)
+        failures.add({{"task", name(static_cast<Duty>(i))}}, registry.task_failures[i].get());
     Family build = gauge("nearhop_build_info", "Always 1; the label says what runs.");
     build.add({{"version", run::version()}}, 1.0);
-    take_all(out, generation, loaded, reloads, dropped, lost, build);
+    take_all(out, generation, loaded, reloads, dropped, lost, failures, build);
 }
 
 }  // namespace nearhop::admin

@@ -1,6 +1,10 @@
 #include "proxy/run/control.h"
 
+#include "proxy/loop/keeper.h"
+#include "proxy/loop/turn.h"
+#include "proxy/run/background.h"
 #include "proxy/run/build.h"
+#include "proxy/run/failures.h"
 #include "proxy/run/headroom_watch.h"
 #include "proxy/run/isolation_watch.h"
 #include "proxy/run/leader_watch.h"
@@ -28,6 +32,12 @@ using loop::TimePoint;
 constexpr milliseconds traffic_pause{50};         ///< between two looks at traffic counters because of failures
 constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, watched files
 constexpr milliseconds first_round_limit{5'000};  ///< then clients are served, whatever is still unknown
+constexpr milliseconds disk_patience{2'000};      ///< for what is being read or written when the process ends
+
+/// What a reload read.
+struct Loaded : BuildResult {
+    std::optional<OverrideWatch::OtherFile> orders{};  ///< set where admin.state_file is another one
+};
 
 }  // namespace
 
@@ -57,14 +67,40 @@ struct Control::Impl final : private loop::Notify {
         timer.expires_at(next_tick);
         headroom.look(latest, loop.now());
         republish();
+        looking = loop::keep(
+            loop, [this] { return keep_looking_at_files(); }, noting(registry, admin::Duty::files));
+        looking.start();
     }
 
-    ReloadResult reload() {
-        auto loaded = load(latest.routing->config.file, keys, conf::Accept::regular_file);
+    loop::Task<ReloadResult> reload() {
+        const auto turn = co_await reloads.take();
+        Loaded loaded;
+        auto read = [file = latest.routing->config.file, tickets = keys, present = overrides.file()] {
+            Loaded found{load(file, tickets, conf::Accept::regular_file)};
+            if (found.snapshot) found.orders = OverrideWatch::look_at(found.snapshot->routing->config.admin, present);
+            return found;
+        };
+        try {
+            loaded = co_await disk.run(std::move(read));
+        } catch (const std::exception& error) {  // no memory, or no thread
+            loaded.problems.push_back({conf::Severity::error, {}, {}, std::string{"not read: "} + error.what()});
+        }
+        co_return take(std::move(loaded));
+    }
+
+    /// What a configuration has to pass in the light of the one in force, and then takes its place.
+    ReloadResult take(Loaded loaded) {
         std::unique_ptr<origin::Resolver> other;
-        if (loaded.snapshot) {
-            refuse_short_ranges(latest, *loaded.snapshot, loaded.snapshot->routing->config.clients, loaded.problems);
+        const auto refuse_errors = [&] {
             if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+        };
+        if (loaded.snapshot) {
+            const auto& config = loaded.snapshot->routing->config;
+            refuse_short_ranges(latest, *loaded.snapshot, config.clients, loaded.problems);
+            if (loaded.orders && !loaded.orders->problem.empty())
+                loaded.problems.push_back({conf::Severity::error, config.admin.state_file.mark, "admin.state_file",
+                                           "want a file of overrides or none, found " + loaded.orders->problem});
+            refuse_errors();
         }
         if (loaded.snapshot) {
             try {
@@ -76,7 +112,7 @@ struct Control::Impl final : private loop::Notify {
         }
         if (loaded.snapshot && before_reload) {
             before_reload(loaded.snapshot->routing->config, loaded.problems);
-            if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+            refuse_errors();
         }
         if (loaded.snapshot) start_only.compare(loaded.snapshot->routing->config, loaded.problems);
         status.reload_problems = loaded.problems;
@@ -102,7 +138,7 @@ struct Control::Impl final : private loop::Notify {
         latest.server_tls = loaded.snapshot->server_tls;
         set_log_level(latest.routing->config.log.level);
         files.follow(latest, loop.now());
-        overrides.follow(latest.routing->config.admin);
+        if (loaded.orders) overrides.follow(std::move(*loaded.orders));
         if (started) follow_origins(std::move(other));
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
@@ -132,25 +168,25 @@ struct Control::Impl final : private loop::Notify {
         if (std::exchange(latest.ready, next) != next) publish();
     }
 
-    OverrideResult override_origin(const OverrideOrder& order) {
+    loop::Task<OverrideResult> override_origin(OverrideOrder order) {
         OverrideResult result;
         const auto& origins = latest.routing->origins;
         result.known_origin =
             std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == order.origin; });
-        if (!result.known_origin) return result;
+        if (!result.known_origin) co_return result;
         if (!order.force) result.overload = headroom.overload_by(order, latest);
         if (!result.overload.empty()) {
             log_warning("override_refused", {{"origin", order.origin},
                                              {"override", health::name(order.order)},
                                              {"author", order.author},
                                              {"what", result.overload}});
-            return result;
+            co_return result;
         }
         result.record = overrides.take(order, loop.now());
         watches.apply(overrides, *latest.routing);
-        result.not_saved = overrides.save();
+        result.not_saved = co_await overrides.save();
         result.saved = result.not_saved.empty();
-        return result;
+        co_return result;
     }
 
     const Status& refresh_status() {
@@ -181,12 +217,20 @@ struct Control::Impl final : private loop::Notify {
 
 private:
     void notify() noexcept override {
-        const TimePoint now = loop.now();
-        if (now >= next_traffic && now < next_tick) {
-            read_traffic();
-            timer.expires_at(next_tick);
+        try {
+            on_time();
+        } catch (const std::exception& error) {
+            note_failure(registry, admin::Duty::tick, error);
         }
-        if (now < next_tick) return;
+    }
+
+    void on_time() {
+        const TimePoint now = loop.now();
+        if (now < next_tick) {
+            timer.expires_at(next_tick);
+            if (now >= next_traffic) read_traffic();
+            return;
+        }
         next_tick = now + tick;
         timer.expires_at(next_tick);
         read_traffic();
@@ -194,8 +238,6 @@ private:
         if (!isolation.isolated()) leaders.look(*latest.routing->table, *latest.health, now);
         end_overrides();
         headroom.look(latest, now);
-        if (files.look_at_databases(latest, now)) publish();
-        if (files.look_at_ranges(latest, now)) publish();
         republish();
     }
 
@@ -250,7 +292,20 @@ private:
     void end_overrides() {
         if (!overrides.end(loop.now())) return;
         watches.apply(overrides, *latest.routing);
-        overrides.save();
+        overrides.save_soon();
+    }
+
+    loop::Task<> keep_looking_at_files() {
+        loop::Wake wake{loop};
+        loop::Timer timer_of_files{loop, wake};
+        for (;;) {
+            timer_of_files.expires_after(tick);
+            while (!timer_of_files.expired()) co_await wake.wait();
+            const bool databases = co_await files.look_at_databases(latest, disk, loop.now());
+            if (databases) publish();
+            const bool ranges = co_await files.look_at_ranges(latest, disk, loop.now());
+            if (ranges) publish();
+        }
     }
 
     std::shared_ptr<const health::Table> make_health() {
@@ -289,7 +344,10 @@ private:
         const bool decided = !isolation.in_doubt() && watches.decided();
         if (!decided && loop.now() < first_round_ends) return;
         // Not from here: this may be the inside of a probe, and the callee may do anything.
-        loop.post(std::exchange(on_first_round, nullptr));
+        loop.post([gone = std::weak_ptr{self}] {
+            if (const auto here = gone.lock())
+                if (const auto then = std::exchange((*here)->on_first_round, nullptr)) then();
+        });
     }
 
     /// What workers counted since the last look, for the rule on shares of failures.
@@ -310,8 +368,10 @@ private:
     Snapshot latest;
     const StartOnly start_only;
     Status status;
+    Background disk{loop, disk_patience};
+    loop::Turn reloads{loop};
     WatchedFiles files;
-    OverrideWatch overrides;
+    OverrideWatch overrides{loop, disk, noting(registry, admin::Duty::orders)};
     std::minstd_rand random{std::random_device{}()};
     TrafficWatch traffic{registry};
     LeaderWatch leaders;
@@ -324,10 +384,12 @@ private:
     TimePoint traffic_read{}, next_traffic = TimePoint::max();
     loop::Timer timer{loop, *this};
     std::function<double()> dice = [this] { return std::uniform_real_distribution<double>{0, 1}(random); };
-    IsolationWatch isolation{
-        loop, dice, {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); }}};
-    OriginWatches watches{
-        {loop, dice, [this] { republish(); }, isolation, registry}};  // last: it uses all of the above
+    IsolationWatch isolation{loop,
+                             dice,
+                             {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); },
+                              noting(registry, admin::Duty::control_target)}};
+    OriginWatches watches{{loop, dice, [this] { republish(); }, isolation, registry}};
+    loop::Task<> looking;  // last, as the watches are: they use all of the above
 };
 
 Control::Control(loop::Loop& loop, Board& board, admin::Registry& registry, Snapshot first,
@@ -344,12 +406,14 @@ void Control::report(std::vector<PassiveReport> reports) {
     });
 }
 
-Control::ReloadResult Control::reload() { return impl_->reload(); }
+loop::Task<Control::ReloadResult> Control::reload() { return impl_->reload(); }
 void Control::before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare) {
     impl_->before_reload = std::move(prepare);
 }
 void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
-Control::OverrideResult Control::override_origin(const OverrideOrder& order) { return impl_->override_origin(order); }
+loop::Task<Control::OverrideResult> Control::override_origin(OverrideOrder order) {
+    return impl_->override_origin(std::move(order));
+}
 void Control::set_ready(bool ready) { impl_->set_ready(ready); }
 const Snapshot& Control::current() const noexcept { return impl_->current(); }
 const Control::Status& Control::status() { return impl_->refresh_status(); }

@@ -1,5 +1,7 @@
 #include "proxy/run/server.h"
 
+#include "proxy/loop/keeper.h"
+#include "proxy/run/failures.h"
 #include "proxy/run/listener_key.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/notify.h"
@@ -69,8 +71,11 @@ public:
 private:
     void on_events(std::uint32_t) noexcept override {
         signalfd_siginfo got{};
-        while (::read(descriptor_, &got, sizeof got) == static_cast<ssize_t>(sizeof got))
-            server_.on_signal(static_cast<int>(got.ssi_signo));
+        while (::read(descriptor_, &got, sizeof got) == static_cast<ssize_t>(sizeof got)) try {
+                server_.on_signal(static_cast<int>(got.ssi_signo));
+            } catch (const std::exception& error) {
+                note_failure(server_.registry_, admin::Duty::signals, error);
+            }
     }
     Server& server_;
     int descriptor_ = -1;
@@ -85,7 +90,12 @@ public:
 private:
     void notify() noexcept override {
         timer_.clear();
-        server_.look_for_sessions();
+        try {
+            server_.look_for_sessions();
+        } catch (const std::exception& error) {
+            note_failure(server_.registry_, admin::Duty::signals, error);
+            after(loop::milliseconds{20});
+        }
     }
     Server& server_;
     loop::Timer timer_;
@@ -118,6 +128,10 @@ int Server::run() {
         set_capacity();
         if (accepts()) match_listeners();
     });
+    loop_.on_failure(noting(registry_, admin::Duty::mail));
+    reloading_ = loop::keep(
+        loop_, [this] { return keep_reloading(); }, noting(registry_, admin::Duty::reload));
+    reloading_.start();
     control_->start([this] { start_serving(); });
     loop_.run();
     stop_all();
@@ -268,16 +282,31 @@ void Server::set_capacity() {
                                                                  limits.handshakes_per_second)});
 }
 
+/// What a signal asks for; several that come while one is under way ask for one more.
+loop::Task<> Server::keep_reloading() {
+    for (;;) {
+        while (!reload_asked_) co_await reload_wake_.wait();
+        reload_asked_ = false;
+        // READY=1 is the end of a reload, but before the listeners are open, or once it stops, it would be a lie.
+        const auto tells = [this] { return serving_ && stage_ == Stage::running; };
+        const bool told = tells() && notify_reloading();
+        struct Ready {
+            bool due;
+            decltype(tells)& still;
+            ~Ready() {
+                if (due && still()) notify_ready();
+            }
+        } const ready{told, tells};
+        co_await control_->reload();
+    }
+}
+
 void Server::on_signal(int number) {
     switch (number) {
-        case SIGHUP: {
-            // READY=1 is the end of a reload, but before the listeners are open, or once it stops, it would be a lie.
-            const bool tells = accepts() && stage_ == Stage::running;
-            if (tells) notify_reloading();
-            control_->reload();
-            if (tells) notify_ready();
+        case SIGHUP:
+            reload_asked_ = true;
+            reload_wake_.notify();
             break;
-        }
         case SIGUSR1: log_.reopen(); break;
         default:
             log_info("stopping", {{"signal", number}, {"at_once", stage_ != Stage::running}});

@@ -37,6 +37,7 @@ public:
 private:
     class Signals;
     class StageTimer;
+    loop::Task<> keep_reloading();
     void start_serving();
     bool open_admin();
     void prepare(const conf::Config& next, conf::Problems& problems);
@@ -79,6 +80,9 @@ private:
     loop::TimePoint stage_ends_{};
     bool serving_ = false;
     int exit_code_ = 0;
+    bool reload_asked_ = false;  ///< by a signal
+    loop::Wake reload_wake_{loop_};
+    loop::Task<> reloading_;  // last: ends before what it uses
 };
 
 /// Raises the soft descriptor limit to the hard one; returns the limit in force.

@@ -14,7 +14,7 @@ from support.client import HOST
 from support.clock import FULL, SLOW, wait_until
 from support.load import Load
 from support.proxy import TOKEN
-from support.setup import viewer
+from support.setup import quick, viewer
 
 
 def serial(edge):
@@ -102,6 +102,23 @@ def test_what_is_read_at_start_only_is_named_by_a_reload(scene, start, tmp_path)
     assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
     edge.write(scene.config())
     assert json.loads(edge.post("/reload").body) == {"ok": True, "problems": []}
+
+
+def test_large_files_are_read_while_probes_and_answers_go_on(scene, start, tmp_path):
+    """512 MiB take a second or so to be read, a disk that hangs takes for ever: the control thread has more to do."""
+    large = tmp_path / "large.mmdb"
+    with open(large, "wb") as file:
+        file.truncate(512 * 1024 * 1024)
+    config = scene.config(health=quick())
+    edge = start(config)
+    edge.write({**config, "geo": {"databases": [str(large)]}})
+    edge.signal(signal.SIGHUP)
+    answers = 0
+    while edge.metrics().sum("nearhop_reloads_total", result="failed") == 0:
+        assert edge.admin("/livez").status == 200
+        answers += 1
+    assert answers > 3, "it answered only before or after"
+    assert "geo database" in edge.log.find(event="config_problem")[0]["problem"]
 
 
 BAD = {
