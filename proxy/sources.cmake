@@ -22,6 +22,7 @@ nearhop_library(proxy
     run/access_line.cpp
     run/access_log.cpp
     run/background.cpp
+    run/database_cache.cpp
     run/failures.cpp
     run/left_behind.cpp
     run/log_file.cpp
@@ -68,6 +69,7 @@ nearhop_library(proxy
     run/access_line.h
     run/byte_ring.h
     run/background.h
+    run/database_cache.h
     run/failures.h
     run/left_behind.h
     run/log_file.h

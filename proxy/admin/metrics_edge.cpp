@@ -31,7 +31,9 @@ void add_databases(Families& out, const run::Control::Status& status) {
     }
     changes.add({{"result", "ok"}}, status.databases_replaced);
     changes.add({{"result", "failed"}}, status.databases_refused);
-    take_all(out, built, errors, changes);
+    Family bytes = gauge("nearhop_geo_database_bytes", "Memory of all geo databases in use, old ones included.");
+    bytes.add({}, geo::Database::bytes_in_use());
+    take_all(out, built, errors, changes, bytes);
 }
 
 void add_ranges(Families& out, const run::Control::Status& status) {

@@ -211,7 +211,7 @@ struct Control::Impl final : private loop::Notify {
     const Snapshot& current() const noexcept { return latest; }
 
     std::function<void(const conf::Config&, conf::Problems&)> before_reload;
-    std::function<void()> on_reload;
+    std::function<void()> on_reload, on_new_files;
     std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);  ///< lets mail find out that we are gone
     loop::Loop& loop;
 
@@ -302,9 +302,10 @@ private:
             timer_of_files.expires_after(tick);
             while (!timer_of_files.expired()) co_await wake.wait();
             const bool databases = co_await files.look_at_databases(latest, disk, loop.now());
-            if (databases) publish();
             const bool ranges = co_await files.look_at_ranges(latest, disk, loop.now());
-            if (ranges) publish();
+            if (!databases && !ranges) continue;
+            publish();
+            if (on_new_files) on_new_files();
         }
     }
 
@@ -411,6 +412,7 @@ void Control::before_reload(std::function<void(const conf::Config&, conf::Proble
     impl_->before_reload = std::move(prepare);
 }
 void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
+void Control::on_new_files(std::function<void()> then) { impl_->on_new_files = std::move(then); }
 loop::Task<Control::OverrideResult> Control::override_origin(OverrideOrder order) {
     return impl_->override_origin(std::move(order));
 }

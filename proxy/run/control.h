@@ -56,6 +56,8 @@ public:
     void before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare);
     /// Called after each successful reload, with the new snapshot published.
     void on_reload(std::function<void()> then);
+    /// Called after a changed file has been taken into use, with the new snapshot published.
+    void on_new_files(std::function<void()> then);
 
     void set_ready(bool ready);
 

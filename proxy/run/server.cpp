@@ -127,7 +127,9 @@ int Server::run() {
         set_log_level(config().log.level);
         set_capacity();
         if (accepts()) match_listeners();
+        look();
     });
+    control_->on_new_files([this] { look(); });
     loop_.on_failure(noting(registry_, admin::Duty::mail));
     reloading_ = loop::keep(
         loop_, [this] { return keep_reloading(); }, noting(registry_, admin::Duty::reload));
@@ -166,6 +168,11 @@ bool Server::open_admin() {
     addresses_["admin"] = admin_->address();
     log_info("listening", {{"listener", "admin"}, {"address", admin_->address()}});
     return true;
+}
+
+/// What was replaced is freed once nobody uses it any more, and a worker that is idle asks for nothing.
+void Server::look() {
+    for (const auto& worker : workers_) worker->look();
 }
 
 /// What a reload names has to be there before it takes effect. Before the first round of probes is over it only has to
@@ -277,7 +284,7 @@ void Server::set_capacity() {
                             .requests = or_half(limits.requests),
                             .handshakes = limits.handshakes,
                             .descriptors = free,
-                            .memory = limits.memory != 0 ? limits.memory : available_memory() / 10 * 8,
+                            .memory = memory_limit(limits),
                             .handshake_rate = exchange::Pace::of(limits.handshakes_per_second, std::chrono::seconds{1},
                                                                  limits.handshakes_per_second)});
 }

@@ -44,6 +44,7 @@ private:
     void look_whether_free(const conf::Config& next, conf::Problems& problems);
     bool open_missing(const conf::Config& next, conf::Problems& problems);
     void match_listeners();
+    void look();
     void serve_on(const std::string& key, const conf::Listener& listener, std::size_t index);
     void on_signal(int number);
     void next_stage();

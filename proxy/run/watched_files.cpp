@@ -1,6 +1,7 @@
 #include "proxy/run/watched_files.h"
 
 #include "proxy/run/build.h"
+#include "proxy/run/memory_watch.h"
 #include "proxy/run/trusted.h"
 
 #include <utility>
@@ -10,7 +11,7 @@ namespace nearhop::run {
 void WatchedFiles::follow(const Snapshot& snapshot, loop::TimePoint now) {
     ++followed_;
     const auto& config = snapshot.routing->config;
-    geo_.follow(config.geo, snapshot.locator->databases());
+    geo_.follow(config.geo, snapshot.locator->databases(), most_geo_bytes(config.limits));
     next_databases_ = now + config.geo.watch;
     ranges_.follow(snapshot.trusted_ranges ? *snapshot.trusted_ranges : std::vector<TrustedRanges>{});
     next_ranges_ = now + config.clients.watch;

@@ -52,6 +52,10 @@ void Worker::stop_listening(std::string key) {
     loop_.post([this, key = std::move(key)] { listeners_.erase(key); });
 }
 
+void Worker::look() {
+    loop_.post([this] { context_.snapshot(); });
+}
+
 void Worker::close_after_responses() {
     loop_.post([this] { sessions_.close_after_responses(); });
 }
