@@ -1,16 +1,40 @@
 #include "proxy/admin/counters.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace nearhop::admin {
 namespace {
 
-/// One block per worker from the first look-up on: a reader then never meets a half-filled row.
-template <class Rows, class Key>
-auto block(Rows& rows, std::mutex& mutex, const Key& key, unsigned worker, unsigned workers) {
+template <class Rows>
+auto block(Rows& rows, const typename Rows::key_type& key, unsigned worker, unsigned workers) {
     using Block = typename Rows::mapped_type::value_type::element_type;
-    const std::lock_guard lock{mutex};
     auto& row = rows[key];
-    while (row.size() < workers) row.push_back(std::make_shared<Block>());
+    row.resize(workers);
+    if (!row[worker]) row[worker] = std::make_shared<Block>();
     return row[worker];
+}
+
+template <class Block>
+bool is_held(const std::shared_ptr<Block>& block) noexcept {
+    return block.use_count() > 1;
+}
+template <class Block>
+bool is_held(const std::vector<std::shared_ptr<Block>>& blocks) noexcept {
+    return std::any_of(blocks.begin(), blocks.end(), [](const auto& block) { return is_held(block); });
+}
+
+/// False when somebody still counts in one that is not wanted.
+template <class Rows, class Wanted>
+bool prune(Rows& rows, Wanted wanted) {
+    bool all = true;
+    std::erase_if(rows, [&](const auto& row) {
+        if (wanted(row.first)) return false;
+        const bool held = is_held(row.second);
+        all = all && !held;
+        return !held;
+    });
+    return all;
 }
 
 template <class Rows>
@@ -84,22 +108,38 @@ Registry::Registry(unsigned workers) {
 }
 
 std::shared_ptr<OriginCounters> Registry::origin(unsigned worker, const std::string& site, const std::string& origin) {
-    return block(origins_, mutex_, std::pair{site, origin}, worker, workers());
+    const std::lock_guard lock{mutex_};
+    std::pair key{site, origin};
+    if (origins_.size() >= most_rows() && !origins_.contains(key)) key.first = other_sites;
+    return block(origins_, key, worker, workers());
 }
 
 std::shared_ptr<SiteCounters> Registry::site(unsigned worker, const std::string& site) {
-    return block(sites_, mutex_, site, worker, workers());
+    const std::lock_guard lock{mutex_};
+    const bool has_room = sites_.size() < most_rows() || sites_.contains(site);
+    return block(sites_, has_room ? site : std::string{other_sites}, worker, workers());
 }
 
 std::shared_ptr<PoolCounters> Registry::pool(unsigned worker, const std::string& origin) {
-    return block(pools_, mutex_, origin, worker, workers());
+    const std::lock_guard lock{mutex_};
+    return block(pools_, origin, worker, workers());
 }
 
-exchange::OriginLoad& Registry::load(const std::string& origin) {
+std::shared_ptr<exchange::OriginLoad> Registry::load(const std::string& origin) {
     const std::lock_guard lock{mutex_};
     auto& load = loads_[origin];
     if (!load) load = std::make_shared<exchange::OriginLoad>();
-    return *load;
+    return load;
+}
+
+bool Registry::retain(const std::set<std::string_view>& sites, const std::set<std::string_view>& origins) {
+    const auto is_site = [&](const std::string& name) { return name == other_sites || sites.contains(name); };
+    const auto is_origin = [&](const std::string& name) { return origins.contains(name); };
+    const std::lock_guard lock{mutex_};
+    const bool all[] = {
+        prune(origins_, [&](const auto& pair) { return is_site(pair.first) && is_origin(pair.second); }),
+        prune(sites_, is_site), prune(pools_, is_origin), prune(loads_, is_origin)};
+    return std::all_of(std::begin(all), std::end(all), [](bool each) { return each; });
 }
 
 std::map<std::string, std::shared_ptr<exchange::OriginLoad>> Registry::loads() const { return copy(loads_, mutex_); }

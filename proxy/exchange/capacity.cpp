@@ -131,8 +131,12 @@ Capacity::Verdict Capacity::judge_request(const geo::Address& client, bool is_tr
 
 std::shared_ptr<Bucket> Capacity::site_bucket(const std::string& site) {
     const std::lock_guard lock{mutex_};
-    auto& bucket = site_buckets_[site];
-    if (!bucket) bucket = std::make_shared<Bucket>();
+    auto& place = site_buckets_[site];
+    auto bucket = place.lock();
+    if (!bucket) {
+        place = bucket = std::make_shared<Bucket>();
+        std::erase_if(site_buckets_, [](const auto& known) { return known.second.expired(); });
+    }
     return bucket;
 }
 

@@ -73,7 +73,7 @@ public:
                std::chrono::nanoseconds now) noexcept {
         return rates_->take(hash_(client, site), pace, now);
     }
-    /// A site's own bucket; lives as long as the process. Locks: when a configuration is bound.
+    /// A site's own bucket, for all who hold it at a time. Locks: when a configuration is bound.
     std::shared_ptr<Bucket> site_bucket(const std::string& site);
     std::uint64_t scope_of(std::string_view site) const noexcept { return hash_.of_name(site); }
 
@@ -115,7 +115,7 @@ private:
     std::atomic<std::int64_t> origin_connections_{0};
     std::atomic<std::uint64_t> memory_{0};
     std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<Bucket>> site_buckets_;  // guarded by mutex_
+    std::map<std::string, std::weak_ptr<Bucket>> site_buckets_;  // guarded by mutex_
 };
 
 }  // namespace nearhop::exchange

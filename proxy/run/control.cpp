@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -140,6 +141,8 @@ struct Control::Impl final : private loop::Notify {
         files.follow(latest, loop.now());
         if (loaded.orders) overrides.follow(std::move(*loaded.orders));
         if (started) follow_origins(std::move(other));
+        std::erase_if(status.figures, [this](const auto& each) { return !has_origin(each.first); });
+        has_old_rows = true;
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
         latest.addresses = make_addresses();
@@ -170,9 +173,7 @@ struct Control::Impl final : private loop::Notify {
 
     loop::Task<OverrideResult> override_origin(OverrideOrder order) {
         OverrideResult result;
-        const auto& origins = latest.routing->origins;
-        result.known_origin =
-            std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == order.origin; });
+        result.known_origin = has_origin(order.origin);
         if (!result.known_origin) co_return result;
         if (!order.force) result.overload = headroom.overload_by(order, latest);
         if (!result.overload.empty()) {
@@ -238,6 +239,7 @@ private:
         if (!isolation.isolated()) leaders.look(*latest.routing->table, *latest.health, now);
         end_overrides();
         headroom.look(latest, now);
+        forget_old_rows();
         republish();
     }
 
@@ -307,6 +309,21 @@ private:
             publish();
             if (on_new_files) on_new_files();
         }
+    }
+
+    bool has_origin(std::string_view name) const noexcept {
+        const auto& origins = latest.routing->origins;
+        return std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == name; });
+    }
+
+    /// Counters of what the configuration does not have any more, once nobody counts in them: what a request of an older
+    /// one begins meanwhile makes some anew, so it is looked at now and then in any case.
+    void forget_old_rows() {
+        if (!has_old_rows && ++ticks % 64 != 0) return;
+        std::set<std::string_view> sites, origins;
+        for (const auto& site : latest.routing->table->sites) sites.insert(site.name);
+        for (const auto& origin : latest.routing->origins) origins.insert(origin.name);
+        has_old_rows = !registry.retain(sites, origins);
     }
 
     std::shared_ptr<const health::Table> make_health() {
@@ -379,6 +396,8 @@ private:
     HeadroomWatch headroom{registry};
     bool started = false;
     bool wanted_ready = false;  // but for isolation
+    bool has_old_rows = false;  // in the registry
+    unsigned ticks = 0;
     bool holding = false;       // several changes are under way: one publication for all
     std::function<void()> on_first_round;
     TimePoint first_round_ends{}, next_tick{};

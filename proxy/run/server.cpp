@@ -269,8 +269,9 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
 /// for clients and half for origins, after a reserve for probes, admin, logs and databases.
 void Server::set_capacity() {
     const auto& limits = config().limits;
+    registry_.set_most_rows(limits.counter_rows);
     for (const auto& origin : config().origins)
-        registry_.load(origin.name).set(origin.capacity, config().failover.queue);
+        registry_.load(origin.name)->set(origin.capacity, config().failover.queue);
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     const std::uint64_t reserve =

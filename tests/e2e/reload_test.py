@@ -170,6 +170,34 @@ def test_a_geo_database_above_its_limit_is_refused_and_the_old_one_stays(scene, 
     assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
 
 
+def test_the_counters_of_what_the_configuration_does_not_have_any_more_go(scene, start):
+    """Once the last request that uses them is over; what stays is not reset."""
+    config = scene.config()
+    config["sites"]["gone"] = {"hosts": ["gone.example.com"], "origins": ["us-east-1", "ap-southeast-1"]}
+    edge = start(config)
+    edge.fetch(fields=viewer("DE"))
+    edge.fetch(host="gone.example.com", fields=viewer("JP"))
+    edge.settled()
+
+    def rows(text):
+        lines = edge.admin("/metrics").body.decode().splitlines()
+        return [line for line in lines if text in line and not line.startswith("#")]
+
+    assert rows('site="gone"') and rows('origin="ap-southeast-1"')
+    scene["us-east-1"].answer = faults.truncated(10, then="hang")
+    del config["sites"]["gone"]
+    config["sites"]["main"]["origins"].remove("ap-southeast-1")
+    config["origins"].pop("ap-southeast-1")
+    with edge.connect() as connection:
+        connection.send(request_bytes(host="gone.example.com", fields=viewer("US")))
+        assert connection.head().status == 200
+        edge.reload(config)
+        wait_until(lambda: not rows('origin="ap-southeast-1"'), what="the origin's rows to go")
+        assert rows('site="gone"'), "it is still served"
+    wait_until(lambda: not rows('site="gone"'), what="the site's rows to go")
+    assert edge.metrics().sum("nearhop_requests_total", site="main", origin="eu-west-1") == 1
+
+
 def test_large_files_are_read_while_probes_and_answers_go_on(scene, start, tmp_path):
     """512 MiB take a second or so to be read, a disk that hangs takes for ever: the control thread has more to do."""
     large = tmp_path / "large.mmdb"

@@ -77,7 +77,7 @@ void fill(World& world) {
         counts.client_deviations[static_cast<std::size_t>(wire::Deviation::empty_line)].add();
     }
     world.registry.log_write_dropped.add(1);
-    world.registry.load("eu-west-1").set(10, 5);
+    world.registry.load("eu-west-1")->set(10, 5);
     auto& figures = world.status.figures["eu-west-1"];
     figures.probes[static_cast<std::size_t>(health::Reason::passed)] = 7;
     figures.probes[static_cast<std::size_t>(health::Reason::tls_certificate)] = 1;
