@@ -59,6 +59,7 @@ void fill(World& world) {
         origin.hedges.add(3);
         origin.duration.observe_microseconds(1500);
         origin.duration.observe_microseconds(60'000'000);
+        origin.head.observe_microseconds(1000);
         auto& site = *world.registry.site(worker, "main");
         site.not_moved[static_cast<std::size_t>(Stay::budget_empty)].add(2);
         site.moved[static_cast<std::size_t>(Moved::answered)].add();

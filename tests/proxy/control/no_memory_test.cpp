@@ -63,12 +63,13 @@ struct World {
             "nearhop.yaml",
             "listeners: [{address: \"127.0.0.1:0\", protocol: http, plain: serve}]\n"
             "dns: {servers: [\"" + dns.address() + "\"], min_ttl: 1s}\n"
-            "health: {interval: 100ms, interval_transitional: 50ms, interval_down: 100ms, timeout: 90ms}\n"
-            "isolation: {control: [\"tcp://127.0.0.1:" + std::to_string(origin.port()) + "\"], interval: 100ms}\n"
+            "health: {interval: 100ms, interval_transitional: 100ms, interval_down: 100ms, timeout: 90ms}\n"
+            "isolation: {control: [\"tcp://127.0.0.1:" + std::to_string(origin.port()) + "\"], interval: 100ms, interval_failing: 100ms}\n"
             "admin: {listen: \"127.0.0.1:0\", token: let-me-in, state_file: " + folder.file("orders.json") + "}\n"
             "origins:\n  us-east-1: {url: \"http://moving.test:" + std::to_string(origin.port()) + "\"}\n");
         auto loaded = run::load(folder.file("nearhop.yaml"), keys);
-        for (const auto& problem : loaded.problems) ADD_FAILURE() << conf::to_string(problem, "nearhop.yaml");
+        for (const auto& problem : loaded.problems)  // it is warned of a control target on this machine
+            EXPECT_EQ(problem.severity, conf::Severity::warning) << conf::to_string(problem, "nearhop.yaml");
         control = std::make_unique<run::Control>(loop, board, registry, std::move(*loaded.snapshot), keys);
         admin = std::make_unique<admin::AdminServer>(loop, *control, board, registry);
         std::string error;
@@ -161,8 +162,10 @@ TEST(NoMemory, EndsNothingThatIsToGoOnForEver) {
             EXPECT_TRUE(co_await until(here.loop, answered)) << "admin listener, one of " << odds;
             const auto reloaded = co_await here.control->reload();
             EXPECT_TRUE(reloaded.ok) << "reload, one of " << odds;
-            const auto ordered = co_await here.control->override_origin(
-                {.origin = "us-east-1", .order = health::Override::force_up, .author = "a", .why = "b"});
+            // Named: g++ 12 destroys an aggregate that is made inside a co_await expression twice.
+            run::OverrideOrder order{
+                .origin = "us-east-1", .order = health::Override::force_up, .author = "a", .why = "b"};
+            const auto ordered = co_await here.control->override_origin(std::move(order));
             EXPECT_TRUE(ordered.saved) << ordered.not_saved;
         }
         EXPECT_GT(here.failures(), 0u) << "and it was counted";
