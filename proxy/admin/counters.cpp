@@ -15,24 +15,21 @@ auto block(Rows& rows, const typename Rows::key_type& key, unsigned worker, unsi
     return row[worker];
 }
 
-template <class Block>
-bool is_held(const std::shared_ptr<Block>& block) noexcept {
-    return block.use_count() > 1;
-}
-template <class Block>
-bool is_held(const std::vector<std::shared_ptr<Block>>& blocks) noexcept {
-    return std::any_of(blocks.begin(), blocks.end(), [](const auto& block) { return is_held(block); });
+/// True when something is still going on there, at any worker.
+template <class Block, class Count>
+bool is_busy(const std::vector<std::shared_ptr<Block>>& blocks, Count count) {
+    return std::any_of(blocks.begin(), blocks.end(), [&](const auto& block) { return block && count(*block) != 0; });
 }
 
-/// False when somebody still counts in one that is not wanted.
-template <class Rows, class Wanted>
-bool prune(Rows& rows, Wanted wanted) {
+/// False when one that is not wanted is still busy, and so stays.
+template <class Rows, class Wanted, class Busy>
+bool prune(Rows& rows, Wanted wanted, Busy busy) {
     bool all = true;
     std::erase_if(rows, [&](const auto& row) {
         if (wanted(row.first)) return false;
-        const bool held = is_held(row.second);
-        all = all && !held;
-        return !held;
+        const bool stays = busy(row);
+        all = all && !stays;
+        return !stays;
     });
     return all;
 }
@@ -137,8 +134,23 @@ bool Registry::retain(const std::set<std::string_view>& sites, const std::set<st
     const auto is_origin = [&](const std::string& name) { return origins.contains(name); };
     const std::lock_guard lock{mutex_};
     const bool all[] = {
-        prune(origins_, [&](const auto& pair) { return is_site(pair.first) && is_origin(pair.second); }),
-        prune(sites_, is_site), prune(pools_, is_origin), prune(loads_, is_origin)};
+        prune(
+            origins_, [&](const auto& pair) { return is_site(pair.first) && is_origin(pair.second); },
+            [](const auto& row) {
+                return is_busy(row.second, [](const OriginCounters& block) { return block.in_flight.get(); });
+            }),
+        prune(sites_, is_site,
+              [&](const auto& row) {
+                  const auto first = origins_.lower_bound({row.first, std::string{}});
+                  return first != origins_.end() && first->first.first == row.first;
+              }),
+        prune(pools_, is_origin,
+              [](const auto& row) {
+                  return is_busy(row.second,
+                                 [](const PoolCounters& block) { return block.idle.get() + block.active.get(); });
+              }),
+        prune(loads_, is_origin,
+              [](const auto& row) { return row.second->in_flight() != 0 || row.second->queued() != 0; })};
     return std::all_of(std::begin(all), std::end(all), [](bool each) { return each; });
 }
 

@@ -222,7 +222,7 @@ std::string_view name(Duty duty) noexcept;
 inline constexpr std::string_view other_sites = "(other)";
 
 /// All counters of the process. Blocks are found by name, so that a reload neither loses nor resets a count, and made for
-/// a worker when it asks. Those of sites and origins that the configuration no longer has go once nobody counts in them.
+/// a worker when it asks. Those of sites and origins that the configuration no longer has go once nothing goes on there.
 /// Look-ups lock; workers do them when the configuration changes, and once for what they use first.
 class Registry {
 public:
@@ -248,7 +248,8 @@ public:
     std::shared_ptr<PoolCounters> pool(unsigned worker, const std::string& origin);
     std::shared_ptr<exchange::OriginLoad> load(const std::string& origin);  ///< of the process
 
-    /// Forgets what is of no site or origin named here and that nobody holds. True when all of it went.
+    /// Forgets what is of no site or origin named here, unless something still goes on there. True when all of it went.
+    /// Whoever holds a block that was forgotten counts where nobody looks.
     bool retain(const std::set<std::string_view>& sites, const std::set<std::string_view>& origins);
 
     /// Visits a copy of the tables, so that a slow scraper holds no lock.

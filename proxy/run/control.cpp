@@ -316,8 +316,8 @@ private:
         return std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == name; });
     }
 
-    /// Counters of what the configuration does not have any more, once nobody counts in them: what a request of an older
-    /// one begins meanwhile makes some anew, so it is looked at now and then in any case.
+    /// Counters of what the configuration does not have any more, once nothing goes on there: a request of an older one may
+    /// make some anew, so it is looked at now and then in any case.
     void forget_old_rows() {
         if (!has_old_rows && ++ticks % 64 != 0) return;
         std::set<std::string_view> sites, origins;

@@ -140,15 +140,20 @@ int Server::run() {
     return exit_code_;
 }
 
-/// The first round of probes is over: the first answers can be right, so the listeners open.
+/// The first round of probes is over: the first answers can be right, so the listeners open. Where that is not possible
+/// the process ends.
 void Server::start_serving() {
     if (stage_ != Stage::running) return;
+    struct EndUnless {
+        Server& server;
+        ~EndUnless() {
+            if (server.serving_) return;
+            server.exit_code_ = 1;
+            server.loop_.stop();
+        }
+    } const end_unless{*this};
     conf::Problems problems;
-    if (!open_missing(config(), problems)) {  // each has its line in the log
-        exit_code_ = 1;
-        loop_.stop();
-        return;
-    }
+    if (!open_missing(config(), problems)) return;  // each has its line in the log
     match_listeners();
     serving_ = true;
     control_->set_ready(true);

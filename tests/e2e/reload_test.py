@@ -171,8 +171,8 @@ def test_a_geo_database_above_its_limit_is_refused_and_the_old_one_stays(scene, 
 
 
 def test_the_counters_of_what_the_configuration_does_not_have_any_more_go(scene, start):
-    """Once the last request that uses them is over; what stays is not reset."""
-    config = scene.config()
+    """Once nothing goes on there, idle connections included; what stays is not reset."""
+    config = scene.config(limits={"origin_idle_timeout": "100ms"})
     config["sites"]["gone"] = {"hosts": ["gone.example.com"], "origins": ["us-east-1", "ap-southeast-1"]}
     edge = start(config)
     edge.fetch(fields=viewer("DE"))

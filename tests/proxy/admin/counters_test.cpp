@@ -44,9 +44,11 @@ TEST(Registry, CountsTogetherWhatComesAboveItsRows) {
     EXPECT_EQ(sites.at("(other)")[0]->moved[0].get(), 2u);
 }
 
-TEST(Registry, ForgetsWhatTheConfigurationDoesNotHaveOnceNobodyCountsThere) {
+TEST(Registry, ForgetsWhatTheConfigurationDoesNotHaveOnceNothingGoesOnThere) {
     Registry registry{1};
-    auto gone = registry.origin(0, "gone", "eu-west-1");
+    Counted in_flight{registry.origin(0, "gone", "eu-west-1")->in_flight};
+    registry.origin(0, "gone", "old-1");
+    const auto held = registry.origin(0, "gone", "old-2");
     registry.origin(0, "main", "old-1");
     registry.origin(0, "main", "eu-west-1")->hedges.add(7);
     registry.origin(0, std::string{other_sites}, "eu-west-1");
@@ -55,9 +57,13 @@ TEST(Registry, ForgetsWhatTheConfigurationDoesNotHaveOnceNobodyCountsThere) {
         registry.pool(0, origin);
         registry.load(origin);
     }
-    EXPECT_FALSE(registry.retain(Names{"main"}, Names{"eu-west-1"})) << "one is held";
+    registry.pool(0, "old-1")->idle.add(1);
+    EXPECT_FALSE(registry.retain(Names{"main"}, Names{"eu-west-1"})) << "a request and a connection are there yet";
     EXPECT_EQ(registry.origins().size(), 3u);
-    gone.reset();
+    EXPECT_EQ(registry.sites().size(), 2u);
+    EXPECT_EQ(registry.pools().size(), 2u);
+    in_flight.release();
+    registry.pool(0, "old-1")->idle.subtract(1);
     EXPECT_TRUE(registry.retain(Names{"main"}, Names{"eu-west-1"}));
     EXPECT_EQ(registry.origins().size(), 2u);
     EXPECT_EQ(registry.sites().size(), 1u);
