@@ -11,7 +11,7 @@ nearhop_library(proxy
     run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp run/listener_key.cpp
     run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/rto.cpp run/traffic_watch.cpp run/trusted.cpp run/watched_files.cpp
-    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/start_only.cpp run/worker.cpp
+    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/server_listeners.cpp run/start_only.cpp run/worker.cpp
     simulate/attempt.cpp simulate/condition.cpp simulate/exchanges.cpp simulate/group.cpp simulate/isolation.cpp simulate/judge.cpp simulate/network.cpp
     simulate/read.cpp simulate/report.cpp simulate/simulate.cpp simulate/verdicts.cpp run/simulate_command.cpp
     admin/counters.cpp

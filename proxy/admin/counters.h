@@ -132,11 +132,11 @@ struct alignas(cache_line) OriginCounters {
     SparseTable<reason_count, status_classes> requests;  ///< exchanges served, [reason][class]
     SparseRow<exchange::fault_count> attempts;           ///< by how the attempt ended; [none]: answered
     SparseRow<exchange::fault_count> moved_away;         ///< to another candidate, by why; [none]: a status
-    Counter in_flight;                                      ///< gauge: attempts that have begun and not ended
-    Counter spilled;                                        ///< went elsewhere because this origin was busy or full
-    Counter hedges, hedges_won;                             ///< asked as the second one, and first to answer
-    Histogram duration;                                     ///< whole exchange
-    Histogram head;                                         ///< from the request sent to the response head
+    Counter in_flight;                                   ///< gauge: attempts that have begun and not ended
+    Counter spilled;                                     ///< went elsewhere because this origin was busy or full
+    Counter hedges, hedges_won;                          ///< asked as the second one, and first to answer
+    Histogram duration;                                  ///< whole exchange
+    Histogram head;                                      ///< from the request sent to the response head
 };
 
 /// Why an exchange that failed at an origin was not moved to another one.
@@ -221,9 +221,9 @@ std::string_view name(Duty duty) noexcept;
 /// What sites are counted under for which there was no row left. No site can have this name.
 inline constexpr std::string_view other_sites = "(other)";
 
-/// All counters of the process. Blocks are found by name, so that a reload neither loses nor resets a count, and made for
-/// a worker when it asks. Those of sites and origins that the configuration no longer has go once nothing goes on there.
-/// Look-ups lock; workers do them when the configuration changes, and once for what they use first.
+/// All counters of the process. Blocks are found by name, so that a reload neither loses nor resets a count, and made
+/// for a worker when it asks. Those of sites and origins that the configuration no longer has go once nothing goes on
+/// there. Look-ups lock; workers do them when the configuration changes, and once for what they use first.
 class Registry {
 public:
     explicit Registry(unsigned workers);

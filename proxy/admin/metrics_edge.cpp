@@ -92,7 +92,8 @@ void add_edge(Families& out, const Registry& registry, const run::Control::Statu
     std::uint64_t lines = registry.log_write_dropped.get();
     for (unsigned i = 0; i < registry.workers(); ++i) lines += registry.worker(i).log_dropped.get();
     dropped.add({}, lines);
-    Family lost = counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
+    Family lost =
+        counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
     lost.add({}, run::event_lines_lost());
     Family failures = counter("nearhop_task_failures_total",
                               "Times that something the control thread does for ever failed, and began again.");

@@ -36,8 +36,8 @@ struct Page {
     std::string_view fields{};  ///< further header lines, each with CRLF
 };
 
-/// Every route, from state alone: no sockets. `allowed` says whether the peer is in admin.allow. What the arguments refer
-/// to stays until the Task ends.
+/// Every route, from state alone: no sockets. `allowed` says whether the peer is in admin.allow. What the arguments
+/// refer to stays until the Task ends.
 loop::Task<Page> answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry,
                         const Process& process);
 

@@ -145,8 +145,7 @@ AdminServer::AdminServer(loop::Loop& loop, Process process, const Board& board, 
       pages_{loop},
       page_turn_{loop},
       ended_{loop} {
-    reaper_ = loop::keep(
-        loop_, [this] { return reap(); }, [this](const std::exception& bug) { failed(bug); });
+    reaper_ = loop::keep(loop_, [this] { return reap(); }, [this](const std::exception& bug) { failed(bug); });
     reaper_.start();
 }
 
@@ -173,8 +172,8 @@ bool AdminServer::open(const conf::Admin& admin, std::string& error) {
     }
     listener_ = std::move(fresh);
     open_ = true;
-    listener_->task = loop::keep(
-        loop_, [this] { return accept(); }, [this](const std::exception& bug) { failed(bug); });
+    listener_->task =
+        loop::keep(loop_, [this] { return accept(); }, [this](const std::exception& bug) { failed(bug); });
     listener_->task.start();
     return true;
 }

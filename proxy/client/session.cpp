@@ -116,7 +116,8 @@ loop::Task<bool> Session::read_proxy_header() {
             peer_.address = *header.source;
             peer_.port = header.source_port;
             // Only now is it known whose connection this is.
-            const Refusal why = context_.capacity.judge_address(peer_.address, is_trusted(*context_.snapshot(), peer_.address));
+            const Refusal why =
+                context_.capacity.judge_address(peer_.address, is_trusted(*context_.snapshot(), peer_.address));
             if (why != Refusal::none) {
                 context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
                 co_return false;

@@ -119,15 +119,15 @@ void Context::bind(const Snapshot& latest) {
         pool->set_limits(config.limits);
         pool->set_tls(origin.tls_digest);
         fresh->pools.push_back(pool.get());
-        fresh->times.push_back(
-            find_or_make(times_, origin.identity, [] { return std::make_shared<OriginTimes>(); }));
+        fresh->times.push_back(find_or_make(times_, origin.identity, [] { return std::make_shared<OriginTimes>(); }));
         if (config.origins[fresh->loads.size()].capacity != 0) fresh->limited.set(fresh->loads.size());
         fresh->loads.push_back(registry_.load(origin.name));
         fresh->pin_ids.push_back(pins.origin(origin.name));
     }
     for (const auto& site : fresh->routing->table->sites) {
         SiteState state{{registry_, index_, site.name}, {registry_, index_, site.name, fresh->routing->origins}};
-        state.budget = find_or_make(budgets_, site.name, [&] { return std::make_shared<RetryBudget>(config.failover); });
+        state.budget =
+            find_or_make(budgets_, site.name, [&] { return std::make_shared<RetryBudget>(config.failover); });
         state.budget->set(config.failover);
         const auto& rates = config.sites[fresh->sites.size()].rate_limit;
         state.client_pace = Pace::of(rates.address.count, rates.address.per, rates.address_burst);

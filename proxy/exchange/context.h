@@ -174,7 +174,7 @@ private:
     std::shared_ptr<const Snapshot> seen_;
     std::shared_ptr<const Bound> bound_;
     std::shared_ptr<const Addresses> retained_;
-    std::unordered_map<std::string, std::unique_ptr<origin::Pool>> pools_;   // by identity
+    std::unordered_map<std::string, std::unique_ptr<origin::Pool>> pools_;  // by identity
     // Held by whoever is bound to a configuration that has them.
     std::unordered_map<std::string, std::weak_ptr<OriginTimes>> times_;    // by identity
     std::unordered_map<std::string, std::weak_ptr<RetryBudget>> budgets_;  // by site name

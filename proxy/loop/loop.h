@@ -164,8 +164,8 @@ public:
     /// Runs `work` on the loop's thread, in order. Any thread. Never on the request path.
     void post(std::function<void()> work);
     void after_batch(std::function<void()> work) { after_batch_ = std::move(work); }
-    /// `failed` hears of what posted work or `after_batch` threw (no memory, in most cases), and the loop goes on. It must
-    /// not throw. Without it, run() throws what they threw.
+    /// `failed` hears of what posted work or `after_batch` threw (no memory, in most cases), and the loop goes on. It
+    /// must not throw. Without it, run() throws what they threw.
     void on_failure(std::function<void(const std::exception&)> failed) { failed_ = std::move(failed); }
 
     /// Time of the current batch: one clock call per wake-up.

@@ -25,7 +25,7 @@ public:
         ~Held() {
             if (!turn_) return;
             turn_->taken_ = false;
-            if (!turn_->waiting_.empty()) turn_->waiting_.front()->notify();
+            turn_->pass_on();
         }
 
     private:
@@ -33,13 +33,16 @@ public:
     };
 
     Task<Held> take() {
-        if (taken_) {
+        if (taken_ || !waiting_.empty()) {
             Wake wake{loop_};
             waiting_.push_back(&wake);
             struct Leave {
                 Turn& turn;
                 Wake& wake;
-                ~Leave() { std::erase(turn.waiting_, &wake); }
+                ~Leave() {
+                    std::erase(turn.waiting_, &wake);
+                    turn.pass_on();  // its turn may have come as it was dropped
+                }
             } const leave{*this, wake};
             while (taken_ || waiting_.front() != &wake) co_await wake.wait();
             taken_ = true;
@@ -51,6 +54,10 @@ public:
     bool is_taken() const noexcept { return taken_; }
 
 private:
+    void pass_on() noexcept {
+        if (!taken_ && !waiting_.empty()) waiting_.front()->notify();
+    }
+
     Loop& loop_;
     bool taken_ = false;
     std::vector<Wake*> waiting_;

@@ -38,8 +38,7 @@ struct AccessLog::Impl final : LogWriter::Owner {
     void lines_lost(std::uint64_t count) noexcept override { written_off.add(count); }
     void hear(LogWriter::News news, const std::string& error) noexcept override {
         switch (news) {
-            case LogWriter::News::failed:
-                return log_error("access_log_failed", {{"file", where}, {"error", error}});
+            case LogWriter::News::failed: return log_error("access_log_failed", {{"file", where}, {"error", error}});
             case LogWriter::News::recovered: return log_info("access_log_recovered", {{"file", where}});
             case LogWriter::News::reopened: return log_info("access_log_reopened", {{"file", where}});
         }

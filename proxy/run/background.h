@@ -13,19 +13,19 @@
 
 namespace nearhop::run {
 
-/// Work that waits for a disk or takes long, each piece on a thread of its own, so that the loop that wants it done goes
-/// on meanwhile. For work that is rare: reloads, files that changed, large pages.
+/// Work that waits for a disk or takes long, each piece on a thread of its own, so that the loop that wants it done
+/// goes on meanwhile. For work that is rare: reloads, files that changed, large pages.
 class Background {
 public:
-    /// `patience`: how long the destructor waits for what is under way before that is left behind (left_behind.h): a read
-    /// from a disk that hangs may never come back. Without it, as long as it takes.
+    /// `patience`: how long the destructor waits for what is under way before that is left behind (left_behind.h): a
+    /// read from a disk that hangs may never come back. Without it, as long as it takes.
     explicit Background(loop::Loop& loop, std::optional<std::chrono::milliseconds> patience = std::nullopt);
     ~Background();
     Background(const Background&) = delete;
     Background& operator=(const Background&) = delete;
 
-    /// What `work` returns, or throws. It runs on another thread and may outlive the Task, which may be dropped: it holds
-    /// whatever it uses. Throws std::system_error when no thread can be had.
+    /// What `work` returns, or throws. It runs on another thread and may outlive the Task, which may be dropped: it
+    /// holds whatever it uses. Throws std::system_error when no thread can be had.
     template <class Work>
     loop::Task<std::invoke_result_t<Work&>> run(Work work) {
         struct Job {

@@ -149,8 +149,7 @@ void check_access_log(const conf::Log& log, conf::Problems& problems) {
         refuse("want a file in a folder that is there, found no folder " + folder.string());
 }
 
-std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Config& config,
-                                                                 conf::Problems& problems) {
+std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Config& config, conf::Problems& problems) {
     const auto& geo = config.geo;
     std::vector<std::shared_ptr<const geo::Database>> databases;
     for (const auto& file : geo.databases) {

@@ -114,7 +114,8 @@ std::string unknown_name(const CLI::App& app, int argc, char** argv) {
 /// Where one of them is closed, the next file or socket would get its number, and with it what is printed or logged.
 void fill_standard_descriptors() noexcept {
     for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-        if (::fcntl(number, F_GETFD) < 0) [[maybe_unused]] const int opened = ::open("/dev/null", O_RDWR);
+        if (::fcntl(number, F_GETFD) < 0) [[maybe_unused]]
+            const int opened = ::open("/dev/null", O_RDWR);
 }
 
 /// A disk that is full must not look like a short answer.

@@ -68,8 +68,7 @@ struct Control::Impl final : private loop::Notify {
         timer.expires_at(next_tick);
         headroom.look(latest, loop.now());
         republish();
-        looking = loop::keep(
-            loop, [this] { return keep_looking_at_files(); }, noting(registry, admin::Duty::files));
+        looking = loop::keep(loop, [this] { return keep_looking_at_files(); }, noting(registry, admin::Duty::files));
         looking.start();
     }
 
@@ -316,8 +315,8 @@ private:
         return std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == name; });
     }
 
-    /// Counters of what the configuration does not have any more, once nothing goes on there: a request of an older one may
-    /// make some anew, so it is looked at now and then in any case.
+    /// Counters of what the configuration does not have any more, once nothing goes on there: a request of an older one
+    /// may make some anew, so it is looked at now and then in any case.
     void forget_old_rows() {
         if (!has_old_rows && ++ticks % 64 != 0) return;
         std::set<std::string_view> sites, origins;
@@ -398,7 +397,7 @@ private:
     bool wanted_ready = false;  // but for isolation
     bool has_old_rows = false;  // in the registry
     unsigned ticks = 0;
-    bool holding = false;       // several changes are under way: one publication for all
+    bool holding = false;  // several changes are under way: one publication for all
     std::function<void()> on_first_round;
     TimePoint first_round_ends{}, next_tick{};
     TimePoint traffic_read{}, next_traffic = TimePoint::max();

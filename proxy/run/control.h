@@ -49,8 +49,9 @@ public:
     /// Any thread.
     void report(std::vector<PassiveReport> reports);
 
-    /// Reads the configuration file again and everything it names, on a thread of its own. On any error the old snapshot
-    /// stays. One at a time: what is asked for meanwhile waits its turn. Dropping the Task is fine: then nothing changes.
+    /// Reads the configuration file again and everything it names, on a thread of its own. On any error the old
+    /// snapshot stays. One at a time: what is asked for meanwhile waits its turn. Dropping the Task is fine: then
+    /// nothing changes.
     loop::Task<ReloadResult> reload();
     /// Called before a reload that nothing else speaks against takes effect: an error among the problems refuses it.
     void before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare);

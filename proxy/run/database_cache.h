@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-/// Geo databases that are still in use, by file: reloads and entries that name the same unchanged file share one copy, which
-/// may be large. Nothing is kept for its own sake. Any thread.
+/// Geo databases that are still in use, by file: reloads and entries that name the same unchanged file share one copy,
+/// which may be large. Nothing is kept for its own sake. Any thread.
 namespace nearhop::run {
 
 /// Null: the file has another content by now, or nobody uses it.

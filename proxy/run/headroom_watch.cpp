@@ -28,8 +28,9 @@ std::string takes_text(const steering::Loss& loss, const Snapshot& snapshot) {
 }
 
 /// What is counted together is judged as the first of those sites that have the origin.
-std::string one_of_others(const std::string& origin, const steering::Table& table,
-                          const admin::Registry::Rows<std::pair<std::string, std::string>, admin::OriginCounters>& rows) {
+std::string one_of_others(
+    const std::string& origin, const steering::Table& table,
+    const admin::Registry::Rows<std::pair<std::string, std::string>, admin::OriginCounters>& rows) {
     for (const auto& site : table.sites)
         for (const auto id : site.failover_order)
             if (table.origins[id].name == origin && !rows.contains({site.name, origin})) return site.name;

@@ -43,8 +43,7 @@ void IsolationWatch::configure(const conf::Isolation& settings, const std::vecto
     controls_ = std::move(next);
     if (guard_.follow(origins, names, loop_.now())) notices_.changed("reload");
     for (auto* control : fresh) {
-        control->task = loop::keep(
-            loop_, [this, control] { return keep_checking(*control); }, notices_.failed);
+        control->task = loop::keep(loop_, [this, control] { return keep_checking(*control); }, notices_.failed);
         control->task.start();
     }
     hurry();

@@ -22,9 +22,10 @@ void LogFile::close() noexcept {
 
 bool LogFile::open(const std::string& where, std::string& error) {
     const bool standard = where == "stdout" || where == "stderr";
-    const int fresh = where == "stdout"   ? STDOUT_FILENO
-                      : where == "stderr" ? STDERR_FILENO
-                                          : ::open(where.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    const int fresh = where == "stdout" ? STDOUT_FILENO
+                      : where == "stderr"
+                          ? STDERR_FILENO
+                          : ::open(where.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
     struct stat kind{};
     if (fresh < 0 || ::fstat(fresh, &kind) != 0) {
         error = "cannot open the log " + where + ": " + std::strerror(errno);

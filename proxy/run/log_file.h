@@ -7,9 +7,9 @@
 
 namespace nearhop::run {
 
-/// Where whole lines go: stdout, stderr or a file that is appended to. A reader that does not read, or a full disk, loses
-/// lines. It waits for neither, but a hanging disk, or another process that fills the same pipe, may hold write() up:
-/// only a thread that has nothing else to do may call it (LogWriter).
+/// Where whole lines go: stdout, stderr or a file that is appended to. A reader that does not read, or a full disk,
+/// loses lines. It waits for neither, but a hanging disk, or another process that fills the same pipe, may hold write()
+/// up: only a thread that has nothing else to do may call it (LogWriter).
 class LogFile {
 public:
     LogFile() = default;

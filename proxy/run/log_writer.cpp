@@ -128,8 +128,8 @@ struct LogWriter::State {
     std::atomic<bool> reopening{false};
     std::mutex mutex;
     std::condition_variable ended;
-    bool done = false;      // guarded by mutex
-    Owner* owner;           // guarded by mutex; null when the thread was left behind
+    bool done = false;  // guarded by mutex
+    Owner* owner;       // guarded by mutex; null when the thread was left behind
 };
 
 LogWriter::LogWriter(const std::string& where, std::vector<std::shared_ptr<Ring>> rings, Owner& owner)

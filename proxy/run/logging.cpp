@@ -86,7 +86,7 @@ private:
 
     std::atomic<std::uint64_t> lost_{0};
     std::atomic<bool> failing_{false};
-    std::uint64_t told_ = 0;                  // this and what follows: guarded by mutex_
+    std::uint64_t told_ = 0;  // this and what follows: guarded by mutex_
     std::shared_ptr<LogWriter::Ring> ring_;
     std::unique_ptr<LogWriter> writer_;
 };

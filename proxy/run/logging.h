@@ -28,7 +28,8 @@ struct LogField {
 using LogFields = std::initializer_list<LogField>;
 
 /// While it lives, a thread of its own writes the lines to stderr: a pipe that nobody reads, a stopped terminal or a
-/// full disk loses lines, which are counted, and delays nobody. One per process; without one, who logs writes and waits.
+/// full disk loses lines, which are counted, and delays nobody. One per process; without one, who logs writes and
+/// waits.
 class EventLog {
 public:
     EventLog();

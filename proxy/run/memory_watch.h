@@ -18,8 +18,8 @@ std::uint64_t cgroup_limit(std::string_view text) noexcept;
 std::uint64_t memory_limit(const conf::Limits& limits);
 /// limits.geo_bytes likewise: half of the memory, since a file is there twice while it is replaced.
 std::uint64_t most_geo_bytes(const conf::Limits& limits);
-/// Bytes of memory that a process holds, by the text of its /proc/PID/status: what is resident, but of what is shared with
-/// files in memory (the copies of geo databases) all, resident in this process or not. 0: it does not say.
+/// Bytes of memory that a process holds, by the text of its /proc/PID/status: what is resident, but of what is shared
+/// with files in memory (the copies of geo databases) all, resident in this process or not. 0: it does not say.
 std::uint64_t held_memory(std::string_view status, std::uint64_t copies) noexcept;
 
 /// Tells the process's capacity, four times a second, what memory it holds: what the kernel's killer looks at. Near

@@ -39,8 +39,7 @@ void log_override(std::string_view event, const OverrideRecord& record) {
 
 OverrideWatch::OverrideWatch(loop::Loop& loop, Background& files, std::function<void(const std::exception&)> failed)
     : loop_{loop}, files_{files}, wake_{loop} {
-    saving_ = loop::keep(
-        loop, [this] { return keep_saving(); }, std::move(failed));
+    saving_ = loop::keep(loop, [this] { return keep_saving(); }, std::move(failed));
     saving_.start();
 }
 

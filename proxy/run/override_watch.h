@@ -34,8 +34,8 @@ public:
     };
     /// nullopt: it is the present file. Any thread.
     static std::optional<OtherFile> look_at(const conf::Admin& admin, const std::string& present);
-    /// What the other file holds is taken over, but for origins that have an order now; from then on all are kept there,
-    /// and the old file goes. There, it could bring back orders that were cleared since.
+    /// What the other file holds is taken over, but for origins that have an order now; from then on all are kept
+    /// there, and the old file goes. There, it could bring back orders that were cleared since.
     void follow(OtherFile other);
 
     /// What holds from now on; nullopt: the order was to clear. Not saved yet.
@@ -56,7 +56,7 @@ private:
     loop::Loop& loop_;
     Background& files_;
     Overrides overrides_;
-    std::vector<std::string> old_files_;  ///< to be superseded by the next save
+    std::vector<std::string> old_files_;    ///< to be superseded by the next save
     std::uint64_t wanted_ = 0, saved_ = 0;  ///< changes so far; of these, those that were tried to be saved
     std::string problem_;                   ///< of the last try
     std::vector<loop::Wake*> waiting_;

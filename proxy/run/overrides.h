@@ -52,8 +52,8 @@ public:
     /// Writes the file in one step: whoever reads it, or finds it after a crash, sees the old orders or the new ones.
     /// A sentence when that failed; the old file is still there then. What is no file of ours is never written over.
     std::string save() const;
-    /// They are kept in another file now: what `old` holds must not come back later. It is removed, unless it is the same
-    /// file by another name or none of ours.
+    /// They are kept in another file now: what `old` holds must not come back later. It is removed, unless it is the
+    /// same file by another name or none of ours.
     void supersede(const std::string& old) const;
     /// Those of `other` for origins that have no order here. Returns them.
     std::vector<OverrideRecord> take_over(const Overrides& other);

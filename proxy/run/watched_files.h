@@ -20,7 +20,8 @@ public:
     /// From now on those of this snapshot, which was just built of them.
     void follow(const Snapshot& snapshot, loop::TimePoint now);
 
-    // When they are due. True when a part of the snapshot was replaced; whatever a follow() in between made void was not.
+    // When they are due. True when a part of the snapshot was replaced; whatever a follow() in between made void was
+    // not.
     loop::Task<bool> look_at_databases(Snapshot& snapshot, Background& files, loop::TimePoint now);
     loop::Task<bool> look_at_ranges(Snapshot& snapshot, Background& files, loop::TimePoint now);
 

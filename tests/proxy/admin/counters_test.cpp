@@ -99,7 +99,8 @@ TEST(SparseTable, IsReadWhileItsRowsAreMade) {
 
 TEST(Metrics, ListOnlySoManyPairsThatHaveNotCountedYet) {
     std::string yaml = test::three_regions;
-    for (int i = 0; i < 50; ++i) yaml += "  site-" + std::to_string(i) + ": {hosts: [h" + std::to_string(i) + ".test]}\n";
+    for (int i = 0; i < 50; ++i)
+        yaml += "  site-" + std::to_string(i) + ": {hosts: [h" + std::to_string(i) + ".test]}\n";
     test::World world{yaml};
     world.registry.set_most_rows(10);
     const auto text = metrics_text(world.snapshot, world.registry, world.status);

@@ -24,11 +24,10 @@ struct Orders : testing::Test {
              std::string_view method = "POST") {
         given.reset();
         const auto mark = target.find('?');
-        const Process process{
-            {}, {}, [&](run::OverrideOrder order) -> loop::Task<run::Control::OverrideResult> {
-                given = std::move(order);
-                co_return result;
-            }};
+        const Process process{{}, {}, [&](run::OverrideOrder order) -> loop::Task<run::Control::OverrideResult> {
+                                  given = std::move(order);
+                                  co_return result;
+                              }};
         return world.page_of({method, target.substr(0, mark),
                               mark == target.npos ? std::string_view{} : target.substr(mark + 1), authorization, body},
                              process);

@@ -11,10 +11,10 @@ TEST(Memory, ThatIsHeldCountsCopiesInMemoryFilesInFull) {
         const char* status;
         std::uint64_t copies, held;
     } cases[] = {
-        {"Name:\tnearhop\nVmRSS:\t   20000 kB\nRssAnon:\t    9000 kB\nRssFile:\t   8000 kB\nRssShmem:\t    3000 kB\n", 0,
-         17000 * kib},
+        {"Name:\tnearhop\nVmRSS:\t   20000 kB\nRssAnon:\t    9000 kB\nRssFile:\t   8000 kB\nRssShmem:\t    3000 kB\n",
+         0, 17000 * kib},
         {"Name:\tnearhop\nVmRSS:\t   20000 kB\nRssShmem:\t    3000 kB\n", 500'000 * kib, 517000 * kib},
-        {"Name:\tnearhop\nVmRSS:\t   20000 kB\n", 7 * kib, 20007 * kib},            // a kernel that does not tell them apart
+        {"Name:\tnearhop\nVmRSS:\t   20000 kB\n", 7 * kib, 20007 * kib},  // a kernel that does not tell them apart
         {"Name:\tVmRSS: 1\nVmRSS:\t 5 kB\nRssShmem:\t 9 kB\n", 1 * kib, 1 * kib},  // in the middle of a change
         {"Name:\tnearhop\n", 5 * kib, 0},
         {"", 5 * kib, 0},

@@ -41,8 +41,8 @@ namespace {
 
 using health::Verdict;
 
-/// A control thread with all it does for ever: names to resolve, addresses and a control target to probe, files to look at,
-/// orders to keep, an admin listener.
+/// A control thread with all it does for ever: names to resolve, addresses and a control target to probe, files to look
+/// at, orders to keep, an admin listener.
 struct World {
     Folder folder;
     DnsServer dns;
@@ -62,11 +62,18 @@ struct World {
         folder.write(
             "nearhop.yaml",
             "listeners: [{address: \"127.0.0.1:0\", protocol: http, plain: serve}]\n"
-            "dns: {servers: [\"" + dns.address() + "\"], min_ttl: 1s}\n"
-            "health: {interval: 100ms, interval_transitional: 100ms, interval_down: 100ms, timeout: 90ms}\n"
-            "isolation: {control: [\"tcp://127.0.0.1:" + std::to_string(origin.port()) + "\"], interval: 100ms, interval_failing: 100ms}\n"
-            "admin: {listen: \"127.0.0.1:0\", token: let-me-in, state_file: " + folder.file("orders.json") + "}\n"
-            "origins:\n  us-east-1: {url: \"http://moving.test:" + std::to_string(origin.port()) + "\"}\n");
+            "dns: {servers: [\"" +
+                dns.address() +
+                "\"], min_ttl: 1s}\n"
+                "health: {interval: 100ms, interval_transitional: 100ms, interval_down: 100ms, timeout: 90ms}\n"
+                "isolation: {control: [\"tcp://127.0.0.1:" +
+                std::to_string(origin.port()) +
+                "\"], interval: 100ms, interval_failing: 100ms}\n"
+                "admin: {listen: \"127.0.0.1:0\", token: let-me-in, state_file: " +
+                folder.file("orders.json") +
+                "}\n"
+                "origins:\n  us-east-1: {url: \"http://moving.test:" +
+                std::to_string(origin.port()) + "\"}\n");
         auto loaded = run::load(folder.file("nearhop.yaml"), keys);
         for (const auto& problem : loaded.problems)  // it is warned of a control target on this machine
             EXPECT_EQ(problem.severity, conf::Severity::warning) << conf::to_string(problem, "nearhop.yaml");
@@ -122,7 +129,8 @@ private:
             if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 &&
                 ::send(descriptor, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
                 const auto got = ::recv(descriptor, answer, sizeof answer, 0);
-                if (got > 0 && std::string_view{answer, static_cast<std::size_t>(got)}.starts_with("HTTP/1.1 200")) ++good_;
+                if (got > 0 && std::string_view{answer, static_cast<std::size_t>(got)}.starts_with("HTTP/1.1 200"))
+                    ++good_;
             }
             ::close(descriptor);
         }

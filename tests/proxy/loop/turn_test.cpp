@@ -55,5 +55,15 @@ TEST(Turn, PassesOnWhenWhoHoldsItOrWaitsForItIsDropped) {
     ASSERT_TRUE((Until{loop, [&] { return log == "ac"; }}.run())) << log;
 }
 
+TEST(Turn, PassesOnWhenTheOneWhoseTurnHasComeIsDroppedBeforeItTakesIt) {
+    Loop loop;
+    Turn turn{loop};
+    std::string log;
+    One a{loop, turn, log, 'a'}, b{loop, turn, log, 'b'}, c{loop, turn, log, 'c'};
+    a.task.reset();
+    b.task.reset();
+    ASSERT_TRUE((Until{loop, [&] { return log == "ac"; }}.run())) << log;
+}
+
 }  // namespace
 }  // namespace nearhop::loop
