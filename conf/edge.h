@@ -134,7 +134,9 @@ struct Limits {
     unsigned handshakes_per_second = 0;      ///< 0: unlimited
     unsigned session_requests = 0;           ///< on one connection; 0: unlimited
     unsigned pipelined_requests = 100;       ///< in a row that came before the answer to the one before; 0: unlimited
-    std::uint64_t memory = 0;                ///< of the process, resident; 0: from the machine
+    std::uint64_t memory = 0;                ///< of the process; 0: from the machine
+    std::uint64_t geo_bytes = 0;             ///< of one geo database file; 0: half of the memory
+    unsigned counter_rows = 4096;            ///< pairs of a site and an origin that are counted apart
     std::uint64_t body_rate = 100;           ///< least bytes per second of a request body, 0: none
     std::uint64_t write_rate = 100;          ///< least bytes per second that a client reads, 0: none
     At<unsigned> addresses{65'536};          ///< that counts and token buckets are kept for; read at start

@@ -92,6 +92,8 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("handshakes", limits.handshakes, count64(0, 1'000'000));
         keys.value("handshakes_per_second", limits.handshakes_per_second, count(0, 1'000'000));
         keys.value("memory", limits.memory, size_or_zero(16 * mib, 1024 * gib));
+        keys.value("geo_bytes", limits.geo_bytes, size_or_zero(1 * mib, 1024 * gib));
+        keys.value("counter_rows", limits.counter_rows, count(1, 1'000'000));
         keys.value("addresses", limits.addresses, count(64, 16'777'216));
         keys.value("head_bytes", limits.head_bytes, size(kib, 128 * kib));
         keys.value("head_fields", limits.head_fields, count(10, 1000));

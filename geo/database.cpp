@@ -19,6 +19,7 @@ namespace nearhop::geo {
 namespace {
 
 constexpr std::uint32_t sampled_nodes = 16'384;  // of the search tree, spread evenly; small files are walked whole
+std::atomic<std::uint64_t> bytes_of_all{0};
 constexpr std::uint64_t latest_epoch = 4'102'444'800;  // the year 2100: later build times are noise
 
 /// Looks at records all over the file, so that a broken or useless one is refused before a request depends on it.
@@ -109,7 +110,9 @@ struct Database::Impl {
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
-        if (is_open) MMDB_close(&file);
+        if (!is_open) return;
+        bytes_of_all.fetch_sub(static_cast<std::uint64_t>(file.file_size), std::memory_order_relaxed);
+        MMDB_close(&file);
     }
 
     /// Empty when the database is ready.
@@ -117,6 +120,7 @@ struct Database::Impl {
         const int status = MMDB_open(bytes.path().c_str(), MMDB_MODE_MMAP, &file);
         if (status != MMDB_SUCCESS) return MMDB_strerror(status);
         is_open = true;
+        bytes_of_all.fetch_add(static_cast<std::uint64_t>(file.file_size), std::memory_order_relaxed);
         if (file.metadata.database_type != nullptr) type = file.metadata.database_type;
         built = build_time(file.metadata);
         const std::string error = walk(file, layout);
@@ -151,9 +155,9 @@ struct Database::Impl {
 Database::Database(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
 Database::~Database() = default;
 
-Database::OpenResult Database::open(const std::string& file) {
+Database::OpenResult Database::open(const std::string& file, std::uint64_t most_bytes) {
     std::string error;
-    const SealedFile bytes = SealedFile::read(file, error);
+    const SealedFile bytes = SealedFile::read(file, error, most_bytes);
     return bytes ? open(bytes, file) : OpenResult{nullptr, "cannot read geo database " + file + ": " + error + "."};
 }
 
@@ -190,6 +194,7 @@ bool Database::locates_v6() const noexcept { return impl_->locates_v6; }
 const std::string& Database::name() const noexcept { return impl_->name; }
 const std::string& Database::type() const noexcept { return impl_->type; }
 std::chrono::system_clock::time_point Database::built() const noexcept { return impl_->built; }
+std::uint64_t Database::bytes_in_use() noexcept { return bytes_of_all.load(std::memory_order_relaxed); }
 std::uint64_t Database::errors() const noexcept { return impl_->errors.load(std::memory_order_relaxed); }
 
 }  // namespace nearhop::geo

@@ -34,7 +34,8 @@ public:
         std::shared_ptr<const Database> database;  ///< null on failure
         std::string error;                         ///< one sentence
     };
-    static OpenResult open(const std::string& file);
+    /// A file of more than `most_bytes` is refused unread.
+    static OpenResult open(const std::string& file, std::uint64_t most_bytes = UINT64_MAX);
     static OpenResult open_embedded();  ///< IP Geolocation by DB-IP
 
     ~Database();
@@ -52,6 +53,8 @@ public:
     const std::string& type() const noexcept;  ///< metadata database_type, for the log
     std::chrono::system_clock::time_point built() const noexcept;
     std::uint64_t errors() const noexcept;  ///< lookups that met a corrupt record, since open()
+    /// Memory that all databases of the process occupy, those that only somebody old still uses included.
+    static std::uint64_t bytes_in_use() noexcept;
 
 private:
     struct Impl;

@@ -11,7 +11,7 @@ nearhop_library(proxy
     run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp run/listener_key.cpp
     run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/rto.cpp run/traffic_watch.cpp run/trusted.cpp run/watched_files.cpp
-    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/start_only.cpp run/worker.cpp
+    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/server_listeners.cpp run/start_only.cpp run/worker.cpp
     simulate/attempt.cpp simulate/condition.cpp simulate/exchanges.cpp simulate/group.cpp simulate/isolation.cpp simulate/judge.cpp simulate/network.cpp
     simulate/read.cpp simulate/report.cpp simulate/simulate.cpp simulate/verdicts.cpp run/simulate_command.cpp
     admin/counters.cpp
@@ -21,7 +21,12 @@ nearhop_library(proxy
     run/version.cpp
     run/access_line.cpp
     run/access_log.cpp
+    run/background.cpp
+    run/database_cache.cpp
+    run/failures.cpp
+    run/left_behind.cpp
     run/log_file.cpp
+    run/log_writer.cpp
     admin/query.cpp
     admin/question.cpp
     run/check_command.cpp
@@ -63,7 +68,12 @@ nearhop_library(proxy
     run/version.h
     run/access_line.h
     run/byte_ring.h
+    run/background.h
+    run/database_cache.h
+    run/failures.h
+    run/left_behind.h
     run/log_file.h
+    run/log_writer.h
     admin/query.h
     admin/question.h
     admin/family.h

@@ -96,6 +96,7 @@ void add_pools(Families& out, const Registry& registry) {
     for (const auto& [origin, blocks] : registry.pools()) {
         PoolCounters sum;
         for (const auto& block : blocks) {
+            if (!block) continue;
             sum.idle.add(block->idle.get());
             sum.active.add(block->active.get());
             sum.opened.add(block->opened.get());

@@ -9,7 +9,7 @@ using exchange::Fault;
 
 loop::Task<void> Session::serve_http2() {
     http2_ = std::make_unique<Http2Session>(*this, owner_.http2_streams(), stream_, wake_, timer_,
-                                            snapshot_->routing->config.http2, context_.counters);
+                                            routing_->config.http2, context_.counters);
     if (draining_ || owner_.draining()) http2_->drain();
     for (;;) {
         const bool more = turn_http2();
@@ -29,7 +29,7 @@ loop::Task<void> Session::serve_http2() {
 bool Session::turn_http2() noexcept {
     bool more = false;
     try {
-        if (snapshot_ != context_.snapshot()) snapshot_ = context_.snapshot();
+        if (const auto& now = context_.snapshot()->routing; routing_ != now) routing_ = now;
         more = http2_->turn();
         if (limits().session_requests != 0 && http2_->requests() >= limits().session_requests && !http2_->draining()) {
             http2_->drain();

@@ -37,7 +37,7 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
     : owner_{owner},
       context_{context},
       listener_{std::move(listener)},
-      snapshot_{context.snapshot()},
+      routing_{context.snapshot()->routing},
       wake_{context.loop},
       timer_{context.loop, wake_},
       peer_{
@@ -87,7 +87,7 @@ void Session::count_bytes() noexcept {
 }
 
 loop::Task<void> Session::serve() {
-    if (announces_clients(*snapshot_, *listener_, peer_.address)) {
+    if (announces_clients(*context_.snapshot(), *listener_, peer_.address)) {
         const bool read = co_await read_proxy_header();
         if (!read) co_return;
     }
@@ -116,7 +116,8 @@ loop::Task<bool> Session::read_proxy_header() {
             peer_.address = *header.source;
             peer_.port = header.source_port;
             // Only now is it known whose connection this is.
-            const Refusal why = context_.capacity.judge_address(peer_.address, is_trusted(*snapshot_, peer_.address));
+            const Refusal why =
+                context_.capacity.judge_address(peer_.address, is_trusted(*context_.snapshot(), peer_.address));
             if (why != Refusal::none) {
                 context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
                 co_return false;
@@ -132,10 +133,11 @@ loop::Task<bool> Session::read_proxy_header() {
 }
 
 loop::Task<bool> Session::handshake() {
-    const auto tls = snapshot_->server_tls;
+    routing_ = context_.snapshot()->routing;
+    const auto tls = context_.snapshot()->server_tls;
     auto& counters = context_.counters;
     if (!tls) co_return false;
-    const auto& rules = snapshot_->routing->rules_of(*listener_->rules);
+    const auto& rules = routing_->rules_of(*listener_->rules);
     wire::ServerHandshake facts{rules.client_rule.get(), listener_->http2, {}, {}};
     stream_.start_tls_server(tls->context(), &facts);
     wire::restrict(stream_.tls(), listener_->min_version, listener_->ciphers);
@@ -172,7 +174,7 @@ bool Session::take_identity(const wire::ServerHandshake& facts) {
     if (!certificate) return true;
     if (wire::is_expired(certificate) || SSL_get_verify_result(stream_.tls()) != X509_V_OK) return false;
     peer_.certificate = std::make_unique<const wire::CertificateNames>(wire::certificate_names(certificate));
-    peer_.identity = wire::identity_lines(certificate, snapshot_->routing->config.tls.identity);
+    peer_.identity = wire::identity_lines(certificate, routing_->config.tls.identity);
     return true;
 }
 

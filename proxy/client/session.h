@@ -74,7 +74,7 @@ private:
     bool answer_itself(exchange::Codec& codec, const exchange::Request& request);
     void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault);
     void count_bytes() noexcept;
-    const conf::Limits& limits() const noexcept override { return snapshot_->routing->config.limits; }
+    const conf::Limits& limits() const noexcept override { return routing_->config.limits; }
 
     // Http2Host
     loop::Task<void> serve(Http2Stream& stream) override;
@@ -84,7 +84,8 @@ private:
     Sessions& owner_;
     exchange::Context& context_;
     std::shared_ptr<const ListenerFacts> listener_;
-    std::shared_ptr<const Snapshot> snapshot_;  ///< of the current request: its limits, its certificates
+    /// Of the current request: its limits. Not the snapshot: a session may live for days, and would keep its databases.
+    std::shared_ptr<const Routing> routing_;
     loop::Wake wake_;
     loop::Timer timer_;
     wire::Stream stream_;

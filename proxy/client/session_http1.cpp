@@ -22,7 +22,7 @@ constexpr loop::milliseconds first_request{1000};  // how long a stopping edge w
 
 /// One request and its response. False when the session ends.
 loop::Task<bool> Session::one_request() {
-    snapshot_ = context_.snapshot();
+    routing_ = context_.snapshot()->routing;
     const bool pipelined = requests_ != 0 && !stream_.in().empty();
     pipelined_ = pipelined ? pipelined_ + 1 : 0;
     if (pipelined) co_await wake_.yield();  // who sends many at once takes turns with the others

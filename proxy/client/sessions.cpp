@@ -21,7 +21,14 @@ bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descripto
         context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
         return false;
     }
+    // Once each session is in these at most: its end, and what it sends, must not need memory that is not there.
+    const auto make_room = [this](auto& list) {
+        if (list.capacity() <= sessions_.size()) list.reserve(2 * sessions_.size() + 16);
+    };
     try {
+        make_room(to_send_);
+        make_room(sending_);
+        make_room(finished_);
         sessions_.emplace_front(*this, context_, std::move(listener), descriptor, peer);
     } catch (const std::bad_alloc&) {
         ::close(descriptor);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <stdexcept>
 #include <sys/random.h>
 #include <utility>
@@ -57,8 +58,8 @@ void Context::recycle(std::unique_ptr<Attempt> attempt) noexcept {
 const std::shared_ptr<const Snapshot>& Context::snapshot() {
     const auto& latest = view_.get();
     if (latest != seen_) {
+        if (!bound_ || bound_->routing != latest->routing) bind(*latest);  // may throw: then it has not been seen
         seen_ = latest;
-        if (!bound_ || bound_->routing != latest->routing) bind();
         on_trial_.reset();
         for (std::size_t id = 0; id < latest->health->origins.size(); ++id)
             on_trial_.set(id, latest->health->origins[id].state.on_trial);
@@ -75,9 +76,43 @@ const std::shared_ptr<const Bound>& Context::bound() {
     return bound_;
 }
 
-void Context::bind() {
+namespace {
+
+/// What is known under a name as long as somebody holds it.
+template <class Known, class Make>
+auto find_or_make(Known& known, const std::string& name, Make make) {
+    auto& place = known[name];
+    auto found = place.lock();
+    if (!found) place = found = make();
+    return found;
+}
+
+}  // namespace
+
+admin::SiteCounters* SiteCounting::make() const noexcept {
+    try {
+        counters_ = registry_->site(worker_, *site_);
+        return counters_.get();
+    } catch (const std::bad_alloc&) {
+        thread_local admin::SiteCounters lost;
+        return &lost;
+    }
+}
+
+admin::OriginCounters* OriginCounting::make(std::size_t id) const noexcept {
+    try {
+        counters_.resize(origins_->size());
+        counters_[id] = registry_->origin(worker_, *site_, (*origins_)[id].name);
+        return counters_[id].get();
+    } catch (const std::bad_alloc&) {
+        thread_local admin::OriginCounters lost;
+        return &lost;
+    }
+}
+
+void Context::bind(const Snapshot& latest) {
     auto fresh = std::make_shared<Bound>();
-    fresh->routing = seen_->routing;
+    fresh->routing = latest.routing;
     const auto& config = fresh->routing->config;
     for (const auto& origin : fresh->routing->origins) {
         auto& pool = pools_[origin.identity];
@@ -85,25 +120,17 @@ void Context::bind() {
         pool->set_limits(config.limits);
         pool->set_tls(origin.tls_digest);
         fresh->pools.push_back(pool);
-        auto& times = times_[origin.identity];
-        if (!times) times = std::make_shared<OriginTimes>();
-        fresh->times.push_back(times);
+        fresh->times.push_back(find_or_make(times_, origin.identity, [] { return std::make_shared<OriginTimes>(); }));
         if (config.origins[fresh->loads.size()].capacity != 0) fresh->limited.set(fresh->loads.size());
-        fresh->loads.push_back(&registry_.load(origin.name));
+        fresh->loads.push_back(registry_.load(origin.name));
         fresh->pin_ids.push_back(pins.origin(origin.name));
     }
     for (const auto& site : fresh->routing->table->sites) {
-        SiteState state;
-        state.counters = registry_.site(index_, site.name);
-        auto& budget = budgets_[site.name];
-        if (!budget) budget = std::make_shared<RetryBudget>(config.failover);
-        budget->set(config.failover);
-        state.budget = budget;
+        SiteState state{{registry_, index_, site.name}, {registry_, index_, site.name, fresh->routing->origins}};
+        state.budget =
+            find_or_make(budgets_, site.name, [&] { return std::make_shared<RetryBudget>(config.failover); });
+        state.budget->set(config.failover);
         state.rates = capacity.rates_of(site.name);
-        for (std::size_t id = 0; id < fresh->routing->origins.size(); ++id)
-            state.origins.push_back(site.members.test(id)
-                                        ? registry_.origin(index_, site.name, fresh->routing->origins[id].name)
-                                        : nullptr);
         fresh->sites.push_back(std::move(state));
     }
     bound_ = std::move(fresh);
@@ -119,13 +146,8 @@ void Context::forget_others() noexcept {
         each.second->retire();
         return true;
     });
-    const auto& times = bound_->times;
-    std::erase_if(times_,
-                  [&](const auto& each) { return std::find(times.begin(), times.end(), each.second) == times.end(); });
-    std::erase_if(budgets_, [&](const auto& each) {
-        return std::none_of(bound_->sites.begin(), bound_->sites.end(),
-                            [&](const SiteState& site) { return site.budget == each.second; });
-    });
+    std::erase_if(times_, [](const auto& known) { return known.second.expired(); });
+    std::erase_if(budgets_, [](const auto& known) { return known.second.expired(); });
     skipped_.reset();  // by OriginIds of another configuration
     skips_of_.reset();
     skips_health_.reset();
@@ -205,12 +227,12 @@ void Context::stalled(const Bound& bound, geo::OriginId origin) {
 
 void Context::report(run::PassiveReport report) {
     const bool is_numbered = report.routing == bound_->routing;
-    auto& load =
-        is_numbered ? *bound_->loads[report.origin] : registry_.load(report.routing->origins[report.origin].name);
+    const auto load =
+        is_numbered ? bound_->loads[report.origin] : registry_.load(report.routing->origins[report.origin].name);
     if (report.address.empty())
-        load.rows.failed();
+        load->rows.failed();
     else
-        load.rows.failed(report.address);
+        load->rows.failed(report.address);
     reports_.push_back(std::move(report));
 }
 

@@ -32,12 +32,45 @@ private:
     std::array<std::uint64_t, 4> state_;
 };
 
+/// Where one worker counts of one site, made when the first request needs it: with many sites, most workers meet few of
+/// them, and of their origins one or two. Without memory for it, counts go where nobody looks.
+class SiteCounting {
+public:
+    SiteCounting(admin::Registry& registry, unsigned worker, const std::string& site) noexcept
+        : registry_{&registry}, worker_{worker}, site_{&site} {}
+    admin::SiteCounters* operator->() const noexcept { return counters_ ? counters_.get() : make(); }
+
+private:
+    admin::SiteCounters* make() const noexcept;
+    admin::Registry* registry_;
+    unsigned worker_;
+    const std::string* site_;
+    mutable std::shared_ptr<admin::SiteCounters> counters_;
+};
+class OriginCounting {
+public:
+    OriginCounting(admin::Registry& registry, unsigned worker, const std::string& site,
+                   const std::vector<OriginInfo>& origins) noexcept
+        : registry_{&registry}, worker_{worker}, site_{&site}, origins_{&origins} {}
+    admin::OriginCounters* operator[](std::size_t id) const noexcept {
+        return id < counters_.size() && counters_[id] ? counters_[id].get() : make(id);
+    }
+
+private:
+    admin::OriginCounters* make(std::size_t id) const noexcept;
+    admin::Registry* registry_;
+    unsigned worker_;
+    const std::string* site_;
+    const std::vector<OriginInfo>* origins_;
+    mutable std::vector<std::shared_ptr<admin::OriginCounters>> counters_;  ///< by OriginId; empty: none yet
+};
+
 /// What one site needs on one worker beside the shared configuration.
 struct SiteState {
-    std::shared_ptr<admin::SiteCounters> counters;
-    std::shared_ptr<RetryBudget> budget;
-    Capacity::Rates rates;
-    std::vector<std::shared_ptr<admin::OriginCounters>> origins;  ///< by OriginId; null for origins of other sites
+    SiteCounting counters;
+    OriginCounting origins;  ///< by OriginId
+    std::shared_ptr<RetryBudget> budget{};
+    Capacity::Rates rates{};
 };
 
 /// The worker's resolved view of one configuration: counters and pools by index, looked up once per change. An
@@ -47,7 +80,7 @@ struct Bound {
     std::vector<SiteState> sites;                      ///< by SiteId
     std::vector<std::shared_ptr<origin::Pool>> pools;  ///< by OriginId, as what follows
     std::vector<std::shared_ptr<OriginTimes>> times;
-    std::vector<OriginLoad*> loads;
+    std::vector<std::shared_ptr<OriginLoad>> loads;
     steering::OriginSet limited;         ///< origins with a capacity: the others' loads are not looked at
     std::vector<std::uint64_t> pin_ids;  ///< what Pins know origins by
 };
@@ -120,7 +153,7 @@ public:
     void close_pools() noexcept;
 
 private:
-    void bind();
+    void bind(const Snapshot& latest);
     void forget_others() noexcept;
     const steering::OriginSet& skips(const Routing& routing) noexcept;
     void keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept;
@@ -141,9 +174,9 @@ private:
     std::shared_ptr<const Bound> bound_;
     std::shared_ptr<const Addresses> retained_;
     // Of the present configuration; what an earlier one had besides goes with the last exchange that began with it.
-    std::unordered_map<std::string, std::shared_ptr<origin::Pool>> pools_;   // by identity
-    std::unordered_map<std::string, std::shared_ptr<OriginTimes>> times_;    // by identity
-    std::unordered_map<std::string, std::shared_ptr<RetryBudget>> budgets_;  // by site name
+    std::unordered_map<std::string, std::shared_ptr<origin::Pool>> pools_;  // by identity
+    std::unordered_map<std::string, std::weak_ptr<OriginTimes>> times_;     // by identity
+    std::unordered_map<std::string, std::weak_ptr<RetryBudget>> budgets_;   // by site name
     std::shared_ptr<const Routing> skips_of_;
     std::array<loop::TimePoint, geo::max_origins> skip_until_{};
     steering::OriginSet skipped_, stalled_;  // stalled_: of those that are skipped

@@ -69,6 +69,7 @@ loop::Task<Outcome> Exchange::run() {
             if (!attempt_->request_complete() && !replay_.whole()) attempt_->stop_sending();
         }
         if (parked_) discard(std::move(parked_));
+        let_go();
         if (fault == Fault::none && switched()) {
             note_body(Fault::none);  // how a tunnel ends is the application's own business
             fault = co_await tunnel();
@@ -83,6 +84,12 @@ loop::Task<Outcome> Exchange::run() {
     outcome_.fault = fault;
     record();
     co_return outcome_;
+}
+
+/// No origin is asked any more, and what is relayed may last for days: the databases of that time need not.
+void Exchange::let_go() noexcept {
+    if (!forwarding_.secret_headers.empty()) trust_ = snapshot_->trust;  // trailers are still judged by them
+    snapshot_.reset();
 }
 
 /// Steps 1 and 2 of the decision: who and where.

@@ -131,6 +131,7 @@ private:
     void record();
     void choose_request_id();
     const Snapshot& current();
+    void let_go() noexcept;
     void discard(std::unique_ptr<Attempt> attempt);
     bool switched() const noexcept { return attempt_->head().status == 101; }
     void note(wire::Deviation found) noexcept;
@@ -147,7 +148,8 @@ private:
     const Peer& peer_;
     loop::Timer timer_;
 
-    std::shared_ptr<const Snapshot> snapshot_;  ///< as it was when the exchange began
+    std::shared_ptr<const Snapshot> snapshot_;  ///< as it was when the exchange began; null once its origin is chosen
+    std::shared_ptr<const steering::Trust> trust_;  ///< what is left of it then, where it is needed
     std::shared_ptr<const Bound> bound_;
     const conf::Config* config_ = nullptr;
     const steering::SiteTable* site_ = nullptr;

@@ -6,6 +6,7 @@
 #include <array>
 #include <limits>
 #include <netdb.h>
+#include <new>
 #include <set>
 #include <stdexcept>
 #include <sys/epoll.h>
@@ -75,6 +76,16 @@ struct Resolver::Half {
     std::vector<geo::Address> addresses{};
     int ttl = std::numeric_limits<int>::max();
 
+    /// False without memory for it: c-ares is no place to throw through.
+    bool add(const geo::Address& address) noexcept {
+        try {
+            addresses.push_back(address);
+            return true;
+        } catch (const std::bad_alloc&) {
+            status = ARES_ENOMEM;
+            return false;
+        }
+    }
     bool failed() const noexcept {
         return status != ARES_SUCCESS && status != ARES_ENODATA && status != ARES_ENOTFOUND;
     }
@@ -101,12 +112,12 @@ struct Resolver::Query {
     };
 
     static void ask(const std::shared_ptr<Query>& query, std::size_t half, ares_channel channel, const char* name) {
+        auto reference = std::make_unique<Reference>(Reference{query, half});
         ++query->pending;
         ++query->owner->in_flight_;
         ares_addrinfo_hints hints{};
         hints.ai_family = query->halves[half].family;
         hints.ai_flags = ARES_AI_NOSORT;
-        auto reference = std::make_unique<Reference>(Reference{query, half});
         ares_getaddrinfo(channel, name, nullptr, &hints, &Query::answered, reference.release());
     }
 
@@ -118,7 +129,7 @@ struct Resolver::Query {
         half.status = status;
         for (const auto* each = answer ? answer->nodes : nullptr; each; each = each->ai_next) {
             if (each->ai_family != half.family) continue;
-            if (const auto address = geo::Address::from(each->ai_addr)) half.addresses.push_back(*address);
+            if (const auto address = geo::Address::from(each->ai_addr); address && !half.add(*address)) break;
             half.ttl = std::min(half.ttl, each->ai_ttl);
         }
         for (const auto* each = answer ? answer->cnames : nullptr; each; each = each->next)
@@ -183,7 +194,10 @@ void Resolver::open() {
     char lookups[] = "b";  // DNS alone: the hosts file is read for both families at once, before
     options.lookups = lookups;
     options.sock_state_cb = [](void* self, ares_socket_t descriptor, int reads, int writes) {
-        static_cast<Resolver*>(self)->watch(descriptor, reads != 0, writes != 0);
+        try {
+            static_cast<Resolver*>(self)->watch(descriptor, reads != 0, writes != 0);
+        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): no event comes, and c-ares tries again
+        }
     };
     options.sock_state_cb_data = this;
     const int wanted = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;

@@ -48,13 +48,13 @@ public:
 
     private:
         friend class AccessLog;
-        struct Ring;
-        std::shared_ptr<Ring> ring_;
+        struct Form;
+        std::shared_ptr<Form> form_;
     };
 
     /// Starts the writer thread unless the log is off. Throws std::runtime_error when the file cannot be opened.
     AccessLog(const conf::Log& log, admin::Registry& registry);
-    ~AccessLog();  ///< writes what is queued
+    ~AccessLog();  ///< writes what is queued, within five seconds
     AccessLog(const AccessLog&) = delete;
     AccessLog& operator=(const AccessLog&) = delete;
 

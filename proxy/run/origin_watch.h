@@ -98,7 +98,7 @@ private:
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
     void log_checks(std::string_view address);
     void warn_of_checks(const origin::ProbeOutcome& outcome, std::string_view address);
-    void set_addresses(std::vector<geo::Address> addresses);
+    void set_addresses(const std::vector<geo::Address>& addresses);
     void note_failure();
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void probe_now() noexcept;

@@ -27,8 +27,7 @@ public:
     void listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts);
     void update(std::string key, std::shared_ptr<const client::ListenerFacts> facts);
     void stop_listening(std::string key);
-    /// Takes up the latest configuration without waiting for a request: what only the one before had is freed.
-    void follow();
+    void look();                   ///< at the latest snapshot: without a request it would keep the last one that it saw
     void close_after_responses();  ///< grace: still accepting, answers carry Connection: close
     void drain();                  ///< listeners closed, idle sessions ended
     void stop();                   ///< sessions cut, thread ends

@@ -202,5 +202,32 @@ TEST(Database, RefusesWhatItCannotUseInOneSentence) {
     unlink(fifo.c_str());
 }
 
+TEST(Database, AFileThatIsTooLargeIsRefusedUnread) {
+    const std::string file = NEARHOP_SOURCE_DIR "/geo/data/dbip-country.mmdb";
+    struct stat facts{};
+    ASSERT_EQ(::stat(file.c_str(), &facts), 0);
+    const auto size = static_cast<std::uint64_t>(facts.st_size);
+    EXPECT_TRUE(Database::open(file, size).database);
+    const auto refused = Database::open(file, size - 1);
+    EXPECT_FALSE(refused.database);
+    EXPECT_NE(refused.error.find("it has " + std::to_string(size) + " bytes"), std::string::npos) << refused.error;
+    // A device has no size and no end.
+    EXPECT_NE(Database::open("/dev/zero", size).error.find("not a regular file"), std::string::npos);
+}
+
+TEST(Database, WhatAllOccupyIsCountedUntilNobodyUsesThem) {
+    const std::string file = NEARHOP_SOURCE_DIR "/geo/data/dbip-country.mmdb";
+    struct stat facts{};
+    ASSERT_EQ(::stat(file.c_str(), &facts), 0);
+    const auto size = static_cast<std::uint64_t>(facts.st_size);
+    const auto before = Database::bytes_in_use();
+    auto first = Database::open(file).database, second = Database::open(file).database;
+    const auto held = first;
+    EXPECT_EQ(Database::bytes_in_use(), before + 2 * size);
+    first.reset();
+    second.reset();
+    EXPECT_EQ(Database::bytes_in_use(), before + size);
+}
+
 }  // namespace
 }  // namespace nearhop::geo
