@@ -10,14 +10,15 @@
 namespace nearhop::client {
 
 using admin::Http2End;
+using exchange::Fault;
 using loop::Io;
 using loop::TimePoint;
 
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;  // frames taken from the socket before they are handled
-constexpr unsigned rounds_per_turn = 8;       // of reading or of sending, while other sessions wait
-constexpr std::size_t most_free = 1024;       // streams that a burst leaves behind
+constexpr std::size_t most_free = 1024;         // streams that a burst leaves behind
+constexpr std::uint32_t first_window = 65'535;  // of a stream, until a client has seen our SETTINGS
+constexpr std::size_t most_cut = 1000;          // streams whose end a client may not have seen yet
 
 std::string_view view(const std::uint8_t* bytes, std::size_t size) {
     return {reinterpret_cast<const char*>(bytes), size};
@@ -51,24 +52,43 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
       meter_{limits, wake.loop().now()},
       memory_{pool.blocks()},
       session_{make(limits)},
+      most_open_{limits.streams},
+      crumbs_{limits.cookie_crumbs},
+      window_{std::max(static_cast<std::uint32_t>(limits.stream_window), first_window)},
+      cut_{std::min<std::size_t>(std::size_t{limits.streams} + limits.resets, most_cut)},
+      frame_left_{NGHTTP2_CLIENT_MAGIC_LEN},
       idle_since_{wake.loop().now()},
       send_progress_{idle_since_} {
+    announce(limits);
+    counters_.http2_sessions.add();
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+/// Our SETTINGS and the connection's window. nghttp2 ends a connection that has more streams than it was told
+/// (PROTOCOL_ERROR), where refusing the stream will do (RFC 9113 section 5.1.2): we count them ourselves, and only the
+/// client is told of their limit.
+void Http2Session::announce(const conf::Http2& limits) {
     const auto number = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
     const std::array settings{
-        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streams},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_MAX_WINDOW_SIZE},  // as good as none
         nghttp2_settings_entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, number(limits.stream_window)},
-        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, number(host.limits().head_bytes)},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, number(host_.limits().head_bytes)},
         nghttp2_settings_entry{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, number(limits.table_bytes)},
         // No tree of dependencies for a client to shuffle (CVE-2019-9513).
         nghttp2_settings_entry{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+    const std::uint8_t* frame = nullptr;
+    const auto size = nghttp2_session_mem_send(session_.get(), &frame);
+    constexpr std::size_t before_value = FrameHead::bytes + 2;  // of the first entry
+    if (size < static_cast<ssize_t>(before_value + 4)) throw std::bad_alloc{};
+    frames_.append(view(frame, static_cast<std::size_t>(size)));
+    for (std::size_t i = 0; i < 4; ++i)
+        frames_.data()[before_value + i] = static_cast<char>(most_open_ >> (24 - 8 * i) & 0xff);
     nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0,
                                           static_cast<std::int32_t>(limits.connection_window));
-    counters_.http2_sessions.add();
-    wants_send_ = true;
-    host_.wants_send();
 }
 
 Http2Session::~Http2Session() {
@@ -85,11 +105,15 @@ bool Http2Session::judge(Http2End verdict) noexcept {
 bool Http2Session::turn() {
     if (over_) return false;
     const bool more = read();
-    start_begun();
+    if (!begun_.empty()) {
+        // What nghttp2 has found wrong closes its stream once the reset is written: no exchange begins for that.
+        serialise();
+        start_begun();
+    }
     check_times();
     // Also what the socket did not take: it notifies the Wake when it would. And a client that has gone away: send()
     // ends the session once nothing is left to do.
-    if (!wants_send_ && (stream_.unsent() != 0 || nghttp2_session_want_write(session_.get()) != 0 ||
+    if (!wants_send_ && (stream_.unsent() != 0 || !frames_.empty() || nghttp2_session_want_write(session_.get()) != 0 ||
                          nghttp2_session_want_read(session_.get()) == 0)) {
         wants_send_ = true;
         host_.wants_send();
@@ -98,51 +122,11 @@ bool Http2Session::turn() {
     return more;
 }
 
-/// True when there may be more: others have their turn first.
-bool Http2Session::read() {
-    for (unsigned round = 0; round < rounds_per_turn && end_ == Http2End::open; ++round) {
-        // A client that does not read is not read from: what it asks for cannot pile up here (CVE-2019-9517).
-        unread_ = stream_.unsent() >= wire::Stream::high_water;
-        if (unread_) return false;
-        switch (stream_.fill(read_size)) {
-            case Io::ok: feed(); continue;
-            case Io::blocked: return false;
-            case Io::closed:
-            case Io::failed:
-                end(Http2End::closed, NGHTTP2_NO_ERROR);
-                over_ = true;
-                return false;
-        }
-    }
-    return end_ == Http2End::open;
-}
-
-void Http2Session::feed() {
-    const auto in = stream_.in().view();
-    const auto used =
-        nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const std::uint8_t*>(in.data()), in.size());
-    stream_.in().clear();
-    stream_.in().release();
-    if (verdict_ != Http2End::open) {
-        end(verdict_, verdict_ == Http2End::protocol_error ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
-        return;
-    }
-    if (used >= 0) return;
-    switch (used) {
-        case NGHTTP2_ERR_FLOODED:
-        case NGHTTP2_ERR_TOO_MANY_SETTINGS: end(Http2End::control_flood, NGHTTP2_ENHANCE_YOUR_CALM); return;
-        case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS: end(Http2End::continuation_flood, NGHTTP2_ENHANCE_YOUR_CALM); return;
-        case NGHTTP2_ERR_NOMEM:
-        case NGHTTP2_ERR_CALLBACK_FAILURE: throw std::bad_alloc{};
-        default: end(Http2End::protocol_error, NGHTTP2_PROTOCOL_ERROR); return;
-    }
-}
-
 /// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487).
 void Http2Session::start_begun() {
-    if (begun_.empty()) return;
     for (auto* stream : begun_) {
-        if (stream->closed_ || end_ != Http2End::open) {
+        const bool told = stream->closed_ && stream->fault_ == Fault::client_bad_framing;  // by a reset
+        if ((stream->closed_ && !told) || end_ != Http2End::open) {
             stream->finished_ = true;
             if (stream->closed_) ++ready_to_go_;
             continue;
@@ -161,15 +145,7 @@ void Http2Session::send() {
     const auto now = wake_.loop().now();
     for (unsigned round = 0;; ++round) {
         const auto before = stream_.sent;
-        held_back_ = !has_room(1);
-        while (!held_back_) {
-            const std::uint8_t* bytes = nullptr;
-            const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
-            if (size < 0) throw std::bad_alloc{};
-            if (size == 0) break;
-            frames_.append(view(bytes, static_cast<std::size_t>(size)));
-            held_back_ = !has_room(1);
-        }
+        serialise();
         write_frames();
         const Io done = stream_.flush();
         if (stream_.sent != before) send_progress_ = now;
@@ -203,6 +179,19 @@ void Http2Session::send() {
     // What came meanwhile is read now: the socket does not say so again.
     if (over_ || (unread_ && stream_.unsent() < wire::Stream::high_water)) wake_.notify();
     arm();
+}
+
+/// Takes from nghttp2 what it has to say, as far as that fits into what leaves at once.
+void Http2Session::serialise() {
+    held_back_ = !has_room(1);
+    while (!held_back_) {
+        const std::uint8_t* bytes = nullptr;
+        const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
+        if (size < 0) throw std::bad_alloc{};
+        if (size == 0) break;
+        frames_.append(view(bytes, static_cast<std::size_t>(size)));
+        held_back_ = !has_room(1);
+    }
 }
 
 void Http2Session::write_frames() {
@@ -264,7 +253,7 @@ void Http2Session::stream_finished(Http2Stream& stream) noexcept {
     stream.running_ = false;
     --running_;
     if (!stream.in_.empty()) {
-        consume(stream, stream.in_.size());
+        discard(stream, stream.in_.size());
         stream.in_.clear();
     }
     if (stream.closed_) {
@@ -274,7 +263,7 @@ void Http2Session::stream_finished(Http2Stream& stream) noexcept {
         if (!stream.complete_)
             stream.abort();
         else if (stream.tunnel_ && nghttp2_session_get_stream_local_close(session_.get(), stream.id_) == 1)
-            nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);
+            answered(stream);
         stream.tail_.begin(wake_.loop().now(), stream.sent_);
         check_at_ = std::min(check_at_, stream.tail_.due(host_.limits().write_timeout));
     }
@@ -291,14 +280,44 @@ void Http2Session::open_stream(std::int32_t id) {
     stream.place_ = streams_.size() - 1;
     stream.open(*this, id);
     nghttp2_session_set_stream_user_data(session_.get(), id, &stream);
+    ++open_;
     ++requests_;
     counters_.http2_streams.add();
 }
 
-void Http2Session::stream_closed(Http2Stream& stream) noexcept {
+/// A stream that is not served (RFC 9113 section 8.7): its client may repeat the request. False: once too often.
+bool Http2Session::refuse_stream(std::int32_t id) {
+    counters_.http2_refused.add();
+    if (!went_away_) cut_.add(id, window_);  // else it is among them already
+    nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    return judge(meter_.edge_reset(wake_.loop().now()));
+}
+
+/// Body bytes that nobody will read. Some are taken, so that a client which is nearly done comes to its end.
+void Http2Session::discard(Http2Stream& stream, std::size_t bytes) noexcept {
+    stream.discarded_ += bytes;
+    if (stream.discarded_ <= host_.limits().drain_bytes)
+        consume(stream, bytes);
+    else if (!over_)
+        nghttp2_session_consume_connection(session_.get(), bytes);
+}
+
+/// The end of the answer is on its way, and the request has not ended: the rest of it is not wanted (RFC 9113 section
+/// 8.1). The reset that says so waits a moment: clients lose an answer that they read together with it (libcurl 7.88).
+void Http2Session::answered(Http2Stream& stream) noexcept {
+    stream.answered_ = true;
+    stream.reset_at_ = wake_.loop().now() + host_.limits().drain_time;
+    check_at_ = std::min(check_at_, stream.reset_at_);
+}
+
+void Http2Session::stream_closed(Http2Stream& stream, std::uint32_t code) {
+    --open_;
+    if (!stream.remote_ended_ && !stream.client_reset_) cut_.add(stream.id_, window_);
+    const bool begins = std::find(begun_.begin(), begun_.end(), &stream) != begun_.end();
+    // Found before its exchange begins: a body that is not what the head says, or malformed trailers.
+    if (begins && code == NGHTTP2_PROTOCOL_ERROR && !stream.client_reset_) stream.refuse(Fault::client_bad_framing);
     // A stream whose head was never complete has no exchange to wait for.
-    const bool begun = stream.running_ || std::find(begun_.begin(), begun_.end(), &stream) != begun_.end();
-    if (!begun) stream.finished_ = true;
+    if (!stream.running_ && !begins) stream.finished_ = true;
     stream.closed();
     if (stream.finished_) ++ready_to_go_;
 }
