@@ -313,11 +313,14 @@ void Exchange::record() {
     line.time = std::chrono::system_clock::now();
     line.id = id_;
     line.client = located_.client;
-    line.method = request_.method;
+    line.method = method_in_log(request_);
     line.host = request_.host;
     line.path = request_.target;
     line.protocol = request_.http2 ? "HTTP/2" : request_.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    line.status = outcome_.status;
+    // What the client got: the origin's 101 is a 200 to an extended CONNECT (RFC 8441 section 5).
+    const bool tunnelled = outcome_.status == 101;
+    line.status = tunnelled && request_.extended_connect ? 200 : outcome_.status;
+    if (tunnelled) line.upgrade = forwarding_.upgrade;
     if (site_) line.site = site_->name;
     if (candidate) {
         line.origin = bound_->routing->origins[candidate->id].name;
