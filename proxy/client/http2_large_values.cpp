@@ -11,11 +11,13 @@ constexpr char filler = '/';  // valid in every value, also in a path
 constexpr char empty_field = static_cast<char>(0x91);
 constexpr std::uint32_t least_string = 127;  // from here on a length takes more than its first byte
 
-/// `bytes`, at least 127, as a length of four bytes (RFC 7541 section 5.1).
-std::array<char, 4> length_of(std::uint32_t bytes) {
-    const std::uint32_t rest = bytes - least_string;
-    return {0x7f, static_cast<char>(0x80 | (rest & 0x7f)), static_cast<char>(0x80 | (rest >> 7 & 0x7f)),
-            static_cast<char>(rest >> 14)};
+/// Writes `bytes`, at least 127, as a length of `size` bytes, two to five, be they needed or not (RFC 7541
+/// section 5.1).
+void write_length(char* at, std::uint32_t bytes, unsigned size) noexcept {
+    *at = 0x7f;
+    std::uint32_t rest = bytes - least_string;
+    for (unsigned i = 1; i < size; ++i, rest >>= 7)
+        at[i] = static_cast<char>((rest & 0x7f) | (i + 1 < size ? 0x80 : 0));
 }
 
 }  // namespace
@@ -79,7 +81,7 @@ void LargeValues::pass(std::span<char> fragment) noexcept {
                 if (!add_to_number(byte)) break;
                 left_ = number_;
                 state_ = State::value;
-                if (number_ > most && counted_ == 4 && at - begin >= 4) write_over(at - 4);
+                if (number_ > most_ && at - begin >= counted_) write_over(at - counted_);
                 break;
             case State::value:
                 skip();
@@ -91,12 +93,11 @@ void LargeValues::pass(std::span<char> fragment) noexcept {
     }
 }
 
-/// Its length has been read, and stands in the four bytes at `length`.
+/// Its length has been read, and begins at `length`.
 void LargeValues::write_over(char* length) noexcept {
-    const auto shorter = length_of(most);
-    std::copy(shorter.begin(), shorter.end(), length);
-    left_ = most;
-    rest_ = number_ - most;
+    write_length(length, most_, counted_);
+    left_ = most_;
+    rest_ = number_ - most_;
     found_ = true;
     state_ = State::written_over;
 }
@@ -117,10 +118,10 @@ char* LargeValues::fill(char* at, const char* end) noexcept {
             *at++ = empty_field;
             --rest_;
         } else {
-            left_ = std::min(rest_ - head_bytes, most);
+            left_ = std::min(rest_ - head_bytes, most_);
             rest_ -= head_bytes + left_;
-            const auto length = length_of(left_);
-            head_ = {0x0f, 0x00, length[0], length[1], length[2], length[3]};  // accept-charset, not indexed
+            head_ = {0x0f, 0x00};  // accept-charset, not indexed
+            write_length(head_.data() + 2, left_, head_bytes - 2);
             head_at_ = 0;
         }
     }

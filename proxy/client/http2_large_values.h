@@ -15,9 +15,10 @@ namespace nearhop::client {
 /// connection.
 class LargeValues {
 public:
-    static constexpr std::uint32_t most = 65'536;  ///< bytes of a string, as encoded: NGHTTP2_HD_MAX_NV
+    static constexpr std::uint32_t nghttp2_most = 65'536;  ///< bytes of a string, as encoded: NGHTTP2_HD_MAX_NV
 
-    void begin_block() noexcept { *this = {}; }
+    explicit LargeValues(std::uint32_t most = nghttp2_most) noexcept : most_{most} {}  ///< `most`: at least 127
+    void begin_block() noexcept { *this = LargeValues{most_}; }
     /// The next fragment of the block: what a HEADERS or CONTINUATION frame has of it.
     void pass(std::span<char> fragment) noexcept;
     /// A value of the present block was written over.
@@ -30,6 +31,7 @@ private:
     void write_over(char* length) noexcept;
     char* fill(char* at, const char* end) noexcept;
 
+    std::uint32_t most_;
     State state_ = State::field;
     bool literal_ = false;
     bool found_ = false;

@@ -100,7 +100,7 @@ TEST_P(LargeValue, IsShortenedForNghttp2AndLeavesTheSameTable) {
     ASSERT_TRUE(fields);
     EXPECT_EQ(fields->front(), (std::pair<std::string, std::string>{"x-before", "1"}));
     EXPECT_EQ((*fields)[1].first, "x-large");
-    EXPECT_EQ((*fields)[1].second.size(), LargeValues::most);
+    EXPECT_EQ((*fields)[1].second.size(), LargeValues::nghttp2_most);
     EXPECT_EQ(fields->back(), (std::pair<std::string, std::string>{"x-last", "3"}));
 
     // An entry that is larger than the table empties it (RFC 7541 section 4.4).
