@@ -273,7 +273,8 @@ const Snapshot& Exchange::current() {
 }
 
 void Exchange::answer(Fault fault) {
-    if (fault == Fault::client_gone || fault == Fault::client_write_timeout) {
+    const bool reset = request_.http2 && client_.gone();  // by nghttp2, for a body that contradicts its head
+    if (fault == Fault::client_gone || fault == Fault::client_write_timeout || reset) {
         client_.abort();
         return;
     }

@@ -1,6 +1,8 @@
 """HTTP/2 that breaks its rules: a malformed request is refused and its connection goes on, a malformed frame ends its
 connection; and every time somebody else's request gets its own answer."""
 
+import json
+
 import pytest
 from support.client import HOST
 from support.clock import wait_until
@@ -214,11 +216,12 @@ def test_a_body_that_contradicts_its_head_is_not_carried_out(edge, connect, orig
     """RFC 9113 section 8.1.1: its client is told PROTOCOL_ERROR, that is refused. What is here already contradicts the
     head before an origin hears of it; what comes later finds the request not yet whole there."""
     length, pieces = CONTRADICTIONS[name]
+    target = f"/contradiction/{apart}/{list(CONTRADICTIONS).index(name)}"
     before = bad_framings(edge)
     client = connect()
     client.ping()
     stream = client.take()
-    head = client.headers(stream, client.head("POST", "/contradiction", [("content-length", length)]), end=False)
+    head = client.headers(stream, client.head("POST", target, [("content-length", length)]), end=False)
     data = [frame(DATA, END_STREAM if end else 0, stream, piece) for piece, end in pieces]
     if apart:
         for piece in [head, *data]:
@@ -228,8 +231,10 @@ def test_a_body_that_contradicts_its_head_is_not_carried_out(edge, connect, orig
         client.send(head + b"".join(data))
     assert client.reply(stream).reset == PROTOCOL_ERROR
     wait_until(lambda: bad_framings(edge) == before + 1, what="client_bad_framing")
+    line = wait_until(lambda: [each for each in map(json.loads, edge.output.lines) if each["path"] == target], what="its line")
+    assert (line[0]["status"], line[0]["fault"]) == (0, "client_bad_framing")
     assert client.request().status == 200
-    seen = [request for request in origin.requests if request.target == "/contradiction"]
+    seen = [request for request in origin.requests if request.target == target]
     assert not seen if not apart or length == "0" else not any(request.complete for request in seen)
 
 

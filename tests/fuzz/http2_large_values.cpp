@@ -77,12 +77,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto other = others->begin();
     for (const auto& [name, value] : *fields) {
         if (!found) break;
-        // Huffman coding makes a value shorter than it is: a decoded one above the limit may have stayed.
+        // What counts is the value as encoded: by its own length nobody can tell which has become filler.
         const auto same = std::find_if(other, others->end(), [&](const auto& each) {
             return each.first == name && (each.second == value || each.second == std::string(most, '/'));
         });
         require(same != others->end());
-        require(same->second == value || value.size() > most);
         other = same + 1;
     }
     return 0;
