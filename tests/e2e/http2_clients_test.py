@@ -46,7 +46,9 @@ def test_curl_gets_an_answer_that_comes_before_the_end_of_its_body(curl, origin,
     file.write_bytes(bytes(size))
     for _ in range(6):
         code, said, error = curl("--data-binary", f"@{file}", "-H", "Expect:", *UPLOADS[upload])
-        assert (code, said) == (0, f"{413 if upload == 'declared' and size > 1 << 20 else 401} 2"), error
+        too_large = size > 1 << 20
+        wanted = {"401 2", "413 2"} if too_large and upload == "streamed" else {"413 2" if too_large else "401 2"}
+        assert code == 0 and said in wanted, error  # where it is a race, either will do
 
 
 def test_a_client_that_ends_its_answered_uploads_is_no_attacker(edge, authority, origin):
