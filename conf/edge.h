@@ -177,6 +177,7 @@ struct Http2 {
     unsigned continuations = 8;        ///< CONTINUATION frames of one head
     unsigned settings = 32;            ///< entries of one SETTINGS frame
     std::uint64_t table_bytes = 4096;  ///< HPACK table, each direction
+    unsigned cookie_crumbs = 1000;     ///< into which the cookies of one head are split
 };
 
 struct Dns {

@@ -136,6 +136,7 @@ void read_http2(Keys& top, Http2& http2) {
         keys.value("continuations", http2.continuations, count(0, 64));
         keys.value("settings", http2.settings, count(8, 1000));
         keys.value("table_bytes", http2.table_bytes, size(0, 64 * kib));
+        keys.value("cookie_crumbs", http2.cookie_crumbs, count(10, 10'000));
         in_order(keys, "stream_window", http2.stream_window <= http2.connection_window, "connection_window");
     });
 }

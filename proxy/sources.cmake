@@ -1,7 +1,8 @@
 nearhop_library(proxy
   SOURCES
     client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_end.cpp client/http2_host.cpp
-    client/http2_memory.cpp client/http2_meter.cpp client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp
+    client/http2_large_values.cpp client/http2_memory.cpp client/http2_meter.cpp client/http2_receive.cpp
+    client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp client/http2_streams.cpp
     client/listener.cpp client/proxy_protocol.cpp client/session.cpp client/session_http1.cpp client/sessions.cpp
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/ask.cpp exchange/attempt.cpp
     exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/forwarded.cpp exchange/headers.cpp
@@ -44,7 +45,8 @@ nearhop_library(proxy
     admin/server.cpp
     admin/status_page.cpp
   HEADERS
-    client/authority.h client/http1_codec.h client/http2_memory.h client/http2_meter.h client/http2_session.h client/http2_stream.h
+    client/authority.h client/http1_codec.h client/http2_cut_streams.h client/http2_frame.h client/http2_large_values.h
+    client/http2_memory.h client/http2_meter.h client/http2_session.h client/http2_stream.h
     client/listener.h client/proxy_protocol.h client/session.h client/sessions.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/forwarded.h exchange/headers.h

@@ -207,7 +207,7 @@ struct alignas(cache_line) WorkerCounters {
     std::array<std::array<Counter, 5>, 4> located;                                    ///< [geo::Source][geo::Level]
     std::array<Counter, wire::deviation_count> client_deviations, origin_deviations;  ///< messages, by deviation
     std::array<Counter, exchange::fault_count> faults;  ///< of exchanges and sessions, client-visible or not
-    Counter http2_sessions, http2_streams, http2_client_resets, http2_edge_resets;
+    Counter http2_sessions, http2_streams, http2_client_resets, http2_edge_resets, http2_refused;
     std::array<Counter, http2_end_count> http2_ended;
     Counter replay_bytes;  ///< gauge
     Counter loop_batches;

@@ -48,17 +48,30 @@ void Http2Session::check_times() {
         }
         return;
     }
-    if (now < check_at_) return;
-    // Answers that are complete, but not read by their client: nobody else watches them any more.
+    if (now >= check_at_) check_streams(now);
+}
+
+/// Streams whose exchange is over: nobody else watches them any more.
+void Http2Session::check_streams(TimePoint now) {
+    const auto& limits = host_.limits();
     check_at_ = TimePoint::max();
     for (auto& stream : streams_) {
-        if (!stream->finished_ || stream->closed_) continue;
-        if (stream->tail_.is_too_slow(now, stream->sent_, limits.write_timeout, limits.write_rate)) {
-            if (!stream->aborted_) count(Fault::client_write_timeout);
-            stream->aborted_ = true;
-            stream->reset();
-        } else {
-            check_at_ = std::min(check_at_, stream->tail_.due(limits.write_timeout));
+        if (stream->closed_) continue;
+        if (stream->answered_) {
+            if (now >= stream->reset_at_) {
+                nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
+                stream->reset_at_ = TimePoint::max();
+            }
+            check_at_ = std::min(check_at_, stream->reset_at_);
+        } else if (stream->finished_) {
+            // The answer is complete, and its client does not read it.
+            if (stream->tail_.is_too_slow(now, stream->sent_, limits.write_timeout, limits.write_rate)) {
+                if (!stream->aborted_) counters_.faults[static_cast<std::size_t>(Fault::client_write_timeout)].add();
+                stream->aborted_ = true;
+                stream->reset();
+            } else {
+                check_at_ = std::min(check_at_, stream->tail_.due(limits.write_timeout));
+            }
         }
     }
 }
@@ -120,7 +133,10 @@ void Http2Session::go_away() {
 
 void Http2Session::close_streams() noexcept {
     over_ = true;
-    for (auto& stream : streams_) stream->closed();
+    for (auto& stream : streams_) {
+        stream->client_reset_ = true;  // with its connection
+        stream->closed();
+    }
 }
 
 void Http2Session::fail() noexcept {

@@ -41,13 +41,14 @@ void Http2Stream::recycle() noexcept {
     pseudo_ = {};
     head_size_ = cookies_ = 0;
     trailer_size_ = 0;
-    sent_ = 0;
+    sent_ = left_ = discarded_ = 0;
+    reset_at_ = loop::TimePoint::max();
     request_ = {};
     fault_ = body_fault_ = Fault::none;
     deviations_ = {};
     progress_ = told_ = {};
     remote_ended_ = client_reset_ = started_ = has_body_out_ = complete_ = deferred_ = full_ = tunnel_ = false;
-    aborted_ = closed_ = finished_ = running_ = false;
+    aborted_ = closed_ = finished_ = running_ = answered_ = false;
 }
 
 /// The stream's own coroutine: whatever happens in it ends this stream only.

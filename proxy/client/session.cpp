@@ -214,11 +214,11 @@ void Session::refuse(exchange::Codec& codec, const exchange::Request& request, F
     run::AccessRecord line;
     line.time = std::chrono::system_clock::now();
     line.client = peer_.address;
-    line.method = request.method;
+    line.method = exchange::method_in_log(request);
     line.host = request.host;
     line.path = request.target;
     line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    line.status = exchange::info(fault).status;
+    line.status = request.http2 && codec.gone() ? 0 : exchange::info(fault).status;  // its stream was reset
     line.fault = fault;
     line.deviation = codec.deviations().worst();
     context_.log->write(line);

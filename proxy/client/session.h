@@ -78,6 +78,7 @@ private:
 
     // Http2Host
     loop::Task<void> serve(Http2Stream& stream) override;
+    loop::Task<exchange::Fault> ended(Http2Stream& stream);
     void failed(const std::exception& bug) noexcept override;
     void wants_send() noexcept override;
 

@@ -107,7 +107,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
                 times_of(attempt).silence.heard(now);
                 if (&attempt != attempt_.get()) continue;
                 const auto& head = attempt.head();
-                const bool wanted = head.status != 100 || (request_.expects_continue && !continue_sent_);
+                const bool wanted = wants_interim(head.status);
                 if (head.status == 100) continue_sent_ = true;
                 if (wanted && client_.unsent() < wire::Stream::high_water) client_.interim(head.status, head.fields);
                 if (client_.flush() != Io::failed) continue;
@@ -116,6 +116,17 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
             }
         }
     }
+}
+
+/// Whether the client gets an interim answer: a 100 if it waits for one, others as its site says.
+bool Exchange::wants_interim(unsigned status) const {
+    if (status == 100) return request_.expects_continue && !continue_sent_;
+    switch (site_->interim_responses) {
+        case conf::InterimResponses::http2: return request_.http2;
+        case conf::InterimResponses::all: return true;
+        case conf::InterimResponses::none: break;
+    }
+    return false;
 }
 
 /// Whether the retry table allows to go on elsewhere although the origin may still answer.

@@ -92,6 +92,8 @@ public:
     enum class Body : std::uint8_t { pending, data, complete, failed };
     Body body(std::string_view& bytes);
     void consume_body(std::size_t bytes) noexcept;
+    /// All of a body whose length was announced has been consumed.
+    bool body_read() const noexcept { return framing_.kind == wire::Framing::Kind::length && left_ == 0; }
     std::string_view trailers() const noexcept { return decoder_.trailers(); }
 
     /// Notes bytes that came behind a whole answer. Then, or with an answer that was not whole: not reusable.

@@ -35,6 +35,11 @@ struct Request {
     bool secure = true;  ///< came over TLS
 };
 
+/// What the client sent.
+inline std::string_view method_in_log(const Request& request) noexcept {
+    return request.extended_connect ? "CONNECT" : request.method;
+}
+
 /// How a response's body is announced to the client.
 struct ResponseStart {
     unsigned status = 200;

@@ -280,7 +280,8 @@ const Snapshot& Exchange::current() {
 }
 
 void Exchange::answer(Fault fault) {
-    if (fault == Fault::client_gone || fault == Fault::client_write_timeout) {
+    const bool reset = request_.http2 && client_.gone();  // by nghttp2, for a body that contradicts its head
+    if (fault == Fault::client_gone || fault == Fault::client_write_timeout || reset) {
         client_.abort();
         return;
     }
@@ -320,11 +321,14 @@ void Exchange::record() {
     line.time = std::chrono::system_clock::now();
     line.id = id_;
     line.client = located_.client;
-    line.method = request_.method;
+    line.method = method_in_log(request_);
     line.host = request_.host;
     line.path = request_.target;
     line.protocol = request_.http2 ? "HTTP/2" : request_.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    line.status = outcome_.status;
+    // What the client got: the origin's 101 is a 200 to an extended CONNECT (RFC 8441 section 5).
+    const bool tunnelled = outcome_.status == 101;
+    line.status = tunnelled && request_.extended_connect ? 200 : outcome_.status;
+    if (tunnelled) line.upgrade = forwarding_.upgrade;
     if (site_) line.site = site_->name;
     if (candidate) {
         line.origin = bound_->routing->origins[candidate->id].name;

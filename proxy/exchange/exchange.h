@@ -86,6 +86,7 @@ private:
     /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
     /// other closely as it is, and waiting would only let them out of the cache.
     bool sends_apart() const noexcept { return !request_.http2; }
+    bool wants_interim(unsigned status) const;
     bool may_leave() const;
     bool awaits_continue() const;
     bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }

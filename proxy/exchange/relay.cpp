@@ -82,7 +82,8 @@ loop::Task<Fault> Exchange::relay() {
         bool moved = false;
         bool complete = false;
         bool client_blocks = false;
-        while (!complete && client_.unsent() < wire::Stream::high_water) {
+        // Its end goes with its last bytes: HTTP/2 would send it later only where the client has opened its window.
+        while (!complete && (client_.unsent() < wire::Stream::high_water || attempt.body_read())) {
             std::string_view bytes;
             const auto body = attempt.body(bytes);
             if (body == Attempt::Body::pending) break;

@@ -21,6 +21,7 @@ struct AccessRecord {
     geo::Address client;
     std::string_view method, host, path;  ///< as received; escaped here
     std::string_view protocol = "HTTP/1.1";
+    std::string_view upgrade;       ///< the protocol that the connection, or the stream, switched to; empty: none
     unsigned status = 0;            ///< 0: nothing was answered
     std::string_view site, origin;  ///< empty: none
     steering::Reason reason = steering::Reason::nearest;

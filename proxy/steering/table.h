@@ -63,6 +63,7 @@ struct SiteTable {
     bool decision_header = false;
     bool server_timing = false;
     bool via_header = false;
+    conf::InterimResponses interim_responses = conf::InterimResponses::http2;
 };
 
 /// The route for a request. `decoded`: `path` went through read_path() with decoding.

@@ -203,7 +203,7 @@ def test_the_admin_listener_serves_only_allowed_peers(scene, start):
 
 
 # ---- access log -----------------------------------------------------------------------------------------------------
-FIELDS = {"time", "id", "client", "method", "host", "path", "status", "site", "origin", "reason", "place", "geo_source",
+FIELDS = {"time", "id", "client", "method", "host", "path", "protocol", "upgrade", "status", "site", "origin", "reason", "place", "geo_source",
           "attempts", "fault", "class", "class_reason", "bytes_in", "bytes_out", "edge_ms", "connect_ms", "origin_ms", "total_ms"}  # fmt: skip
 
 
@@ -223,6 +223,7 @@ def test_one_access_line_per_exchange_with_all_its_fields(scene, start):
     assert moved["path"].startswith("/find") and moved["fault"] == "-" and moved["host"] == "api.example.com"
     assert moved["total_ms"] >= moved["origin_ms"] >= 0 and moved["id"] == scene["us-east-1"].last().id
     assert (unknown["status"], unknown["fault"]) == (421, "client_unknown_host")
+    assert moved["upgrade"] == unknown["upgrade"] == "-"
 
 
 @pytest.mark.parametrize("form", ["json", "logfmt"])
