@@ -51,8 +51,8 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
       meter_{limits, wake.loop().now()},
       memory_{pool.blocks()},
       session_{make(limits)},
-      idle_since_{wake.loop().now()},
-      send_progress_{idle_since_} {
+      idle_since_{wake.loop().now()} {
+    reader_.begin(stream_.sent, host_.limits().write_timeout, host_.limits().write_rate);
     const auto number = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
     const std::array settings{
         nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streams},
@@ -160,7 +160,6 @@ void Http2Session::send() {
     if (over_) return sweep();
     const auto now = wake_.loop().now();
     for (unsigned round = 0;; ++round) {
-        const auto before = stream_.sent;
         held_back_ = !has_room(1);
         while (!held_back_) {
             const std::uint8_t* bytes = nullptr;
@@ -172,7 +171,7 @@ void Http2Session::send() {
         }
         write_frames();
         const Io done = stream_.flush();
-        if (stream_.sent != before) send_progress_ = now;
+        reader_.await(stream_.unsent() != 0, now);
         if (done == Io::failed) {
             end(Http2End::closed, NGHTTP2_NO_ERROR);
             over_ = true;
@@ -203,6 +202,10 @@ void Http2Session::send() {
     // What came meanwhile is read now: the socket does not say so again.
     if (over_ || (unread_ && stream_.unsent() < wire::Stream::high_water)) wake_.notify();
     arm();
+}
+
+exchange::ReaderPace::Taken Http2Session::taken() const noexcept {
+    return {stream_.acknowledged(), stream_.socket().delivery() == loop::Socket::Delivery::lost};
 }
 
 void Http2Session::write_frames() {
@@ -275,8 +278,8 @@ void Http2Session::stream_finished(Http2Stream& stream) noexcept {
             stream.abort();
         else if (stream.tunnel_ && nghttp2_session_get_stream_local_close(session_.get(), stream.id_) == 1)
             nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);
-        stream.tail_.begin(wake_.loop().now(), stream.sent_);
-        check_at_ = std::min(check_at_, stream.tail_.due(host_.limits().write_timeout));
+        stream.reader_.await(true, wake_.loop().now());
+        check_at_ = std::min(check_at_, stream.reader_.due());
     }
     output(stream);
 }
@@ -299,6 +302,7 @@ void Http2Session::stream_closed(Http2Stream& stream) noexcept {
     // A stream whose head was never complete has no exchange to wait for.
     const bool begun = stream.running_ || std::find(begun_.begin(), begun_.end(), &stream) != begun_.end();
     if (!begun) stream.finished_ = true;
+    if (head_of_ == stream.id_) head_since_ = TimePoint::max();  // nghttp2 does not tell of its end any more
     stream.closed();
     if (stream.finished_) ++ready_to_go_;
 }

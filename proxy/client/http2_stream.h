@@ -2,7 +2,6 @@
 
 #include "conf/config.h"
 #include "proxy/exchange/codec.h"
-#include "proxy/exchange/least_rate.h"
 #include "proxy/loop/task.h"
 #include "proxy/wire/buffer.h"
 #include "proxy/wire/stream.h"
@@ -38,10 +37,14 @@ public:
     std::size_t write(std::string_view body) override;
     void finish(std::string_view trailers) override;
     void abort() override;
+    bool take_back() noexcept override { return !started_; }
     void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
     loop::Io flush() override;
     std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
+    bool is_delivered() const noexcept override { return unsent() == 0; }  // a reset of the stream overtakes nothing
     bool gone() override { return closed_; }
+    exchange::Fault why_gone() const noexcept override;
+    exchange::ReaderPace::Taken taken() const noexcept override;
     wire::Deviations deviations() const override { return deviations_; }
 
 private:
@@ -112,11 +115,12 @@ private:
     loop::TimePoint progress_{};  ///< when response bytes left last
     loop::TimePoint told_{};      ///< when the exchange was last told so
     std::uint64_t sent_ = 0;      ///< response body bytes that left
-    exchange::LeastRate tail_;    ///< of what is left when the exchange is over
+    unsigned heads_waiting_ = 0;  ///< header blocks, interim ones included, that nghttp2 has not sent
 
     bool remote_ended_ = false;
     bool client_reset_ = false;
     bool started_ = false;       ///< the response's head was handed to nghttp2
+    bool dismissed_ = false;     ///< the edge ends the connection for what the client did on it
     bool has_body_out_ = false;  ///< DATA follows it
     bool complete_ = false;      ///< finish() was called
     bool deferred_ = false;      ///< nghttp2 waits for resume_data

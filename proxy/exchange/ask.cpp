@@ -138,7 +138,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     auto phase = Phase::begins;
     if (sends_apart()) {
         co_await wake_.yield_if_crowded();  // before it takes a connection: an idle one is watched by its pool
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
     }
     const auto asked_at = context_.loop.now();
     auto since = asked_at;
@@ -173,7 +173,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
             waited_ += now - since;
             co_return Fault::none;
         }
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
 
         bool out = turn != Turn::pending;
         auto due = TimePoint::max();

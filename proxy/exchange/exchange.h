@@ -49,9 +49,11 @@ public:
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
+    /// Never throws but for want of memory to say even that: what goes wrong below is answered edge_internal.
     loop::Task<Outcome> run();
 
 private:
+    loop::Task<Fault> carry();
     void locate();
     Fault decide();
     Fault check_request();
@@ -119,6 +121,11 @@ private:
     ResponseStart response_start(std::string& own);
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
+    /// Why it cannot go on, whatever origins do; none: it can.
+    Fault interruption() {
+        if (client_.gone()) return client_.why_gone();
+        return context_.ends() ? Fault::edge_stopped : Fault::none;
+    }
     Move move_after(Fault fault, unsigned status) const noexcept;
     bool another_candidate() const;
     bool misleading_success() const;

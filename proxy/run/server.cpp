@@ -17,6 +17,8 @@
 namespace nearhop::run {
 namespace {
 
+constexpr loop::milliseconds last_answers{1000};  // for those to leave that the end of the drain makes
+
 sigset_t handled_signals() {
     sigset_t set;
     sigemptyset(&set);
@@ -259,11 +261,14 @@ void Server::on_signal(int number) {
             notify_ready();
             break;
         case SIGUSR1: log_.reopen(); break;
-        default: log_info("stopping", {{"signal", number}}); next_stage();
+        default:
+            log_info("stopping", {{"signal", number}});
+            if (stage_ != Stage::ending) next_stage();  // that one is over in a moment, and clients wait for its answers
     }
 }
 
-/// Not ready but accepting, then draining, then gone. A second signal goes on to the next stage at once.
+/// Not ready but accepting, then draining, then ending what is left, then gone. A second signal goes on to the next
+/// stage at once.
 void Server::next_stage() {
     const auto& shutdown = config().shutdown;
     switch (stage_) {
@@ -282,6 +287,11 @@ void Server::next_stage() {
             log_info("draining");
             break;
         case Stage::draining:
+            stage_ = Stage::ending;
+            for (const auto& worker : workers_) worker->end();
+            stage_ends_ = loop_.now() + last_answers;
+            break;
+        case Stage::ending:
         case Stage::stopped:
             stage_ = Stage::stopped;
             loop_.stop();
@@ -295,9 +305,12 @@ void Server::look_for_sessions() {
     const bool idle =
         std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->sessions() == 0; });
     // A worker that has not yet seen drain() may still have somebody in its accept queue: one more look.
-    if (stage_ == Stage::draining && idle &&
-        loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100})
+    const bool drained =
+        stage_ == Stage::draining && loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100};
+    if (idle && (drained || stage_ == Stage::ending)) {
+        stage_ = Stage::ending;  // with nobody to wait for
         return next_stage();
+    }
     stage_timer_->after(loop::milliseconds{20});
 }
 

@@ -29,6 +29,7 @@ public:
     void stop_listening(std::string key);
     void close_after_responses();  ///< grace: still accepting, answers carry Connection: close
     void drain();                  ///< listeners closed, idle sessions ended
+    void end();                    ///< what is left is answered or cut
     void stop();                   ///< sessions cut, thread ends
 
     std::size_t sessions() const noexcept { return session_count_.load(std::memory_order_relaxed); }
