@@ -155,7 +155,7 @@ struct Limits {
     std::uint64_t drain_bytes = std::uint64_t{1} << 30;  ///< unread request body after an answer
     milliseconds drain_time = 30s;
     milliseconds drain_silence = 5s;  ///< of a client that has not sent all of it
-    unsigned origin_idle = 64;  ///< idle connections per worker and origin
+    unsigned origin_idle = 64;        ///< idle connections per worker and origin
     milliseconds origin_idle_timeout = 50s;
     milliseconds origin_age = 300s;
     unsigned origin_requests = 1000;  ///< per connection

@@ -87,7 +87,7 @@ private:
     std::size_t chunk_used_ = 0;
     wire::MessageWriter writer_;
     std::uint64_t response_at_ = 0;  ///< handed_over() before the response
-    unsigned empty_lines_ = 0;  ///< skipped before the head
+    unsigned empty_lines_ = 0;       ///< skipped before the head
     bool started_ = false;
     bool body_done_ = false;
     bool continued_ = false;

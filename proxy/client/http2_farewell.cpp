@@ -14,11 +14,16 @@ using namespace std::string_view_literals;
 /// 503 client_session_ended, in HPACK that neither reads nor changes a table (RFC 7541 section 6.2.2): nghttp2 sends no
 /// response once it has decided to end the session.
 constexpr std::string_view block =
-    "\x08\x03" "503"              // :status
-    "\x0f\x0d\x01" "0"            // content-length
-    "\x0f\x09\x08" "no-store"     // cache-control
-    "\x00\x0f" "x-nearhop-fault"  //
-    "\x14" "client_session_ended"sv;
+    "\x08\x03"
+    "503"  // :status
+    "\x0f\x0d\x01"
+    "0"  // content-length
+    "\x0f\x09\x08"
+    "no-store"  // cache-control
+    "\x00\x0f"
+    "x-nearhop-fault"  //
+    "\x14"
+    "client_session_ended"sv;
 
 std::array<char, 9> frame_head(std::int32_t stream) {
     const auto byte = [](std::uint32_t value) { return static_cast<char>(value & 0xff); };

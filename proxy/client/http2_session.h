@@ -121,7 +121,7 @@ private:
     Http2Meter meter_;
     Http2Memory memory_;
     std::unique_ptr<nghttp2_session, Delete> session_;
-    wire::Buffer frames_;  ///< serialised, not yet in a TLS record
+    wire::Buffer frames_;          ///< serialised, not yet in a TLS record
     exchange::ReaderPace reader_;  ///< of the connection as a whole, while the socket takes no more
     std::vector<std::unique_ptr<Http2Stream>> streams_;
     std::vector<Http2Stream*> begun_;  ///< with a whole head, not yet served

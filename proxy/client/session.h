@@ -104,7 +104,7 @@ private:
     unsigned pipelined_ = 0;              ///< in a row that came before the answer to the one before was out
     bool draining_ = false;
     bool finished_ = false;
-    bool lingers_ = false;  ///< everything was said; what still comes is discarded
+    bool lingers_ = false;          ///< everything was said; what still comes is discarded
     std::optional<Linger> linger_;  ///< begun, for the request body at hand
     bool send_queued_ = false;
     std::uint64_t counted_received_ = 0;

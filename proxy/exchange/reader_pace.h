@@ -9,9 +9,9 @@
 namespace nearhop::exchange {
 
 /// Judges a client by what it takes of an answer, over the time in which it is the one awaited. It may take nothing for
-/// one `window`; each `rate` bytes that it takes are good for a second more, up to ten windows ahead. So a steady reader
-/// of `rate` is never too slow, although TCP tells of what an application reads in steps of a sixteenth of its buffer or
-/// more, minutes apart. With a rate of 0 any byte is good for a whole window.
+/// one `window`; each `rate` bytes that it takes are good for a second more, up to twelve windows ahead. So a steady
+/// reader of `rate` is never too slow, although TCP tells of what an application reads in steps of a sixteenth of its
+/// buffer or more, minutes apart: 64 KiB at 100 B/s are eleven. With a rate of 0 any byte is good for a whole window.
 class ReaderPace {
 public:
     struct Taken {
@@ -52,7 +52,7 @@ public:
     }
 
 private:
-    static constexpr int most_windows = 10;
+    static constexpr int most_windows = 12;
 
     loop::TimePoint extended(loop::TimePoint now, std::uint64_t moved) const noexcept {
         const auto most = now + most_windows * window_;

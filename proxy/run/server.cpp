@@ -263,7 +263,8 @@ void Server::on_signal(int number) {
         case SIGUSR1: log_.reopen(); break;
         default:
             log_info("stopping", {{"signal", number}});
-            if (stage_ != Stage::ending) next_stage();  // that one is over in a moment, and clients wait for its answers
+            if (stage_ != Stage::ending)
+                next_stage();  // that one is over in a moment, and clients wait for its answers
     }
 }
 

@@ -109,7 +109,7 @@ def test_a_steady_reader_of_a_tunnel(plain_scene, start):
 
 @pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
 def test_who_stops_reading_is_cut_all_the_same(scene, start, tls):
-    """After the time that what it has taken is worth, ten times `write_timeout` at most."""
+    """After the time that what it has taken is worth, twelve times `write_timeout` at most."""
     plain = [{"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"}]
     config = configured(scene, **({} if tls else {"listeners": plain}))
     config["limits"]["write_timeout"] = f"{int(200 * SLOW)}ms"
