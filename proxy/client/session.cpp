@@ -247,7 +247,7 @@ loop::Task<void> Session::close() {
     }
     stream_.close_notify();
     stream_.flush();
-    const bool client_sends = codec_ && !codec_->body_complete();
+    const bool client_sends = codec_ && codec_->head_started() && !codec_->body_complete();
     if (requests_ == 0 || (socket.hung_up() && !client_sends)) co_return;
     socket.shutdown_write();
     lingers_ = true;

@@ -51,9 +51,9 @@ public:
     void drain() noexcept;
     /// The worker ends: what waits is answered, what is being answered is cut.
     void end() noexcept;
-    /// Without a further turn: whoever has not been answered in full sees that.
+    /// Without a further turn: whoever has not been answered in full sees that. HTTP/2's frames show it by themselves.
     void cut() noexcept {
-        if (!lingers_) stream_.socket().reset();
+        if (!http2_ && !lingers_) stream_.socket().reset();
     }
     /// HTTP/2 clients are told in advance, so that they open their next connection elsewhere.
     void announce_end() noexcept {

@@ -132,7 +132,7 @@ loop::Task<bool> Session::drain_body() {
         if (body.fault != Fault::none) co_return false;
         if (body.complete) break;
         const std::size_t bytes = body.bytes.size();
-        if (linger_->is_over(bytes, context_.loop.now())) co_return false;
+        if (linger_->is_over(bytes, context_.loop.now()) || context_.ends()) co_return false;
         timer_.expires_at(linger_->due());
         if (bytes == 0) {
             co_await wake_.wait();

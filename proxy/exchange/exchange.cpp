@@ -61,7 +61,10 @@ loop::Task<Outcome> Exchange::run() {
         spdlog::error("event=exchange_failed fault=edge_internal request={} what=\"{}\"", id_, bug.what());
         response_started_ = !client_.take_back();
         relayed_ = relayed_ && response_started_;
-        if (response_started_) client_.abort();
+        if (response_started_)
+            client_.abort();
+        else
+            bytes_out_ = 0;
     }
     if (fault != Fault::none && !response_started_) answer(fault);
     outcome_.fault = fault;
