@@ -13,6 +13,10 @@ namespace nearhop::client {
 /// connection that is closed with unread bytes is reset, and the answer is lost with it (RFC 9112 section 9.6).
 class Linger {
 public:
+    /// For a client that has nothing to send any more.
+    static constexpr loop::milliseconds moment{1000};
+    static constexpr std::uint64_t few_bytes = 64 * 1024;
+
     /// `client_sends`: a request body is not complete. Otherwise it is a moment for the client to close, no more.
     Linger(const conf::Limits& limits, bool client_sends, loop::TimePoint now) noexcept
         : silence_{limits.drain_silence},
@@ -37,8 +41,6 @@ public:
     }
 
 private:
-    static constexpr loop::milliseconds moment{1000};
-    static constexpr std::uint64_t few_bytes = 64 * 1024;
     static constexpr std::uint64_t fair_share = 512 * 1024;
     loop::milliseconds silence_;
     loop::TimePoint ends_, silent_until_;
