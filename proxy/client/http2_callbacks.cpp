@@ -143,7 +143,7 @@ struct Http2Session::Callbacks {
     static int on_before_sending(nghttp2_session*, const nghttp2_frame* frame, void* user) {
         if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR) return 0;
         try {
-            self(user).answer_waiting();
+            self(user).answer_waiting(Fault::client_session_ended);
         } catch (const std::bad_alloc&) {
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         }

@@ -136,7 +136,7 @@ void Http2Session::fail() noexcept {
     if (end_ == Http2End::open) counters_.http2_ended[static_cast<std::size_t>(Http2End::closed)].add();
     end_ = Http2End::closed;
     try {
-        answer_waiting();
+        answer_waiting(Fault::edge_internal);
         write_frames();
     } catch (const std::bad_alloc&) {
         // Then they get no answer: there is no memory to say so.

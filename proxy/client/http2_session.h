@@ -99,7 +99,7 @@ private:
     }
     void write_frames();
     void go_away();
-    void answer_waiting();
+    void answer_waiting(exchange::Fault why);
     exchange::ReaderPace::Taken taken() const noexcept;
 
     // For streams.

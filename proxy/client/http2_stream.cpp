@@ -50,7 +50,8 @@ void Http2Stream::recycle() noexcept {
     deviations_ = {};
     progress_ = told_ = {};
     remote_ended_ = client_reset_ = started_ = has_body_out_ = complete_ = deferred_ = full_ = tunnel_ = false;
-    aborted_ = closed_ = finished_ = running_ = dismissed_ = false;
+    aborted_ = closed_ = finished_ = running_ = false;
+    dismissed_ = Fault::none;
 }
 
 /// The stream's own coroutine: whatever happens in it ends this stream only.
@@ -246,7 +247,7 @@ exchange::ReaderPace::Taken Http2Stream::taken() const noexcept {
     return {sent_ - std::min(sent_, under_way), connection.is_lost};
 }
 
-Fault Http2Stream::why_gone() const noexcept { return dismissed_ ? Fault::client_session_ended : Fault::client_gone; }
+Fault Http2Stream::why_gone() const noexcept { return dismissed_ != Fault::none ? dismissed_ : Fault::client_gone; }
 
 Io Http2Stream::flush() {
     if (closed_ || aborted_) return Io::failed;

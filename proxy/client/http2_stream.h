@@ -110,7 +110,8 @@ private:
     std::string trailers_in_;
     std::size_t trailer_size_ = 0;  ///< of all that came
     exchange::Fault body_fault_ = exchange::Fault::none;
-    wire::Buffer out_;  ///< response body that has not left
+    exchange::Fault dismissed_ = exchange::Fault::none;  ///< why the edge ended the connection, and told this stream
+    wire::Buffer out_;                                   ///< response body that has not left
     std::string trailers_out_;
     loop::TimePoint progress_{};  ///< when response bytes left last
     loop::TimePoint told_{};      ///< when the exchange was last told so
@@ -120,7 +121,6 @@ private:
     bool remote_ended_ = false;
     bool client_reset_ = false;
     bool started_ = false;       ///< the response's head was handed to nghttp2
-    bool dismissed_ = false;     ///< the edge ends the connection for what the client did on it
     bool has_body_out_ = false;  ///< DATA follows it
     bool complete_ = false;      ///< finish() was called
     bool deferred_ = false;      ///< nghttp2 waits for resume_data

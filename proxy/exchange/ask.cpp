@@ -151,7 +151,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
         const auto now = context_.loop.now();
         Fault fault = Fault::none;
         const Turn turn = take_turn(*attempt_, fault);
-        if (info(fault).side == Side::client) co_return fault;
+        if (is_final(fault)) co_return fault;
         if (phase <= Phase::dials && attempt_->begun) {
             if (phase == Phase::dials) connect_time_ += now - since;
             waited_ += now - since;

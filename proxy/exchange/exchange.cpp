@@ -293,9 +293,8 @@ const Snapshot& Exchange::current() {
 }
 
 void Exchange::answer(Fault fault) {
-    if (fault == Fault::client_gone || fault == Fault::client_write_timeout || fault == Fault::client_session_ended) {
+    if (fault == Fault::client_gone || fault == Fault::client_write_timeout) {
         client_.abort();
-        if (fault == Fault::client_session_ended) outcome_.status = info(fault).status;  // its session says so itself
         return;
     }
     std::string_view accept;

@@ -21,7 +21,13 @@ from support.http2 import (
     Http2,
     frame,
 )
-from support.memory import RESPONSE_FIELDS, RESPONSE_TRAILERS, without_memory_for
+from support.memory import (
+    REQUEST_TRAILER,
+    REQUEST_TRAILER_VALUE,
+    RESPONSE_FIELDS,
+    RESPONSE_TRAILERS,
+    without_memory_for,
+)
 from support.origin_connection import Gone
 from support.proxy import sanitized
 from support.tunnel import SWITCH, line_of, lines, strict, switching, upgrade
@@ -173,6 +179,25 @@ def test_an_exception_in_one_stream_leaves_the_others_alone(scene, start, author
         assert (reply.status, reply.fault, reply.ended) == (500, "edge_internal", True)
         scene.renew()
         assert client.request().status == 200
+
+
+@needs_allocator
+def test_an_exception_in_the_session_answers_all_of_its_streams(scene, start, waiting, authority, tmp_path):
+    edge = start(config_for(scene), environment=without_memory_for(REQUEST_TRAILER, tmp_path))
+    with Http2(edge.https, authority.file) as client:
+        stream = client.open("POST", "/pay", end=False)
+        client.data(stream, b"1", end=True)
+        wait_posts(scene)
+        other = client.open("POST", "/other", end=False)
+        client.send(client.headers(other, [("x", "y" * REQUEST_TRAILER_VALUE)]))
+        client.end()
+        for waits in (stream, other):
+            reply = client.replies[waits]
+            assert (reply.status, reply.fault, reply.ended) == (500, "edge_internal", True)
+    waiting.set()
+    edge.log.wait(event="session_failed", fault="edge_internal")
+    wait_until(lambda: len(lines(edge, 500)) == 2, what="the access lines")
+    assert {line["fault"] for line in lines(edge, 500)} == {"edge_internal"}
 
 
 # ---- a connection that ends for what its client did -----------------------------------------------------------------

@@ -16,6 +16,8 @@ void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 """
 RESPONSE_FIELDS = 1024 * 40  # the vector of a head with more than 512 fields
+REQUEST_TRAILER_VALUE = 5000
+REQUEST_TRAILER = len("x: ") + REQUEST_TRAILER_VALUE + 1  # a string that takes this value at once
 RESPONSE_TRAILERS = 15 * 2**9 + 1  # a string that grows beyond 3840 bytes
 
 
