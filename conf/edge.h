@@ -154,8 +154,9 @@ struct Limits {
     std::uint64_t chunk_line_bytes = 256;
     std::uint64_t trailer_bytes = 8 * 1024;
     std::uint64_t replay_total = 64 * 1024 * 1024;
-    std::uint64_t drain_bytes = 64 * 1024;  ///< unread request body after an answer
-    milliseconds drain_time = 1s;
+    std::uint64_t drain_bytes = std::uint64_t{1} << 30;  ///< unread request body after an answer
+    milliseconds drain_time = 30s;
+    milliseconds drain_silence = 5s;      ///< of a client that has not sent all of it
     std::optional<unsigned> origin_idle;  ///< idle connections per worker and origin; none: as the load needs
     milliseconds origin_idle_timeout = 50s;
     milliseconds origin_age = 300s;

@@ -111,8 +111,9 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("chunk_line_bytes", limits.chunk_line_bytes, size(32, 16 * kib));
         keys.value("trailer_bytes", limits.trailer_bytes, size(0, 64 * kib));
         keys.value("replay_total", limits.replay_total, size(0, 64 * gib));
-        keys.value("drain_bytes", limits.drain_bytes, size(0, 16 * mib));
-        keys.value("drain_time", limits.drain_time, duration(0ms, 1min));
+        keys.value("drain_bytes", limits.drain_bytes, size(0, 64 * gib));
+        keys.value("drain_time", limits.drain_time, duration(0ms, 10min));
+        keys.value("drain_silence", limits.drain_silence, duration(10ms, 1min));
         keys.value("origin_idle", limits.origin_idle, count(0, 10'000),
                    "as many as were in use at the peak of the last `origin_idle_timeout`");
         keys.value("origin_idle_timeout", limits.origin_idle_timeout, duration(10ms, 1h));

@@ -1,6 +1,7 @@
 nearhop_library(proxy
   SOURCES
-    client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_end.cpp client/http2_host.cpp
+    client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_end.cpp client/http2_farewell.cpp
+    client/http2_host.cpp
     client/http2_large_values.cpp client/http2_memory.cpp client/http2_meter.cpp client/http2_receive.cpp
     client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp client/http2_streams.cpp
     client/listener.cpp client/proxy_protocol.cpp client/session.cpp client/session_http1.cpp client/sessions.cpp
@@ -50,7 +51,7 @@ nearhop_library(proxy
     client/listener.h client/proxy_protocol.h client/session.h client/sessions.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
     exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/forwarded.h exchange/headers.h
-    exchange/keyed_hash.h exchange/line_writer.h exchange/least_rate.h exchange/failure_rows.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
+    exchange/keyed_hash.h exchange/line_writer.h exchange/least_rate.h exchange/failure_rows.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h exchange/reader_pace.h
     exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/control_check.h origin/dial.h origin/pool.h origin/probe.h origin/resolver.h
     run/build.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h run/listener_key.h

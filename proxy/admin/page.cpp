@@ -81,6 +81,13 @@ std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
     return std::nullopt;
 }
 
+Page ready_page(const Snapshot& snapshot, const Registry& registry) {
+    if (snapshot.isolated) return {.status = 503, .body = "not ready: cut off from every origin\n"};
+    if (!snapshot.ready) return {.status = 503, .body = "not ready\n"};
+    if (registry.capacity.is_full()) return {.status = 503, .body = "not ready: at its limits\n"};
+    return {.body = "ready\n"};
+}
+
 loop::Task<Page> reload_page(std::string_view query, const Snapshot& snapshot, const Process& process) {
     if (auto problem = parameter_problem({query}, {}); !problem.empty())
         co_return Page{.status = 400, .body = std::move(problem) + "\n"};
@@ -101,11 +108,7 @@ Page readable_page(const Ask& ask, const Snapshot& snapshot, const Registry& reg
 
     if (is_large(ask)) return large_page(ask.path, snapshot, registry, process.status());
     if (ask.path == "/livez") return {.body = "ok\n"};
-    if (ask.path == "/readyz")
-        return snapshot.ready
-                   ? Page{.body = "ready\n"}
-                   : Page{.status = 503,
-                          .body = snapshot.isolated ? "not ready: cut off from every origin\n" : "not ready\n"};
+    if (ask.path == "/readyz") return ready_page(snapshot, registry);
     if (ask.path == "/explain") return explain_page(ask.query, snapshot);
     return {.body = std::string{index_text}};
 }

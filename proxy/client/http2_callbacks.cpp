@@ -139,8 +139,21 @@ struct Http2Session::Callbacks {
         }
     }
 
+    static int on_before_sending(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR) return 0;
+        try {
+            self(user).answer_waiting(Fault::client_session_ended);
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        return 0;
+    }
+
     static int on_frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
         auto& session = self(user);
+        if (frame->hd.type == NGHTTP2_HEADERS)
+            if (auto* stream = session.find(frame->hd.stream_id); stream && stream->heads_waiting_ != 0)
+                --stream->heads_waiting_;
         switch (frame->hd.type) {
             case NGHTTP2_RST_STREAM: {
                 if (frame->rst_stream.error_code == NGHTTP2_NO_ERROR) return 0;
@@ -217,6 +230,7 @@ struct Http2Session::Callbacks {
             nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(fresh, &on_invalid_frame);
             nghttp2_session_callbacks_set_on_data_chunk_recv_callback(fresh, &on_data);
             nghttp2_session_callbacks_set_on_frame_recv_callback(fresh, &on_frame);
+            nghttp2_session_callbacks_set_before_frame_send_callback(fresh, &on_before_sending);
             nghttp2_session_callbacks_set_on_frame_send_callback(fresh, &on_frame_sent);
             nghttp2_session_callbacks_set_send_data_callback(fresh, &send_data);
             nghttp2_session_callbacks_set_data_source_read_length_callback(fresh, &data_length);

@@ -227,8 +227,8 @@ exchange::Codec::Body Http2Stream::body() {
     if (!bytes.empty()) return {bytes, false, Fault::none};
     if (remote_ended_) return {{}, true, Fault::none};
     // Reset by nghttp2: more or fewer bytes than content-length promised, or a frame that does not belong there.
-    if (closed_)
-        return {{}, false, client_reset_ || aborted_ || tunnel_ ? Fault::client_gone : Fault::client_bad_framing};
+    if (closed_ && (client_reset_ || aborted_ || tunnel_ || session_->over())) return {{}, false, why_gone()};
+    if (closed_) return {{}, false, Fault::client_bad_framing};
     return {};
 }
 

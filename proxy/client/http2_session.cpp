@@ -42,8 +42,8 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
       window_{std::max(static_cast<std::uint32_t>(limits.stream_window), first_window)},
       cut_{std::min<std::size_t>(std::size_t{limits.streams} + limits.resets, most_cut)},
       frame_left_{NGHTTP2_CLIENT_MAGIC_LEN},
-      idle_since_{wake.loop().now()},
-      send_progress_{idle_since_} {
+      idle_since_{wake.loop().now()} {
+    reader_.begin(stream_.sent, host_.limits().write_timeout, host_.limits().write_rate);
     announce(limits);
     counters_.http2_sessions.add();
     wants_send_ = true;
@@ -129,11 +129,10 @@ void Http2Session::send() {
     if (over_) return sweep();
     const auto now = wake_.loop().now();
     for (unsigned round = 0;; ++round) {
-        const auto before = stream_.sent;
         serialise();
         write_frames();
         const Io done = stream_.flush();
-        if (stream_.sent != before) send_progress_ = now;
+        reader_.await(stream_.unsent() != 0, now);
         if (done == Io::failed) {
             end(Http2End::closed, NGHTTP2_NO_ERROR);
             over_ = true;
@@ -177,6 +176,10 @@ void Http2Session::serialise() {
         frames_.append(view(bytes, static_cast<std::size_t>(size)));
         held_back_ = !has_room(1);
     }
+}
+
+exchange::ReaderPace::Taken Http2Session::taken() const noexcept {
+    return {stream_.acknowledged(), stream_.socket().delivery() == loop::Socket::Delivery::lost};
 }
 
 void Http2Session::write_frames() {

@@ -68,6 +68,8 @@ public:
     /// GOAWAY in two steps (RFC 9113 section 6.8): a notice, and after a round trip the last stream that is served.
     void drain();
     bool draining() const noexcept { return draining_; }
+    /// The worker ends: the streams look at that now.
+    void hurry();
     /// The connection has ended: exchanges learn that their client has left. running() falls to 0, with the Wake told.
     void close_streams() noexcept;
     std::size_t running() const noexcept { return running_; }
@@ -108,6 +110,8 @@ private:
     void serialise();
     void write_frames();
     void go_away();
+    void answer_waiting(exchange::Fault why);
+    exchange::ReaderPace::Taken taken() const noexcept;
 
     // For streams.
     void output(Http2Stream& stream);
@@ -132,7 +136,8 @@ private:
     Http2Meter meter_;
     Http2Memory memory_;
     std::unique_ptr<nghttp2_session, Delete> session_;
-    wire::Buffer frames_;  ///< serialised, not yet in a TLS record
+    wire::Buffer frames_;          ///< serialised, not yet in a TLS record
+    exchange::ReaderPace reader_;  ///< of the connection as a whole, while the socket takes no more
     std::vector<std::unique_ptr<Http2Stream>> streams_;
     std::vector<Http2Stream*> begun_;  ///< with a whole head, not yet served
     const std::uint32_t most_open_;    ///< streams at once
@@ -152,7 +157,6 @@ private:
     loop::TimePoint idle_since_;
     loop::TimePoint head_since_ = loop::TimePoint::max();  ///< a header block began that has not ended
     loop::TimePoint check_at_ = loop::TimePoint::max();    ///< when answers that do not leave are looked at
-    loop::TimePoint send_progress_;                        ///< when the connection last took bytes
     loop::TimePoint drain_due_ = loop::TimePoint::max();   ///< the second GOAWAY
     bool released_ = false;                                ///< buffers were given back since it became idle
     bool draining_ = false;

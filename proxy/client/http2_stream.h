@@ -2,7 +2,6 @@
 
 #include "conf/config.h"
 #include "proxy/exchange/codec.h"
-#include "proxy/exchange/least_rate.h"
 #include "proxy/loop/task.h"
 #include "proxy/wire/buffer.h"
 #include "proxy/wire/stream.h"
@@ -42,10 +41,14 @@ public:
     std::size_t write(std::string_view body) override;
     void finish(std::string_view trailers) override;
     void abort() override;
+    bool take_back() noexcept override { return !started_; }
     void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
     loop::Io flush() override;
     std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
+    bool is_delivered() const noexcept override { return unsent() == 0; }  // a reset of the stream overtakes nothing
     bool gone() override { return closed_; }
+    exchange::Fault why_gone() const noexcept override;
+    exchange::ReaderPace::Taken taken() const noexcept override;
     wire::Deviations deviations() const override { return deviations_; }
 
 private:
@@ -123,12 +126,13 @@ private:
     std::string trailers_in_;
     std::size_t trailer_size_ = 0;  ///< of all that came
     exchange::Fault body_fault_ = exchange::Fault::none;
-    wire::Buffer out_;  ///< response body that has not left
+    exchange::Fault dismissed_ = exchange::Fault::none;  ///< why the edge ended the connection, and told this stream
+    wire::Buffer out_;                                   ///< response body that has not left
     std::string trailers_out_;
     loop::TimePoint progress_{};                         ///< when response bytes left last
     loop::TimePoint told_{};                             ///< when the exchange was last told so
     std::uint64_t sent_ = 0;                             ///< response body bytes that left
-    exchange::LeastRate tail_;                           ///< of what is left when the exchange is over
+    unsigned heads_waiting_ = 0;   ///< header blocks, interim ones included, that nghttp2 has not sent
     std::uint64_t left_ = 0;                             ///< of a request body whose length is declared
     std::uint64_t discarded_ = 0;                        ///< request body bytes that nobody read
     loop::TimePoint reset_at_ = loop::TimePoint::max();  ///< of an answered stream whose request has not ended

@@ -1,4 +1,5 @@
 #include "proxy/client/http2_session.h"
+#include "proxy/client/linger.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -45,8 +46,8 @@ void Http2Session::stream_finished(Http2Stream& stream) noexcept {
             stream.abort();
         else if (stream.tunnel_ && nghttp2_session_get_stream_local_close(session_.get(), stream.id_) == 1)
             answered(stream);
-        stream.tail_.begin(wake_.loop().now(), stream.sent_);
-        check_at_ = std::min(check_at_, stream.tail_.due(host_.limits().write_timeout));
+        stream.reader_.await(true, wake_.loop().now());
+        check_at_ = std::min(check_at_, stream.reader_.due());
     }
     output(stream);
 }
@@ -77,7 +78,7 @@ bool Http2Session::refuse_stream(std::int32_t id) {
 /// Body bytes that nobody will read. Some are taken, so that a client which is nearly done comes to its end.
 void Http2Session::discard(Http2Stream& stream, std::size_t bytes) noexcept {
     stream.discarded_ += bytes;
-    if (stream.discarded_ <= host_.limits().drain_bytes)
+    if (stream.discarded_ <= std::min(host_.limits().drain_bytes, Linger::few_bytes))
         consume(stream, bytes);
     else if (!over_)
         nghttp2_session_consume_connection(session_.get(), bytes);
@@ -87,7 +88,7 @@ void Http2Session::discard(Http2Stream& stream, std::size_t bytes) noexcept {
 /// 8.1). The reset that says so waits a moment: clients lose an answer that they read together with it (libcurl 7.88).
 void Http2Session::answered(Http2Stream& stream) noexcept {
     stream.answered_ = true;
-    stream.reset_at_ = wake_.loop().now() + host_.limits().drain_time;
+    stream.reset_at_ = wake_.loop().now() + std::min(host_.limits().drain_time, Linger::moment);
     check_at_ = std::min(check_at_, stream.reset_at_);
 }
 

@@ -59,12 +59,18 @@ void Session::drain() noexcept {
     wake_.notify();
 }
 
+void Session::end() noexcept {
+    if (http2_) http2_->hurry();
+    wake_.notify();
+}
+
 /// The root of the session's coroutines: whatever happens below ends this session only.
 loop::Task<void> Session::run() {
     try {
         co_await serve();
     } catch (const std::exception& bug) {
         failed(bug);
+        stream_.socket().reset();  // half an answer must not pass for a whole one
     }
     stream_.socket().close();
     count_bytes();
@@ -189,15 +195,19 @@ void Session::count_deviations(const exchange::Codec& codec) noexcept {
 bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& request) {
     exchange::Answer answer;
     if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {
-        const bool ready = context_.snapshot()->ready;
+        const bool ready = context_.snapshot()->ready && !context_.capacity.is_full();
         answer.status = ready ? 200 : 503;
         answer.fields = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
         answer.body = ready ? "ready\n" : "not ready\n";
     } else if (listener_->kind == conf::ListenerKind::http && listener_->plain == conf::PlainPolicy::redirect) {
-        if (request.host.empty())
-            answer = exchange::answer_for(Fault::client_bad_request, {}, "-");
-        else
+        if (!request.host.empty()) {
             answer = exchange::redirect_to_https(request.host, listener_->https_port, request.target);
+        } else if (request.method == "OPTIONS") {
+            answer = exchange::options_answer();  // HAProxy's bare `option httpchk`: no host to redirect to, and alive
+        } else {
+            deny(codec, request, Fault::client_bad_request);
+            return true;
+        }
     } else {
         return false;
     }
@@ -205,9 +215,14 @@ bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& req
     return true;
 }
 
-/// The answer to a request that was not understood, or must not be, and its access line.
+/// The answer to a request that was not understood, or must not be.
 void Session::refuse(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
     count_deviations(codec);
+    deny(codec, request, fault);
+}
+
+/// An answer of the session's own to a fault, with its access line.
+void Session::deny(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
     context_.counters.faults[static_cast<std::size_t>(fault)].add();
     exchange::send(codec, exchange::answer_for(fault, {}, "-"), request.method == "HEAD", context_.date());
     if (!context_.log) return;
@@ -237,16 +252,21 @@ loop::Task<void> Session::close() {
     stream_.close_notify();
     stream_.flush();
     const bool said_something = requests_ != 0 || stream_.failed();  // an answer or, of TLS, an alert
-    if (!said_something || socket.hung_up()) co_return;
+    const bool client_sends = codec_ && codec_->head_started() && !codec_->body_complete();
+    if (!said_something || (socket.hung_up() && !client_sends)) co_return;
     socket.shutdown_write();
-    timer_.expires_after(limits().drain_time);
-    std::uint64_t dropped = 0;
-    std::array<char, 4096> unread;
-    while (!timer_.expired() && dropped <= limits().drain_bytes) {
+    lingers_ = true;
+    if (!linger_) linger_.emplace(limits(), client_sends, context_.loop.now());
+    thread_local std::array<char, 64 * 1024> unread;
+    for (;;) {
         const auto got = socket.read(unread.data(), unread.size());
         if (got.io == Io::closed || got.io == Io::failed) co_return;
-        dropped += got.bytes;
-        if (got.io == Io::blocked) co_await wake_.wait();
+        if (linger_->is_over(got.bytes, context_.loop.now())) co_return;
+        timer_.expires_at(linger_->due());
+        if (got.io == Io::blocked)
+            co_await wake_.wait();
+        else if (linger_->has_had_its_turn())
+            co_await wake_.yield();
     }
 }
 

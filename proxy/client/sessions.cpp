@@ -54,6 +54,15 @@ void Sessions::close_after_responses() noexcept {
     for (auto& session : sessions_) session.announce_end();
 }
 
+void Sessions::end() noexcept {
+    for (auto& session : sessions_) session.end();
+}
+
+void Sessions::cut() noexcept {
+    for (auto& session : sessions_) session.cut();
+    sessions_.clear();
+}
+
 /// Whatever is asked for meanwhile waits for the next batch.
 void Sessions::flush() noexcept {
     sending_.swap(to_send_);

@@ -150,7 +150,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     auto phase = Phase::begins;
     if (sends_apart()) {
         co_await wake_.yield_if_crowded();  // before it takes a connection: an idle one is watched by its pool
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
     }
     const auto asked_at = context_.loop.now();
     auto since = asked_at;
@@ -163,7 +163,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
         const auto now = context_.loop.now();
         Fault fault = Fault::none;
         const Turn turn = take_turn(*attempt_, fault);
-        if (info(fault).side == Side::client) co_return fault;
+        if (is_final(fault)) co_return fault;
         if (phase <= Phase::dials && attempt_->begun) {
             if (phase == Phase::dials) connect_time_ += now - since;
             waited_ += now - since;
@@ -185,7 +185,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
             waited_ += now - since;
             co_return Fault::none;
         }
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
 
         bool out = turn != Turn::pending;
         auto due = TimePoint::max();

@@ -98,6 +98,8 @@ public:
 
     /// In percent of the limit; 0 without one.
     unsigned load(Resource what) const noexcept;
+    /// New connections or requests are refused, whoever they come from: others should get them. See docs/limits.md.
+    bool is_full() const noexcept { return load(Resource::sessions) >= 100 || request_load() >= all_sessions_at; }
     /// Idle origin connections are a luxury: time to close them.
     bool is_tight() const noexcept { return load(Resource::descriptors) >= busy_sessions_at; }
     /// No descriptor is left for another origin connection; the reserve is for probes and the admin listener.

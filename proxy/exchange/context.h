@@ -147,6 +147,10 @@ public:
     /// After each batch of events: closes idle origin connections when descriptors are short.
     void relieve() noexcept;
 
+    /// The worker's last moments: what nobody has answered is answered 503, what is being answered is cut.
+    void end() noexcept { ends_ = true; }
+    bool ends() const noexcept { return ends_; }
+
     std::uint64_t replay_bytes = 0;  ///< held in replay buffers now
     unsigned index() const noexcept { return index_; }
     /// Idle origin connections are closed; for the end of the worker.
@@ -163,6 +167,7 @@ private:
         told_ = in_flight_;
     }
 
+    bool ends_ = false;
     std::int64_t in_flight_ = 0, told_ = 0;
     std::vector<std::unique_ptr<Attempt>> free_attempts_;
     wire::Date date_;

@@ -4,6 +4,7 @@
 #include "proxy/steering/path.h"
 
 #include <openssl/evp.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -52,6 +53,27 @@ loop::Task<Outcome> Exchange::run() {
     began_ = context_.loop.now();
     recorded_ = false;
     context_.counters.exchanges_started.add();
+    Fault fault = Fault::edge_internal;
+    try {
+        fault = co_await carry();
+    } catch (const std::exception& bug) {
+        // Whoever has been taken is answered: a client may repeat what ends without an answer, even a POST.
+        spdlog::error("event=exchange_failed fault=edge_internal request={} what=\"{}\"", id_, bug.what());
+        response_started_ = !client_.take_back();
+        relayed_ = relayed_ && response_started_;
+        if (response_started_)
+            client_.abort();
+        else
+            bytes_out_ = 0;
+    }
+    if (fault != Fault::none && !response_started_) answer(fault);
+    outcome_.fault = fault;
+    record();
+    co_return outcome_;
+}
+
+/// The request's way to its answer, from who and where to the last byte. A fault may still have to be answered.
+loop::Task<Fault> Exchange::carry() {
     locate();
     Fault fault = admit();
     if (fault == Fault::none && spent_) {
@@ -62,7 +84,7 @@ loop::Task<Outcome> Exchange::run() {
         state_->budget->on_request(began_);
         state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
         fault = co_await offer();
-        if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
+        if (fault != Fault::none && parked_ && !is_final(fault)) {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
             fault = Fault::none;
             // What another origin has read of the body is no longer there to be sent.
@@ -80,10 +102,7 @@ loop::Task<Outcome> Exchange::run() {
                 state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
         }
     }
-    if (fault != Fault::none && !response_started_) answer(fault);
-    outcome_.fault = fault;
-    record();
-    co_return outcome_;
+    co_return fault;
 }
 
 /// No origin is asked any more, and what is relayed may last for days: the databases of that time need not.
@@ -167,6 +186,7 @@ bool Exchange::misdirected(steering::SiteId site) const {
 /// Whether this request may go on: the edge has room for it, a site serves its host, and neither its client nor the
 /// site gets more than it may. In this order: what is shed must cost as little as possible.
 Fault Exchange::admit() {
+    if (context_.ends()) return Fault::edge_stopped;
     auto& capacity = context_.capacity;
     if (capacity.counts_requests()) {
         const bool speaks_for_many = snapshot_->trust->trusts_hop(located_.client);

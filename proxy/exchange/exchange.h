@@ -49,9 +49,11 @@ public:
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
+    /// Never throws but for want of memory to say even that: what goes wrong below is answered edge_internal.
     loop::Task<Outcome> run();
 
 private:
+    loop::Task<Fault> carry();
     void locate();
     Fault decide();
     Fault check_request();
@@ -124,6 +126,11 @@ private:
     void choose_upgrade();
     bool was_sent(Fault fault) const noexcept;
     Move move_after(Fault fault, unsigned status);
+    /// Why it cannot go on, whatever origins do; none: it can.
+    Fault interruption() {
+        if (client_.gone()) return client_.why_gone();
+        return context_.ends() ? Fault::edge_stopped : Fault::none;
+    }
     bool another_candidate() const;
     bool misleading_success() const;
     loop::Task<Fault> back_off();

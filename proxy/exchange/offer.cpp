@@ -103,9 +103,9 @@ loop::Task<Fault> Exchange::queue_for(geo::OriginId id) {
     load.waited.fetch_add(1, std::memory_order_relaxed);
     Fault fault = Fault::none;
     while (!(slot_ = place.take()) && fault == Fault::none) {
-        if (client_.gone()) {
-            fault = Fault::client_gone;
-        } else if (context_.loop.now() >= until) {
+        fault = interruption();
+        if (fault != Fault::none) break;
+        if (context_.loop.now() >= until) {
             load.refused_later.fetch_add(1, std::memory_order_relaxed);
             fault = Fault::origin_full;
         } else {
@@ -171,7 +171,7 @@ loop::Task<Fault> Exchange::offer() {
             continue;
         }
         // What the edge lacks it lacks everywhere, except for local ports: they run out towards one address.
-        if (info(fault).side == Side::client || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
+        if (is_final(fault) || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
         const bool sent = was_sent(fault);
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
         settle(*attempt_, fault, status);
@@ -263,7 +263,7 @@ loop::Task<Fault> Exchange::back_off() {
     const auto began = context_.loop.now();
     const auto until = began + std::chrono::duration_cast<loop::milliseconds>(ceiling * context_.dice.fraction());
     while (context_.loop.now() < until) {
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
         timer_.expires_at(until);
         co_await wake_.wait();
     }

@@ -66,8 +66,7 @@ loop::Task<Fault> Exchange::relay() {
     outcome_.status = attempt.head().status;
     auto progress = context_.loop.now();
     std::uint64_t turn_began = 0;
-    LeastRate download;
-    bool awaits_reader = false;
+    ReaderPace& reader = client_.reader();
     std::uint64_t delivered = 0;
     const auto& origin = attempt.connection->stream;
     std::uint64_t uploaded = origin.sent;
@@ -118,7 +117,7 @@ loop::Task<Fault> Exchange::relay() {
         const std::size_t queued = client_.unsent();
         if (client_.flush() == Io::failed) {
             client_.abort();
-            co_return Fault::client_gone;
+            co_return client_.why_gone();
         }
         if (complete) break;
         // Not what this flush took: HTTP/2 sends between turns, and plain HTTP/1.1 as it writes.
@@ -136,9 +135,9 @@ loop::Task<Fault> Exchange::relay() {
         }
         client_blocks = client_blocks || client_.unsent() >= wire::Stream::high_water;
         if (client_.unsent() < wire::Stream::high_water && queued >= wire::Stream::high_water) continue;
-        if (client_.gone()) {
+        if (const Fault cause = interruption(); cause != Fault::none) {
             client_.abort();
-            co_return Fault::client_gone;
+            co_return cause;
         }
         const auto now = context_.loop.now();
         const auto& limits = config_->limits;
@@ -147,16 +146,14 @@ loop::Task<Fault> Exchange::relay() {
         // An origin that answers early may well want the whole request before it goes on.
         const bool uploads = std::exchange(uploaded, origin.sent) != origin.sent;
         if (moved || uploads || client_sends) progress = now;
-        if (client_blocks && !awaits_reader) download.begin(now, delivered);
-        awaits_reader = client_blocks;
         // Nor does a client hold anybody up that listens to an answer on its way.
         if (!client_sends || moved) awaits_body_ = false;
         Fault late = Fault::none;
         auto due = progress + limits.origin_body_timeout;
+        reader.await(client_blocks, now);
         if (client_blocks) {
-            if (download.is_too_slow(now, delivered, limits.write_timeout, limits.write_rate))
-                late = Fault::client_write_timeout;
-            due = download.due(limits.write_timeout);
+            if (reader.is_too_slow(now, [this] { return client_.taken(); })) late = Fault::client_write_timeout;
+            due = reader.due();
         } else if (client_sends) {
             if (body_is_too_slow(now)) late = Fault::client_body_timeout;
             due = upload_.due(limits.body_timeout);
@@ -186,7 +183,7 @@ loop::Task<Fault> Exchange::tunnel() {
     response_started_ = relayed_ = true;
     outcome_.status = 101;
     Tunnel tunnel{context_, wake_, timer_, client_, attempt_->connection->stream, {bytes_in_, bytes_out_}};
-    const Fault fault = co_await tunnel.run(limits_->tunnel_idle, config_->limits.write_timeout);
+    const Fault fault = co_await tunnel.run(limits_->tunnel_idle);
     outcome_.response_complete = fault == Fault::none;
     co_return fault;
 }

@@ -18,6 +18,8 @@
 namespace nearhop::run {
 namespace {
 
+constexpr loop::milliseconds last_answers{1000};  // for those to leave that the end of the drain makes
+
 sigset_t handled_signals() {
     sigset_t set;
     sigemptyset(&set);
@@ -230,7 +232,7 @@ void Server::on_signal(int number) {
     }
 }
 
-/// Not ready but accepting, then draining, then gone.
+/// Not ready but accepting, then draining, then ending what is left, then gone.
 void Server::next_stage() {
     const auto& shutdown = config().shutdown;
     switch (stage_) {
@@ -249,15 +251,23 @@ void Server::next_stage() {
             log_info("draining");
             break;
         case Stage::draining:
-        case Stage::stopped: return end();
+            return end();
+        case Stage::ending:
+        case Stage::stopped:
+            stage_ = Stage::stopped;
+            loop_.stop();
+            return;
     }
     stage_timer_->after(loop::milliseconds{20});
 }
 
-/// What is still in flight is cut.
+/// What still waits is answered 503, what is being answered is cut. Over in a moment, also where another signal comes.
 void Server::end() {
-    stage_ = Stage::stopped;
-    loop_.stop();
+    if (stage_ == Stage::ending || stage_ == Stage::stopped) return;
+    stage_ = Stage::ending;
+    for (const auto& worker : workers_) worker->end();
+    stage_ends_ = loop_.now() + last_answers;
+    stage_timer_->after(loop::milliseconds{20});
 }
 
 void Server::look_for_sessions() {
@@ -265,9 +275,12 @@ void Server::look_for_sessions() {
     const bool idle =
         std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->sessions() == 0; });
     // A worker that has not yet seen drain() may still have somebody in its accept queue: one more look.
-    if (stage_ == Stage::draining && idle &&
-        loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100})
+    const bool drained =
+        stage_ == Stage::draining && loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100};
+    if (idle && (drained || stage_ == Stage::ending)) {
+        stage_ = Stage::ending;  // with nobody to wait for
         return next_stage();
+    }
     stage_timer_->after(loop::milliseconds{20});
 }
 

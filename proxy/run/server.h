@@ -76,7 +76,7 @@ private:
     std::map<std::string, Opened> opened_;  ///< by key; not served yet
     std::map<std::string, std::string> addresses_;
     std::function<void(const Server&)> on_ready_;
-    enum class Stage : std::uint8_t { running, grace, draining, stopped } stage_ = Stage::running;
+    enum class Stage : std::uint8_t { running, grace, draining, ending, stopped } stage_ = Stage::running;
     std::unique_ptr<StageTimer> stage_timer_;
     loop::TimePoint stage_ends_{};
     bool serving_ = false;

@@ -67,6 +67,13 @@ void Worker::drain() {
     });
 }
 
+void Worker::end() {
+    loop_.post([this] {
+        context_.end();
+        sessions_.end();
+    });
+}
+
 void Worker::stop() {
     loop_.stop();
     thread_.join();

@@ -210,7 +210,7 @@ def test_an_hpack_bomb_in_trailers(edge, connect):
 
 # ---- deadlines, costs and limits ------------------------------------------------------------------------------------
 def test_a_head_that_never_ends_times_out(scene, start, authority):
-    config = scene.config(limits={"head_timeout": "500ms"})
+    config = scene.config(limits={"head_timeout": "500ms", "idle_timeout": "1s"})
     edge = start(config)
     calm = Calm(edge, "head_timeout")
     with Http2(edge.https, authority.file) as client:
@@ -219,6 +219,34 @@ def test_a_head_that_never_ends_times_out(scene, start, authority):
         calm(client)
     with Http2(edge.https, authority.file, preface=False):
         wait_until(lambda: ended(edge, "idle") == 1, what="the silent session to be counted")
+
+
+def test_trailers_that_their_stream_does_not_live_to_see_the_end_of_are_no_slow_head(scene, start, authority):
+    """The answer comes, and with it the stream's end, between a HEADERS and its CONTINUATION."""
+    gate = threading.Event()
+    limit = 0.5 * SLOW
+    edge = start(scene.config(limits={"head_timeout": f"{int(limit * 1000)}ms"}))
+
+    def early(request):
+        gate.wait(60)
+        request.respond(200, b"")
+
+    for origin in scene:
+        origin.answer = early
+    with Http2(edge.https, authority.file, replenish=False) as client:
+        client.settled()
+        stream = client.open_raw([(":method", "POST"), *GOOD[1:]], end=False)
+        client.data(stream, b"begun")
+        wait_until(scene.requests, what="the request at an origin")
+        block = client.encoder.encode([("x-checksum", "1")], huffman=False)
+        client.send_frame(HEADERS, END_STREAM, stream, block[:3])
+        client.send_frame(CONTINUATION, 0, stream, block[3:5])
+        gate.set()
+        client.until(lambda: stream in client.replies and client.replies[stream].reset is not None)
+        client.send_frame(CONTINUATION, END_HEADERS, stream, block[5:])
+        time.sleep(2 * limit)  # nothing may happen, and that cannot be polled for
+        assert client.request().status == 200 and not client.goaways
+    assert edge.settled().sum("nearhop_faults_total", fault="client_head_timeout") == 0
 
 
 def test_a_body_without_progress_times_out(scene, start, authority):
@@ -284,7 +312,7 @@ def test_the_tail_of_a_finished_answer_has_to_move(scene, start, authority):
 
 def test_a_client_that_never_reads_holds_little(scene, start, authority):
     """CVE-2019-9517: open windows, a full socket, ever more requests and PINGs."""
-    config = scene.config(limits={"write_timeout": "2s"})
+    config = scene.config(limits={"write_timeout": "1s", "write_rate": "1MiB"})
     config["workers"] = 1
     edge = start(config)
     for origin in scene:

@@ -149,6 +149,22 @@ def test_an_idle_connection_is_closed_silently(scene, start):
         assert connection.is_closed(), "also before the first request"
 
 
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_connection_that_sends_nothing_at_first_has_the_idle_time(scene, start, authority, protocol):
+    """Browsers open connections before they need them; `head_timeout` counts from a head's first byte."""
+    limit = 0.4 * SLOW
+    config = scene.config()
+    config["limits"] = {"idle_timeout": f"{int(5 * limit * 1000)}ms", "head_timeout": f"{int(limit * 1000)}ms"}
+    edge = start(config)
+    with Http2(edge.https, authority.file) if protocol == "HTTP/2" else edge.connect() as connection:
+        time.sleep(2 * limit)  # nothing may happen, and that cannot be polled for
+        assert connection.request().status == 200
+    with Http2(edge.https, authority.file) if protocol == "HTTP/2" else edge.connect() as connection:
+        opened = time.monotonic()
+        assert connection.end() == 0 if protocol == "HTTP/2" else connection.is_closed()
+        assert time.monotonic() - opened > 4 * limit
+
+
 def test_a_busy_keep_alive_connection_outlives_every_timeout(scene, start):
     config = scene.config()
     config["limits"] = {"idle_timeout": "1s", "head_timeout": "1s", "handshake_timeout": "1s", "body_timeout": "1s"}

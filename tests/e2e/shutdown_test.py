@@ -118,6 +118,19 @@ def test_an_exchange_that_never_ends_is_cut_after_the_drain(scene, start):
     assert time.monotonic() - began < patient(10)
 
 
+def test_idle_clients_that_do_not_look_hold_the_end_up_for_a_second_only(scene, start):
+    edge = start(config_for(scene, drain="30s"))
+    idle = [edge.connect() for _ in range(3)]
+    for connection in idle:
+        connection.request()
+    began = time.monotonic()
+    edge.signal(signal.SIGTERM)
+    assert edge.wait_end() == 0
+    assert time.monotonic() - began < patient(3.5), "it lingers as for a client that sends"
+    for connection in idle:
+        connection.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_edge_ends_at_once_with_0(scene, start, number):
     edge = start(config_for(scene, drain="30s"))

@@ -122,7 +122,9 @@ TEST(Capacity, TheBusiestAddressIsRefusedFirstAndOthersFindRoom) {
     EXPECT_EQ(edge.open(at("192.0.2.1"), true), Refusal::none) << "a trusted peer speaks for many";
     for (std::uint32_t i = 0; i < 18; ++i) EXPECT_EQ(edge.open(geo::Address::v4(i)), Refusal::none);
     EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::sessions);
+    EXPECT_TRUE(edge.capacity.is_full());
     edge.capacity.end_session();
+    EXPECT_FALSE(edge.capacity.is_full());
     EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::none) << "it ends by itself";
 }
 
@@ -250,16 +252,17 @@ TEST(Capacity, ShedsInItsFixedOrder) {
             unsigned percent;
             bool counted;
             Refusal greedy_session, modest_session;
-            bool greedy_request, modest_request;
+            bool greedy_request, modest_request, full;
         };
-        for (const Row& row : {Row{79, false, Refusal::none, Refusal::none, true, true},
-                               Row{80, true, Refusal::busy_address, Refusal::none, true, true},
-                               Row{90, true, Refusal::overload, Refusal::overload, true, true},
-                               Row{95, true, Refusal::overload, Refusal::overload, false, true},
-                               Row{100, true, Refusal::overload, Refusal::overload, false, false},
-                               Row{10, false, Refusal::none, Refusal::none, true, true}}) {
+        for (const Row& row : {Row{79, false, Refusal::none, Refusal::none, true, true, false},
+                               Row{80, true, Refusal::busy_address, Refusal::none, true, true, false},
+                               Row{90, true, Refusal::overload, Refusal::overload, true, true, true},
+                               Row{95, true, Refusal::overload, Refusal::overload, false, true, true},
+                               Row{100, true, Refusal::overload, Refusal::overload, false, false, true},
+                               Row{10, false, Refusal::none, Refusal::none, true, true, false}}) {
             SCOPED_TRACE(row.percent);
             load(row.percent);
+            EXPECT_EQ(capacity.is_full(), row.full);
             EXPECT_EQ(capacity.counts_requests(), row.counted);
             EXPECT_EQ(capacity.begin_session(greedy, false, false, 0s), row.greedy_session);
             EXPECT_EQ(capacity.begin_session(modest, false, false, 0s), row.modest_session);

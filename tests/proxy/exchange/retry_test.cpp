@@ -181,7 +181,8 @@ TEST(Faults, AreCompleteAndTheirCodesUnique) {
         const std::string side = row.side == Side::client ? "client_" : row.side == Side::origin ? "origin_" : "";
         EXPECT_TRUE(row.code.starts_with(side)) << row.code;
         EXPECT_GE(row.status, 400U) << row.code;
-        const bool is_refusal = row.code == "site_rate_limited" || row.code == "client_upgrade_refused";
+        const bool is_refusal = row.code == "site_rate_limited" || row.code == "client_upgrade_refused" ||
+                                row.code == "client_session_ended";
         EXPECT_TRUE(is_refusal || (row.status >= 500) == (row.side != Side::client)) << row.code;
         EXPECT_TRUE(!row.nothing_sent || row.side == Side::origin) << row.code;
         EXPECT_TRUE(row.side == Side::origin || row.reason == health::Reason::none)
