@@ -151,6 +151,7 @@ void Http2Session::fail() noexcept {
     if (end_ == Http2End::open) counters_.http2_ended[static_cast<std::size_t>(Http2End::closed)].add();
     end_ = Http2End::closed;
     try {
+        start_begun(Fault::edge_internal);
         answer_waiting(Fault::edge_internal);
         write_frames();
     } catch (const std::bad_alloc&) {

@@ -107,11 +107,13 @@ bool Http2Session::turn() {
     return more;
 }
 
-/// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487).
-void Http2Session::start_begun() {
+/// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487), nor do those
+/// whose session the same bytes ended: these are refused for `ended`.
+void Http2Session::start_begun(exchange::Fault ended) {
     for (auto* stream : begun_) {
         const bool told = stream->closed_ && stream->fault_ == exchange::Fault::client_bad_framing;  // by a reset
-        if ((stream->closed_ && !told) || end_ != Http2End::open) {
+        if (end_ != Http2End::open && !stream->closed_) stream->refuse(ended);
+        if ((stream->closed_ && !told) || over_) {
             stream->finished_ = true;
             if (stream->closed_) ++ready_to_go_;
             continue;

@@ -92,7 +92,7 @@ private:
     void feed();
     admin::Http2End admit(const FrameHead& frame);
     admin::Http2End admit_dead(const FrameHead& frame);
-    void start_begun();
+    void start_begun(exchange::Fault ended = exchange::Fault::client_session_ended);
     void check_times();
     void check_streams(loop::TimePoint now);
     loop::TimePoint release_at() const noexcept;  ///< when an idle connection gives its buffers back

@@ -129,12 +129,12 @@ private:
     exchange::Fault dismissed_ = exchange::Fault::none;  ///< why the edge ended the connection, and told this stream
     wire::Buffer out_;                                   ///< response body that has not left
     std::string trailers_out_;
-    loop::TimePoint progress_{};                         ///< when response bytes left last
-    loop::TimePoint told_{};                             ///< when the exchange was last told so
-    std::uint64_t sent_ = 0;                             ///< response body bytes that left
+    loop::TimePoint progress_{};   ///< when response bytes left last
+    loop::TimePoint told_{};       ///< when the exchange was last told so
+    std::uint64_t sent_ = 0;       ///< response body bytes that left
     unsigned heads_waiting_ = 0;   ///< header blocks, interim ones included, that nghttp2 has not sent
-    std::uint64_t left_ = 0;                             ///< of a request body whose length is declared
-    std::uint64_t discarded_ = 0;                        ///< request body bytes that nobody read
+    std::uint64_t left_ = 0;       ///< of a request body whose length is declared
+    std::uint64_t discarded_ = 0;  ///< request body bytes that nobody read
     loop::TimePoint reset_at_ = loop::TimePoint::max();  ///< of an answered stream whose request has not ended
 
     bool remote_ended_ = false;

@@ -233,7 +233,8 @@ void Session::deny(exchange::Codec& codec, const exchange::Request& request, Fau
     line.host = request.host;
     line.path = request.target;
     line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    line.status = request.http2 && codec.gone() ? 0 : exchange::info(fault).status;  // its stream was reset
+    const bool reset = request.http2 && codec.gone() && codec.why_gone() != fault;
+    line.status = reset ? 0 : exchange::info(fault).status;
     line.fault = fault;
     line.deviation = codec.deviations().worst();
     context_.log->write(line);

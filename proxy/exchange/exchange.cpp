@@ -300,7 +300,8 @@ const Snapshot& Exchange::current() {
 }
 
 void Exchange::answer(Fault fault) {
-    const bool reset = request_.http2 && client_.gone();  // by nghttp2, for a body that contradicts its head
+    // By nghttp2, for a body that contradicts its head; or else the edge has told the fault as it ended the connection.
+    const bool reset = request_.http2 && client_.gone() && client_.why_gone() != fault;
     if (fault == Fault::client_gone || fault == Fault::client_write_timeout || reset) {
         client_.abort();
         return;

@@ -250,8 +250,7 @@ void Server::next_stage() {
             stage_ends_ = loop_.now() + shutdown.drain;
             log_info("draining");
             break;
-        case Stage::draining:
-            return end();
+        case Stage::draining: return end();
         case Stage::ending:
         case Stage::stopped:
             stage_ = Stage::stopped;

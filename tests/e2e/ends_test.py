@@ -238,6 +238,20 @@ def test_requests_in_flight_are_answered_before_a_connection_ends_for_what_its_c
     assert len([request for request in scene.requests() if request.method == "POST"]) == 1
 
 
+def test_a_request_in_the_same_bytes_as_what_ends_its_connection_is_refused_and_logged(scene, start, authority):
+    edge = start(config_for(scene))
+    with Http2(edge.https, authority.file) as client:
+        client.settled()
+        stream = client.take()
+        head = client.headers(stream, client.head("POST", "/pay", [], "api.example.com", "https"))
+        client.send(head + BROKEN["a frame on stream 0"][0])
+        assert client.end() == PROTOCOL_ERROR
+        reply = client.replies[stream]
+        assert (reply.status, reply.fault, reply.ended) == (503, "client_session_ended", True)
+    assert line_of(edge, 503)["fault"] == "client_session_ended"
+    assert not scene.requests()
+
+
 # ---- what is cut is visibly cut -------------------------------------------------------------------------------------
 @pytest.fixture
 def endless(scene):

@@ -225,7 +225,7 @@ def test_trailers_that_their_stream_does_not_live_to_see_the_end_of_are_no_slow_
     """The answer comes, and with it the stream's end, between a HEADERS and its CONTINUATION."""
     gate = threading.Event()
     limit = 0.5 * SLOW
-    edge = start(scene.config(limits={"head_timeout": f"{int(limit * 1000)}ms"}))
+    edge = start(scene.config(limits={"head_timeout": f"{int(limit * 1000)}ms", "drain_time": "0s"}))
 
     def early(request):
         gate.wait(60)
