@@ -17,6 +17,7 @@ namespace nearhop::conf {
 
 enum class Policy { nearest, country, failover, latency };
 enum class AllDown { open, closed };  ///< try in policy order all the same, or 503 with Retry-After
+enum class Unserved { error, warning };  ///< what it is that a request can come which no origin may serve
 
 enum class InterimResponses { http2, all, none };  ///< to which clients 1xx go, 100 and 101 apart
 
@@ -71,6 +72,14 @@ struct CountryRow {
     bool only = false;  ///< origins not listed are forbidden; else they follow by nearest
 };
 
+/// Where clients go of whom nothing says where they are.
+struct Unlocated {
+    std::vector<At<std::string>> origins;  ///< first, in this order; empty: nearest_to_edge
+    bool only = false;                     ///< as in a CountryRow
+    bool nearest_to_edge = false;          ///< by what the edge measures; else the rest follows by the policy
+    Mark mark{};
+};
+
 struct Site {
     std::string name;
     std::vector<At<std::string>> hosts;  ///< lower case, "*.example.com" allowed
@@ -79,9 +88,11 @@ struct Site {
     Policy policy = Policy::nearest;
     std::vector<CountryRow> countries;                       ///< policy country
     std::map<std::string, std::vector<std::string>> groups;  ///< own groups of countries; eu and eea are built in
+    std::optional<Unlocated> unlocated;                      ///< empty: as the policy and its default row say
     std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
     std::string host_header = "client";                      ///< "client", "origin" or a literal name
     AllDown all_down = AllDown::open;
+    Unserved unserved = Unserved::error;
     Hedge hedge;                                     ///< GET and HEAD only
     std::vector<std::string> upgrades{"websocket"};  ///< protocols that a connection may switch to (RFC 9110 7.8)
     std::vector<Route> routes;

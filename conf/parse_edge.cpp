@@ -67,14 +67,30 @@ void read_listener(Keys& keys, const Config& config, Listener& listener) {
         http2.error("want it on a listener with protocol: https only, found it on http");
 }
 
+}  // namespace
+
+std::string listens_twice(const ListenAddress& here, const At<ListenAddress>& first) {
+    const std::string line = std::to_string(first.mark.line);
+    const std::string one = to_string(here), other = to_string(*first);
+    if (one == other) return "listens twice on " + one + ", first in line " + line;
+    return "want addresses that can be listened on side by side, found " + one + " and, in line " + line + ", " + other +
+           ": one takes in the other";
+}
+
+namespace {
+
 void refuse_duplicates(Reader& reader, const std::vector<Listener>& listeners) {
-    std::map<std::string, Mark> seen;
+    std::map<std::uint16_t, std::vector<const Listener*>> seen;
     for (const Listener& listener : listeners) {
-        if (listener.address->port == 0) continue;  // the kernel chooses another one each time
-        const auto [first, is_new] = seen.emplace(to_string(*listener.address), listener.address.mark);
-        if (!is_new)
+        auto& same_port = seen[listener.address->port];
+        const auto first = std::find_if(same_port.begin(), same_port.end(), [&](const Listener* other) {
+            return overlap(*other->address, *listener.address);
+        });
+        if (first != same_port.end())
             reader.report(Severity::error, listener.address.mark, listener.address.path,
-                          "listens twice on " + first->first + ", first in line " + std::to_string(first->second.line));
+                          listens_twice(*listener.address, (*first)->address));
+        else
+            same_port.push_back(&listener);
     }
 }
 

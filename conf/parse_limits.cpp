@@ -12,12 +12,20 @@ constexpr std::uint64_t kib = 1024;
 constexpr std::uint64_t mib = 1024 * kib;
 constexpr std::uint64_t gib = 1024 * mib;
 
-/// `low` must not exceed `high`; reported at the one that is written.
-void in_order(Keys& keys, std::string_view low, bool good, std::string_view high) {
-    if (good) return;
+std::string text_of(milliseconds value) { return to_string(value); }
+std::string text_of(std::uint64_t value) { return size_to_string(value); }
+
+/// `low` must not exceed `high`; reported at the one that is written, with the other's value, which may be a default.
+template <class T>
+void in_order(Keys& keys, std::string_view low, T low_value, std::string_view high, T high_value) {
+    if (low_value <= high_value) return;
+    const auto found = [&](std::string_view key, T value) {
+        return std::string{key} + ' ' + text_of(value) + (keys.at(key).written() ? "" : " (the default)");
+    };
     const Field upper = keys.at(high);
     (upper.written() ? upper : keys.at(low))
-        .error("want " + std::string{low} + " at most " + std::string{high} + ", found it above");
+        .error("want " + std::string{low} + " at most " + std::string{high} + ", found " + found(low, low_value) +
+               " and " + found(high, high_value));
 }
 
 }  // namespace
@@ -38,8 +46,8 @@ void read_failover(Keys& top, Failover& failover) {
         keys.value("queue_time", failover.queue_time, duration(10ms, 1min));
         keys.value("idempotency_keys", failover.idempotency_keys, count(64, 16'777'216));
         keys.value("idempotency_expiry", failover.idempotency_expiry, whole_seconds(1s, 86'400s));
-        in_order(keys, "connect_timeout", failover.connect_timeout <= failover.tls_timeout, "tls_timeout");
-        in_order(keys, "backoff", failover.backoff <= failover.backoff_max, "backoff_max");
+        in_order(keys, "connect_timeout", failover.connect_timeout, "tls_timeout", failover.tls_timeout);
+        in_order(keys, "backoff", failover.backoff, "backoff_max", failover.backoff_max);
     });
 }
 
@@ -51,8 +59,8 @@ void read_failback(Keys& top, Failback& failback) {
         keys.value("hold_max", failback.hold_max, duration(0ms, 24h));
         keys.value("half_life", failback.half_life, duration(1s, 24h));
         keys.value("error_percent", failback.error_percent, percent(1, 100));
-        in_order(keys, "hold_min", !least || failback.hold_min <= failback.hold, "hold");
-        in_order(keys, "hold", failback.hold <= failback.hold_max, "hold_max");
+        if (least) in_order(keys, "hold_min", failback.hold_min, "hold", failback.hold);
+        in_order(keys, "hold", failback.hold, "hold_max", failback.hold_max);
     });
 }
 
@@ -63,7 +71,7 @@ void read_isolation(Keys& top, Config& config) {
         keys.value("interval", isolation.interval, duration(100ms, 1h));
         keys.value("interval_failing", isolation.interval_failing, duration(100ms, 1h));
         keys.value("timeout", isolation.timeout, duration(10ms, 1min));
-        in_order(keys, "interval_failing", isolation.interval_failing <= isolation.interval, "interval");
+        in_order(keys, "interval_failing", isolation.interval_failing, "interval", isolation.interval);
         const Field control = keys.at("control");
         if (isolation.control.size() > most_control_targets)
             control.error("want at most " + std::to_string(most_control_targets) + " targets, found " +
@@ -119,7 +127,7 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("origin_idle_timeout", limits.origin_idle_timeout, duration(10ms, 1h));
         keys.value("origin_age", limits.origin_age, duration(1s, 24h));
         keys.value("origin_requests", limits.origin_requests, count(1, 1'000'000));
-        in_order(keys, "target_bytes", limits.target_bytes <= limits.head_bytes, "head_bytes");
+        in_order(keys, "target_bytes", limits.target_bytes, "head_bytes", limits.head_bytes);
     });
 }
 
@@ -138,7 +146,7 @@ void read_http2(Keys& top, Http2& http2) {
         keys.value("settings", http2.settings, count(8, 1000));
         keys.value("table_bytes", http2.table_bytes, size(0, 64 * kib));
         keys.value("cookie_crumbs", http2.cookie_crumbs, count(10, 10'000));
-        in_order(keys, "stream_window", http2.stream_window <= http2.connection_window, "connection_window");
+        in_order(keys, "stream_window", http2.stream_window, "connection_window", http2.connection_window);
     });
 }
 
@@ -149,7 +157,7 @@ void read_dns(Keys& top, Dns& dns) {
         keys.value("max_ttl", dns.max_ttl, whole_seconds(1s, 86'400s));
         keys.value("timeout", dns.timeout, duration(100ms, 1min));
         keys.value("addresses", dns.addresses, count(1, 256));
-        in_order(keys, "min_ttl", dns.min_ttl <= dns.max_ttl, "max_ttl");
+        in_order(keys, "min_ttl", dns.min_ttl, "max_ttl", dns.max_ttl);
     });
 }
 
@@ -169,13 +177,15 @@ void read_admin(Keys& top, Config& config) {
         keys.value("token", admin.token, secret_text());
         keys.list("allow", admin.allow, network(), 0, "loopback only");
         keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
-        const auto same = std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& other) {
-            return admin.listen->value.port != 0 && to_string(*other.address) == to_string(**admin.listen);
-        });
-        if (same != config.listeners.end())
-            keys.at("listen").error("listens twice on " + to_string(**admin.listen) + ", first in line " +
-                                    std::to_string(same->address.mark.line));
     });
+    if (top.field().listing()) return;
+    const auto same = std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& other) {
+        return overlap(*other.address, **admin.listen);
+    });
+    if (same == config.listeners.end()) return;
+    const bool written = admin.listen->mark.line > 0;
+    field.reader().report(Severity::error, written ? admin.listen->mark : field.mark(), "admin.listen",
+                          listens_twice(**admin.listen, same->address));
 }
 
 void read_log(Keys& top, Log& log) {

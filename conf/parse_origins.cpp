@@ -52,7 +52,9 @@ void read_passive(Keys& keys, Passive& passive) {
     const Field max = keys.at("ejection_max");
     keys.value("ejection_max", passive.ejection_max, duration(100ms, 24h));
     if (passive.ejection_max < passive.ejection)
-        (max.written() ? max : keys.at("ejection")).error("want ejection at most ejection_max, found it above");
+        (max.written() ? max : keys.at("ejection"))
+            .error("want ejection at most ejection_max, found ejection " + to_string(passive.ejection) +
+                   " and ejection_max " + to_string(passive.ejection_max));
 }
 
 void read_origin_map(Keys& keys, Origin& origin) {

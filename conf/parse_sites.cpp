@@ -93,6 +93,37 @@ void read_countries(Keys& keys, const std::vector<std::string>& origins, Site& s
         countries.warning("has no effect without policy: country");
 }
 
+void read_unlocated(Keys& keys, const std::vector<std::string>& origins, Site& site) {
+    constexpr const char* by_edge = "nearest_to_edge";
+    const Field field = keys.at("unlocated");
+    std::vector<std::string> words = origins;
+    words.emplace_back(by_edge);
+    const Form<std::string> origin = one_of_names("an origin's name, one of this site's", origins);
+    const Form<std::string> word =
+        one_of_names("an origin's name, one of this site's, or nearest_to_edge", std::move(words));
+    field.list("nearest_to_edge, an origin's name, a list of them, or a map with origins", "as the policy says", false,
+               schema::list_of(word.schema, 1));
+    if (!field.written() && !field.listing()) return;
+    Unlocated read;
+    read.mark = field.mark();
+    if (field.is(Tree::Kind::map) || field.listing())
+        field.map([&](Keys& own_keys) {
+            own_keys.at("origins").missing("a list of origins");
+            own_keys.list("origins", read.origins, origin, 1, "required");
+            own_keys.value("only", read.only, flag());
+        });
+    else
+        field.into_list(read.origins, word, 1);
+    const auto found =
+        std::find_if(read.origins.begin(), read.origins.end(), [&](const auto& name) { return *name == by_edge; });
+    if (found != read.origins.end()) {
+        read.nearest_to_edge = true;
+        if (read.origins.size() > 1) field.error("want nearest_to_edge alone, or origins without it");
+        read.origins.clear();
+    }
+    if (!field.listing()) site.unlocated = std::move(read);
+}
+
 void read_route(Keys& keys, const std::vector<std::string>& origins, const Failover& failover, Route& route) {
     keys.value("path", route.path_prefix, prefix());
     keys.list("methods", route.methods, method(), 1, "any");
@@ -118,10 +149,13 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     own.reserve(site.origins.size());
     for (const auto& origin : site.origins) own.push_back(*origin);
     read_countries(keys, own, site);
+    read_unlocated(keys, own, site);
     keys.list("writes", site.writes, one_of_names("an origin's name, one of this site's", own), 1,
               "all of the site's origins");
     keys.value("host_header", site.host_header, host_header());
     keys.value("all_down", site.all_down, choice<AllDown>({{"open", AllDown::open}, {"closed", AllDown::closed}}));
+    keys.value("unserved", site.unserved,
+               choice<Unserved>({{"error", Unserved::error}, {"warning", Unserved::warning}}));
     keys.value("hedge", site.hedge, hedge());
     keys.list("upgrades", site.upgrades, upgrade_protocol(), 0);
     read_exchange_limits(keys, site.limits, {});

@@ -35,6 +35,38 @@ void Field::error_at(Mark where, std::string what) const {
 }
 void Field::warning(std::string what) const { reader_->report(Severity::warning, mark(), path(), std::move(what)); }
 
+namespace {
+
+constexpr std::string_view digits = "0123456789";
+
+/// Of an address with a port that no port can be; empty: it is not that.
+std::string broken_port(std::string_view text) {
+    const auto before = text.find_last_not_of(digits);
+    if (before == text.npos || text[before] != ':' || before + 1 == text.size()) return {};
+    const auto port = text.substr(before + 1);
+    const bool zero = port.find_first_not_of('0') == port.npos;
+    const bool large = port.size() > 5 || (port.size() == 5 && port > "65535");
+    return zero || large ? "; a port is from 1 to 65535" : "";
+}
+
+/// The rule that a number breaks whose kind is right; empty: none of these.
+std::string broken_rule(std::string_view text) {
+    const auto whole = text.find_first_not_of(digits);
+    if (whole == 0 || whole == text.npos) return {};
+    const std::string_view rest = text.substr(whole);
+    const auto fraction = rest.find_first_not_of(digits, 1);
+    if ((rest[0] == '.' || rest[0] == ',') && fraction != 1) {
+        const bool time = rest.ends_with('s') || rest.ends_with('m') || rest.ends_with('h');
+        return std::string{"; whole numbers only"} + (time ? ", such as 1500ms for 1.5s" : "");
+    }
+    if (rest[0] == ' ') return "; no blank before the unit";
+    if (rest.find_first_of(digits) != rest.npos && rest.find_first_not_of("0123456789hms") == rest.npos)
+        return "; one number and one unit, such as 90m for 1h30m";
+    return {};
+}
+
+}  // namespace
+
 void Field::mismatch(const std::string& wanted, const std::vector<std::string>& known, bool secret) const {
     std::string what = "want " + wanted + ", found ";
     switch (tree_->kind) {
@@ -47,6 +79,12 @@ void Field::mismatch(const std::string& wanted, const std::vector<std::string>& 
             what += secret ? "something else" : shown(tree_->text);
             if (const std::string near = near_miss(tree_->text, known); !near.empty())
                 what += "; did you mean \"" + near + "\"?";
+            else if (const bool number = wanted.find("a duration") != wanted.npos || wanted.starts_with("a size") ||
+                                         wanted.starts_with("a whole number") || wanted.starts_with("percent");
+                     number && !secret)
+                what += broken_rule(tree_->text);
+            else if (wanted.find("PORT") != wanted.npos || wanted.find("a port") != wanted.npos)
+                what += broken_port(tree_->text);
             break;
     }
     error(std::move(what));

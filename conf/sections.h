@@ -34,6 +34,9 @@ void read_shutdown(Keys& top, Shutdown& shutdown);
 /// `checks` of a probe; what is written replaces what `checks` held.
 void read_checks(Keys& probe, std::vector<Check>& checks);
 
+/// What is wrong with listening `here` beside `first`, which overlap().
+std::string listens_twice(const ListenAddress& here, const At<ListenAddress>& first);
+
 /// `[latitude, longitude]`.
 bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point);
 

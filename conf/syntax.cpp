@@ -157,6 +157,24 @@ std::string to_string(const ListenAddress& address) {
     return bracketed(address.address) + ':' + std::to_string(address.port);
 }
 
+bool overlap(const ListenAddress& left, const ListenAddress& right) {
+    if (left.port != right.port || left.port == 0) return false;
+    using Bytes = std::array<unsigned char, 16>;
+    const auto bytes_of = [](const std::string& text) {
+        Bytes bytes{};
+        if (inet_pton(AF_INET, text.c_str(), bytes.data() + 12) == 1)
+            bytes[10] = bytes[11] = 0xff;  // mapped: the same socket either way
+        else
+            inet_pton(AF_INET6, text.c_str(), bytes.data());
+        return bytes;
+    };
+    const Bytes one = bytes_of(left.address), other = bytes_of(right.address);
+    const Bytes any{}, any_v4 = bytes_of("0.0.0.0");
+    if (one == other || one == any || other == any) return true;
+    const auto is_v4 = [&](const Bytes& bytes) { return std::equal(bytes.begin(), bytes.begin() + 12, any_v4.begin()); };
+    return is_v4(one) && is_v4(other) && (one == any_v4 || other == any_v4);
+}
+
 std::optional<ControlTarget> control_target_from(std::string_view text) {
     using Kind = ControlTarget::Kind;
     constexpr std::string_view tcp = "tcp://", dns = "dns://";

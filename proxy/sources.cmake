@@ -13,7 +13,7 @@ nearhop_library(proxy
     run/build.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp run/listener_key.cpp
     run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/rto.cpp run/traffic_watch.cpp run/trusted.cpp run/watched_files.cpp
-    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/server_listeners.cpp run/start_only.cpp run/worker.cpp
+    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/server_listeners.cpp run/start_only.cpp run/try_start.cpp run/worker.cpp
     simulate/attempt.cpp simulate/condition.cpp simulate/exchanges.cpp simulate/group.cpp simulate/isolation.cpp simulate/judge.cpp simulate/network.cpp
     simulate/read.cpp simulate/report.cpp simulate/simulate.cpp simulate/verdicts.cpp run/simulate_command.cpp
     admin/counters.cpp
@@ -57,7 +57,7 @@ nearhop_library(proxy
     run/build.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h run/listener_key.h
     run/memory_watch.h run/origin_watch.h run/origin_watches.h run/override_watch.h run/overrides.h
     run/file_stamp.h run/ranges_watch.h run/rto.h run/status.h run/traffic_watch.h run/trusted.h run/watched_files.h
-    run/demo_origin.h run/server.h run/start_only.h run/worker.h
+    run/demo_origin.h run/server.h run/start_only.h run/try_start.h run/worker.h
     simulate/condition.h simulate/events.h simulate/exchanges.h simulate/group.h simulate/network.h
     simulate/outcome.h simulate/random.h simulate/read.h simulate/report.h simulate/scenario.h simulate/simulate.h
     simulate/verdicts.h

@@ -133,6 +133,8 @@ struct alignas(cache_line) OriginCounters {
     SparseRow<exchange::fault_count> attempts;           ///< by how the attempt ended; [none]: answered
     SparseRow<exchange::fault_count> moved_away;         ///< to another candidate, by why; [none]: a status
     Counter in_flight;                                   ///< gauge: attempts that have begun and not ended
+    SparseRow<reason_count> passed_over;                 ///< the policy's first choice, and did not serve; by why
+    SparseRow<reason_count> stood_in;                    ///< answered for such a first choice
     Counter spilled;                                     ///< went elsewhere because this origin was busy or full
     Counter hedges, hedges_won;                          ///< asked as the second one, and first to answer
     Histogram duration;                                  ///< whole exchange

@@ -17,6 +17,7 @@ struct Traffic {
     std::array<std::array<std::uint64_t, status_classes>, reason_count> requests{};
     std::array<std::uint64_t, exchange::fault_count> attempts{};
     std::array<std::uint64_t, exchange::fault_count> moved_away{};
+    std::array<std::uint64_t, reason_count> passed_over{}, stood_in{};
     std::uint64_t spilled = 0, hedges = 0, hedges_won = 0;
     run::PhaseHistogram duration, head;
 };
@@ -27,8 +28,11 @@ void add(run::PhaseHistogram& to, const Histogram& from) {
 }
 
 void add(Traffic& to, const OriginCounters& from) {
-    for (std::size_t reason = 0; reason < reason_count; ++reason)
+    for (std::size_t reason = 0; reason < reason_count; ++reason) {
         for (std::size_t i = 0; i < status_classes; ++i) to.requests[reason][i] += from.requests[reason][i].get();
+        to.passed_over[reason] += from.passed_over[reason].get();
+        to.stood_in[reason] += from.stood_in[reason].get();
+    }
     for (std::size_t fault = 0; fault < exchange::fault_count; ++fault) {
         to.attempts[fault] += from.attempts[fault].get();
         to.moved_away[fault] += from.moved_away[fault].get();
@@ -107,6 +111,11 @@ void add_moves(Families& out, const std::map<Pair, Traffic>& traffic) {
                                "status for an answered 421, 502, 503 or 504.");
     Family spilled = counter("nearhop_origin_spilled_total",
                              "Requests that went elsewhere because the origin was near its capacity.");
+    Family passed = counter("nearhop_passed_over_total",
+                            "Requests of which the origin was the policy's first choice and which it did not serve, by "
+                            "why.");
+    Family stood = counter("nearhop_stood_in_total",
+                           "Requests that the origin answered for another one, the policy's first choice, by why.");
     Family hedges = counter("nearhop_hedges_total", "Requests sent to the origin because another one was late.");
     Family won = counter("nearhop_hedges_won_total", "Those of them that the origin answered first.");
     for (const auto& [pair, sum] : traffic) {
@@ -118,10 +127,15 @@ void add_moves(Families& out, const std::map<Pair, Traffic>& traffic) {
                                        {"fault", exchange::info(static_cast<exchange::Fault>(fault)).code}},
                                       sum.moved_away[fault]);
         spilled.add({{"site", site}, {"origin", origin}}, sum.spilled);
+        for (std::size_t reason = 0; reason < reason_count; ++reason) {
+            const auto why = steering::name(static_cast<steering::Reason>(reason));
+            passed.add_unless_zero({{"site", site}, {"origin", origin}, {"why", why}}, sum.passed_over[reason]);
+            stood.add_unless_zero({{"site", site}, {"origin", origin}, {"why", why}}, sum.stood_in[reason]);
+        }
         hedges.add({{"site", site}, {"origin", origin}}, sum.hedges);
         won.add({{"site", site}, {"origin", origin}}, sum.hedges_won);
     }
-    take_all(out, failovers, spilled, hedges, won);
+    take_all(out, failovers, passed, stood, spilled, hedges, won);
 }
 
 void add_sites(Families& out, const Snapshot& snapshot, const Registry& registry) {

@@ -35,6 +35,12 @@ socklen_t fill(const conf::ListenAddress& from, sockaddr_storage& into) {
     return sizeof *six;
 }
 
+/// [::] takes IPv4 as well, whatever the system's bindv6only says: conf::overlap() counts on it.
+void take_both_versions(int descriptor, const sockaddr_storage& where) noexcept {
+    const int off = 0;
+    if (where.ss_family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+}
+
 /// From here on nobody new gets into the accept queue: a connection made between its last look and close() would be
 /// reset. A SYN that is dropped is sent again, and then refused or taken by whoever listens next.
 void take_no_more(int descriptor) noexcept {
@@ -70,6 +76,7 @@ int open_listener(conf::ListenAddress& address, std::string& error) {
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // inherited by accepted sockets
+    take_both_versions(descriptor, where);
     if (::bind(descriptor, reinterpret_cast<sockaddr*>(&where), size) != 0) return failed(descriptor);
     if (::listen(descriptor, backlog) != 0) return failed(descriptor);
     size = sizeof where;
@@ -79,17 +86,23 @@ int open_listener(conf::ListenAddress& address, std::string& error) {
     return descriptor;
 }
 
-std::string why_not_free(const conf::ListenAddress& address) {
+int bind_error(const conf::ListenAddress& address) {
     sockaddr_storage where;
     const socklen_t size = fill(address, where);
-    if (size == 0) return conf::to_string(address) + ": " + std::strerror(EINVAL);
+    if (size == 0) return EINVAL;
     const int descriptor = ::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1;
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    take_both_versions(descriptor, where);
     const bool is_free = descriptor >= 0 && ::bind(descriptor, reinterpret_cast<sockaddr*>(&where), size) == 0;
     const int why = errno;
     if (descriptor >= 0) ::close(descriptor);
-    return is_free ? std::string{} : conf::to_string(address) + ": " + std::strerror(why);
+    return is_free ? 0 : why;
+}
+
+std::string why_not_free(const conf::ListenAddress& address) {
+    const int why = bind_error(address);
+    return why == 0 ? std::string{} : conf::to_string(address) + ": " + std::strerror(why);
 }
 
 Listener::Listener(exchange::Context& context, Sessions& sessions, int descriptor,

@@ -14,6 +14,7 @@ int open_listener(conf::ListenAddress& address, std::string& error);
 
 /// Why nobody could listen there now; empty: somebody could. Nothing is opened. SO_REUSEPORT alone would let a second
 /// edge start and silently take half of the first one's connections.
+int bind_error(const conf::ListenAddress& address);  ///< the same as an errno; 0: somebody could
 std::string why_not_free(const conf::ListenAddress& address);
 
 /// One worker's listening socket: accepts and starts sessions. Out of descriptors it pauses instead of spinning.

@@ -222,6 +222,7 @@ Fault Exchange::decide() {
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
     steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
                      *current().health, context_.local(*bound_, may_try()), decision_);
+    first_ = decision_.first;
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
     if (!idempotency_key_.empty() && method_ == steering::MethodClass::unsafe)
@@ -318,6 +319,24 @@ void Exchange::answer(Fault fault) {
     if (state_) state_->counters->own_answers[static_cast<std::size_t>(fault)].add();
 }
 
+/// Why another origin than the policy's first choice answered, or none; empty: it was the first choice.
+std::optional<steering::Reason> Exchange::passed_over() const {
+    using steering::Reason;
+    if (attempt_ && attempt_->candidate.id == first_.id) return std::nullopt;
+    if (attempt_ && attempt_->candidate.reason == Reason::key_pinned) return Reason::key_pinned;
+    if (tried_.test(first_.id)) return Reason::failed;
+    if (first_.passed_over || !attempt_) return first_.passed_over;
+    return Reason::late;
+}
+
+void Exchange::count_first_choice() {
+    const auto why = passed_over();
+    if (!why || first_attempt_ == loop::TimePoint{}) return;  // it was never offered
+    const auto at = static_cast<std::size_t>(*why);
+    state_->origins[first_.id]->passed_over[at].add();
+    if (relayed_) state_->origins[attempt_->candidate.id]->stood_in[at].add();
+}
+
 void Exchange::record() {
     recorded_ = true;
     const auto took = context_.loop.now() - began_;
@@ -329,6 +348,7 @@ void Exchange::record() {
         origin.requests[static_cast<std::size_t>(candidate->reason)][outcome_.status / 100].add();
         if (outcome_.status != 101) origin.duration.observe_microseconds(microseconds_of(took));
     }
+    count_first_choice();
     if (moved_) {
         const bool answered = relayed_ && outcome_.status < 500;
         const auto what = info(outcome_.fault).side == Side::client ? admin::Moved::client_gone
@@ -355,6 +375,10 @@ void Exchange::record() {
         line.origin = bound_->routing->origins[candidate->id].name;
         line.reason = candidate->reason;
         line.has_reason = true;
+    }
+    if (decision_.considered_count != 0) {
+        line.first_choice = bound_->routing->origins[first_.id].name;
+        line.passed_over = passed_over();
     }
     line.place = located_.place;
     line.attempts = attempts_;

@@ -137,6 +137,8 @@ private:
     void note_body(Fault fault);
     void answer(Fault fault);
     void record();
+    std::optional<steering::Reason> passed_over() const;
+    void count_first_choice();
     void choose_request_id();
     const Snapshot& current();
     void let_go() noexcept;
@@ -169,6 +171,7 @@ private:
     steering::Located located_;
     Forwarding forwarding_;
     steering::Decision decision_;
+    steering::FirstChoice first_;  ///< as it was when the first origin was asked
     steering::OriginSet tried_;
     steering::MethodClass method_ = steering::MethodClass::safe;
     std::string_view idempotency_key_;    ///< empty: none

@@ -31,6 +31,7 @@ const Considered* Exchange::next_candidate() {
         steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
                          table, *current().health, local, decision_);
     }
+    if (attempts_ == 0) first_ = decision_.first;
     if (acted_) return pinned_candidate(bound_->pin_ids[*acted_]);  // whatever has become of the pin since
     if (pin_key_ != 0)
         if (const auto origin = context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()))

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t path_at_most = 8 * 1024;
 constexpr std::size_t text_at_most = 256;
-static_assert((path_at_most + 7 * text_at_most) * escaped_at_most + 2048 <= access_line_room);
+static_assert((path_at_most + 8 * text_at_most) * escaped_at_most + 2048 <= access_line_room);
 
 char* write_number(char* out, std::uint64_t number) noexcept { return std::to_chars(out, out + 20, number).ptr; }
 
@@ -131,6 +131,8 @@ std::string_view format_access_line(char* out, const AccessRecord& record, conf:
     line.text("site", record.site);
     line.text("origin", record.origin);
     line.text("reason", record.has_reason ? steering::name(record.reason) : std::string_view{});
+    line.text("first_choice", record.first_choice);
+    line.text("passed_over", record.passed_over ? steering::name(*record.passed_over) : std::string_view{});
     line.text("place", place_text(record.place));
     line.text("geo_source", geo::name(record.place.source));
     line.text("geo_level", geo::name(record.place.level));

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,8 @@ struct AccessRecord {
     std::string_view site, origin;  ///< empty: none
     steering::Reason reason = steering::Reason::nearest;
     bool has_reason = false;
+    std::string_view first_choice;                ///< of the policy; empty: nothing was decided
+    std::optional<steering::Reason> passed_over;  ///< why it did not serve
     geo::Place place;
     unsigned attempts = 0;
     exchange::Fault fault = exchange::Fault::none;

@@ -7,6 +7,7 @@
 #include "proxy/run/memory_watch.h"
 #include "proxy/run/rto.h"
 #include "proxy/run/trusted.h"
+#include "proxy/steering/coverage.h"
 #include "proxy/wire/origin_tls.h"
 
 #include <algorithm>
@@ -131,6 +132,22 @@ void check_listeners(const conf::Config& config, conf::Problems& problems) {
                                 "want an OpenSSL cipher list, found \"" + *ciphers + '"'});
 }
 
+/// Clients refuse what they then get; a name that nobody asks for does no harm.
+void check_certificates(const conf::Config& config, const wire::ServerTls& tls, conf::Problems& problems) {
+    for (const auto& site : config.sites) {
+        std::vector<const conf::At<std::string>*> uncovered;
+        for (const auto& host : site.hosts)
+            if (!tls.covers(*host)) uncovered.push_back(&host);
+        if (uncovered.empty()) continue;
+        const auto& first = *uncovered.front();
+        const std::size_t more = uncovered.size() - 1;
+        problems.push_back({Severity::warning, first.mark, first.path,
+                            "no certificate is for " + *first +
+                                (more == 0 ? "" : " (and " + std::to_string(more) + " more hosts of this site)") +
+                                ": clients refuse the connection; want one with this name in tls.certificates"});
+    }
+}
+
 /// What can be said without making the file: that it could never be opened.
 void check_access_log(const conf::Log& log, conf::Problems& problems) {
     if (*log.access == "stdout" || *log.access == "off") return;
@@ -252,6 +269,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     Snapshot snapshot;
 
     routing->table = steering::build_table(config, problems);
+    if (routing->table) steering::check_unserved(config, *routing->table, problems);
     build_trust(config, snapshot, problems);
     routing->origins = build_origins(config, problems);
     build_rules(config, *routing, problems);
@@ -264,6 +282,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     const bool listens = std::any_of(config.listeners.begin(), config.listeners.end(),
                                      [](const auto& listener) { return listener.kind == conf::ListenerKind::https; });
     if (!listens) snapshot.server_tls = nullptr;
+    if (snapshot.server_tls) check_certificates(config, *snapshot.server_tls, problems);
     auto databases = open_databases(config, problems);
     snapshot.locator =
         std::make_shared<const geo::Locator>(build_overrides(config.geo, problems), std::move(databases));

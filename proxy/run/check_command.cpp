@@ -2,6 +2,8 @@
 #include "proxy/run/build.h"
 #include "proxy/run/commands.h"
 #include "proxy/run/rto.h"
+#include "proxy/run/try_start.h"
+#include "proxy/steering/coverage.h"
 #include "proxy/wire/stream.h"
 
 #include <algorithm>
@@ -11,9 +13,11 @@ namespace nearhop::run {
 
 int check_file(const std::string& file) {
     wire::initialise_tls();
-    const auto checked = load(file, wire::make_ticket_keys());
+    auto checked = load(file, wire::make_ticket_keys());
+    if (checked.snapshot) try_start(checked.snapshot->routing->config, checked.problems);
+    std::stable_sort(checked.problems.begin(), checked.problems.end(), conf::earlier);
     for (const auto& problem : checked.problems) std::fprintf(stderr, "%s\n", conf::to_string(problem, file).c_str());
-    if (!checked.snapshot) return exit_usage;
+    if (!checked.snapshot || conf::has_errors(checked.problems)) return exit_usage;
 
     const auto& routing = *checked.snapshot->routing;
     const std::size_t warnings = checked.problems.size();
@@ -23,7 +27,8 @@ int check_file(const std::string& file) {
                 warnings == 0   ? ""
                 : warnings == 1 ? ", 1 warning"
                                 : (", " + std::to_string(warnings) + " warnings").c_str());
-    std::fputs(rto_text(routing.config).c_str(), stdout);
+    std::fputs(rto_text(routing.config, *routing.table).c_str(), stdout);
+    std::fputs(steering::residency_text(routing.config, *routing.table).c_str(), stdout);
     return exit_ok;
 }
 

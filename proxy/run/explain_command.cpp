@@ -25,7 +25,10 @@ void forget_files(conf::Config& config) {
     config.tls.certificates.clear();
     config.log = {};
     for (auto& listener : config.listeners) listener.client_certificates = {conf::ClientCertificates::none};
-    for (auto& site : config.sites) site.client_certificates.reset();
+    for (auto& site : config.sites) {
+        site.client_certificates.reset();
+        site.unserved = conf::Unserved::warning;  // just what one wants explained
+    }
     for (auto& origin : config.origins) origin.ca = origin.tls.certificate = origin.tls.private_key = none;
 }
 

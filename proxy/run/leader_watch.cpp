@@ -11,7 +11,8 @@ namespace nearhop::run {
 void LeaderWatch::look(const steering::Table& table, const health::Table& health, health::TimePoint now) {
     std::map<std::string, Kept> next;
     for (const auto& site : table.sites) {
-        if (site.policy != conf::Policy::latency) continue;
+        const bool measures = site.unlocated && site.unlocated->nearest_to_edge;
+        if (site.policy != conf::Policy::latency && !measures) continue;
         std::vector<health::Leader::Candidate> candidates;
         for (const auto id : site.failover_order) {
             const auto& origin = health.origins[id];

@@ -176,7 +176,9 @@ Control::Status::Origin OriginWatch::status() const {
     status.name = name_;
     status.state = monitor_.state();
     status.rtt_ms = monitor_.health(now).rtt_ms;
-    status.share = static_cast<double>(failback_.share()) / health::Failback::everyone;
+    const auto& state = status.state;  // one that is out gets nobody, whatever it will get when it is back
+    const bool is_out = state.ordered_out() || state.verdict == health::Verdict::down || state.ejected;
+    status.share = is_out ? 0 : static_cast<double>(failback_.share()) / health::Failback::everyone;
     if (failback_.holding()) status.held_s = std::chrono::duration<double>(failback_.hold_until() - now).count();
     for (const auto& address : addresses_)
         status.addresses.push_back(

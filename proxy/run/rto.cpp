@@ -2,6 +2,7 @@
 
 #include "conf/syntax.h"
 #include "proxy/exchange/retry.h"
+#include "proxy/steering/coverage.h"
 
 #include <algorithm>
 #include <string_view>
@@ -87,14 +88,19 @@ void check_rto(const conf::Config& config, conf::Problems& problems) {
     }
 }
 
-std::string rto_text(const conf::Config& config) {
+std::string rto_text(const conf::Config& config, const steering::Table& table) {
     std::string text = "when an origin dies, at worst:\n";
     for (const auto& each : rto_of(config)) {
+        const auto known = std::find_if(table.origins.begin(), table.origins.end(),
+                                        [&](const auto& origin) { return origin.name == each.origin; });
+        const auto id = static_cast<geo::OriginId>(known - table.origins.begin());
+        const std::string alone = each.alone_in.empty() ? steering::alone_for(id, config, table) : std::string{};
         text += "  " + each.origin + ": verdict down after " + cut_to_tenths(each.bound.detection);
         if (each.alone_in.empty())
             text += "; until then a request may wait " + cut_to_tenths(each.bound.delay) +
                     " for another origin, or fail after " + conf::to_string(each.deadline) +
-                    " where it may not move; over after " + cut_to_tenths(each.bound.total);
+                    " where it may not move; over after " + cut_to_tenths(each.bound.total) +
+                    (alone.empty() ? "" : ", but nothing takes over for " + alone);
         else
             text += "; nothing takes over in site " + each.alone_in;
         text += '\n';

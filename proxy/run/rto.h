@@ -3,6 +3,7 @@
 #include "conf/config.h"
 #include "conf/problem.h"
 #include "health/rto.h"
+#include "proxy/steering/table.h"
 
 #include <string>
 #include <vector>
@@ -24,6 +25,6 @@ std::vector<OriginRto> rto_of(const conf::Config& config);
 void check_rto(const conf::Config& config, conf::Problems& problems);
 
 /// What `nearhop check` prints of it, a line for each origin.
-std::string rto_text(const conf::Config& config);
+std::string rto_text(const conf::Config& config, const steering::Table& table);
 
 }  // namespace nearhop::run

@@ -129,6 +129,8 @@ private:
         require_points(given, site);
         add_ranking(site);
         add_rows(given, site);
+        warn_of_default_row(given, site);
+        if (given.unlocated) add_unlocated(*given.unlocated, site);
         for (const auto& name : given.writes)
             if (const auto writer = find_member(site, name)) site.writers.set(*writer);
         if (given.writes.empty()) site.writers = site.members;
@@ -243,13 +245,63 @@ private:
             for (const auto& [name, codes] : given.groups) known.push_back(name);
             report(row.key.mark, row.key.path,
                    "unknown country or group \"" + *row.key +
-                       "\": want an ISO 3166-1 code of two letters, a group, continent:CODE or default" +
+                       "\": want an ISO 3166-1 code of two letters, a group, continent:EU (or AF, AN, AS, NA, OC, SA) or default" +
                        did_you_mean(*row.key, known));
         }
         for (const geo::Country country : members) {
             std::int16_t& entry = site.row_of_country[country.index()];
             if (by_country[country.index()] < 0 && entry < 0) entry = number;
         }
+    }
+
+    void add_unlocated(const conf::Unlocated& given, SiteTable& site) {
+        CountryOrder& order = site.unlocated.emplace();
+        order.only = given.only;
+        order.nearest_to_edge = given.nearest_to_edge;
+        for (const auto& name : given.origins)
+            if (const auto id = find_member(site, name)) order.listed.push_back(*id);
+    }
+
+    /// A default row is often meant for clients without a place, and orders origins for half of the world.
+    void warn_of_default_row(const conf::Site& given, const SiteTable& site) {
+        if (site.default_row < 0) return;
+        const auto at = static_cast<std::size_t>(site.default_row);
+        if (site.rows[at].only || site.rows[at].listed.empty()) return;
+        const auto far = far_countries(site, site.rows[at].listed.front());
+        if (far.empty()) return;
+        constexpr std::size_t shown = 3;
+        std::string text;
+        for (std::size_t i = 0; i < std::min(far.size(), shown); ++i) text += (i == 0 ? "" : "; ") + far[i];
+        if (far.size() > shown) text += "; and " + std::to_string(far.size() - shown) + " more countries";
+        report(given.countries[at].key.mark, given.countries[at].key.path,
+               "default comes before nearness for every country without a row: " + text +
+                   ". Without default such countries go by nearness, and `unlocated` says where clients without a "
+                   "known place go",
+               Severity::warning);
+    }
+
+    /// "GB to us-east-1 (5900 km), not eu-west-1 (460 km)": of countries without a row of their own. The ones with the
+    /// most users first.
+    std::vector<std::string> far_countries(const SiteTable& site, OriginId first) const {
+        std::vector<std::string> far;
+        const auto add = [&](geo::Country country) {
+            const auto* facts = geo::facts(country);
+            if (facts == nullptr || site.row_of_country[country.index()] >= 0) return;
+            if (site.row_of_continent[static_cast<std::size_t>(facts->continent)] >= 0) return;
+            const geo::Order& order = site.nearest.of(country);
+            if (order.count == 0 || order.ids[0] == first || order.km[0] < 0) return;
+            const auto* end = order.ids.data() + order.count;
+            const auto km = order.km[static_cast<std::size_t>(std::find(order.ids.data(), end, first) - order.ids.data())];
+            if (km <= order.km[0]) return;
+            std::string text{country.text()};
+            text += " to " + table_->origins[first].name + " (" + std::to_string(km) + " km), not " +
+                    table_->origins[order.ids[0]].name + " (" + std::to_string(order.km[0]) + " km)";
+            if (std::find(far.begin(), far.end(), text) == far.end()) far.push_back(std::move(text));
+        };
+        for (const char* code : {"US", "GB", "IN", "BR", "JP", "DE", "ID", "NG", "AU", "ZA", "MX", "FR"})
+            add(*geo::Country::parse(code));
+        for (std::size_t i = 0; i < geo::Country::count; ++i) add(geo::Country::from_index(i));
+        return far;
     }
 
     void add_routes(const conf::Site& given, SiteTable& site) {
@@ -265,11 +317,6 @@ private:
             for (const auto& name : route.origins)
                 if (const auto id = find_member(site, name)) entry.allowed.set(*id);
             if (route.origins.empty()) entry.allowed = site.members;
-            if (takes_writes(route) && (entry.allowed & site.writers).none() && entry.allowed.any())
-                report(route.mark, "sites." + given.name + ".routes",
-                       "no origin of the route " + route.path_prefix +
-                           " takes writes: a request there that is not GET, HEAD, OPTIONS or TRACE will be refused",
-                       Severity::warning);
         }
         std::stable_sort(site.routes.begin(), site.routes.end(), [](const RouteTable& a, const RouteTable& b) {
             return a.path_prefix.size() > b.path_prefix.size();
@@ -288,12 +335,6 @@ private:
         if (form == PathForm::encoded_slash || form == PathForm::bad_percent)
             report(route.mark, "sites." + site.name + ".routes",
                    "no path matches " + route.path_prefix + ": normalize_path refuses it");
-    }
-
-    static bool takes_writes(const conf::Route& route) {
-        return route.methods.empty() || std::any_of(route.methods.begin(), route.methods.end(), [](const auto& method) {
-                   return method_class(method) != MethodClass::safe;
-               });
     }
 
     const conf::Config& config_;

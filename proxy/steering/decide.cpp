@@ -58,6 +58,13 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
     const Rank worst = worst_used(best, site.all_down);
     decision.candidate_count = 0;
     const auto considered = std::span{decision.considered}.first(decision.considered_count);
+    const auto reason_at = [&](Rank rank, OriginId id, Reason policy) noexcept {
+        if (rank == Rank::local_skip && local.stalled[id]) return Reason::stalled;
+        if (rank == Rank::local_skip && local.on_trial[id]) return Reason::on_trial;
+        if (rank == Rank::busy && rank == best) return chosen_reason(Rank::up, true, rules.narrowed, policy);
+        return chosen_reason(without_skip(rank, id, facts, table, health), any_known, rules.narrowed, policy);
+    };
+    const OriginId first = decision.first.id;
     for (auto rank = best; rank <= worst; rank = static_cast<Rank>(static_cast<int>(rank) + 1)) {
         for (Considered& origin : considered) {
             if (!rules.allowed[origin.id] || ranks[origin.id] != rank) continue;
@@ -65,24 +72,21 @@ void decide(const Facts& facts, const geo::Place& place, const Table& table, con
                 origin.reason = Reason::surplus;
                 continue;
             }
-            const Reason policy = origin.reason;
-            origin.reason =
-                chosen_reason(without_skip(rank, origin.id, facts, table, health), any_known, rules.narrowed, policy);
-            if (rank == Rank::busy && rank == best)
-                origin.reason = chosen_reason(Rank::up, true, rules.narrowed, policy);
-            if (rank == Rank::local_skip && local.on_trial[origin.id]) origin.reason = Reason::on_trial;
-            if (rank == Rank::local_skip && local.stalled[origin.id]) origin.reason = Reason::stalled;
+            origin.reason = reason_at(rank, origin.id, origin.reason);
             decision.candidates[decision.candidate_count++] = origin;
         }
     }
     tell_spilled(rules, ranks, decision);
-    for (Considered& origin : considered) {
-        if (!rules.allowed[origin.id])
-            origin.reason = forbidden(rules, origin.id);
-        else if (ranks[origin.id] > worst)
-            origin.reason = passed_over(without_skip(ranks[origin.id], origin.id, facts, table, health),
-                                        health.origins[origin.id].state);
-    }
+    const auto reason_without = [&](OriginId id) noexcept {
+        if (!rules.allowed[id]) return forbidden(rules, id);
+        return passed_over(without_skip(ranks[id], id, facts, table, health), health.origins[id].state);
+    };
+    for (Considered& origin : considered)
+        if (!rules.allowed[origin.id] || ranks[origin.id] > worst) origin.reason = reason_without(origin.id);
+
+    if (decision.candidate_count != 0 && decision.candidates[0].id == first) return;
+    const bool aside = !rules.allowed[first] || ranks[first] > Rank::local_skip;
+    decision.first.passed_over = aside ? reason_without(first) : reason_at(ranks[first], first, Reason::surplus);
 }
 
 }  // namespace nearhop::steering

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@ enum class Reason : std::uint8_t {
     lowest_latency,  ///< candidate under policy latency
     next_latency,
     country_map,      ///< candidate: listed for the client's country, group or continent, or by default row
+    unlocated,        ///< candidate: nothing says where the client is, and the site's `unlocated` lists it
     failover_order,   ///< candidate: configuration order (policy failover, or place unknown)
     override_order,   ///< candidate: the operator's override of this address lists it
     writer,           ///< candidate: the request is a write and this origin takes writes
@@ -49,10 +51,14 @@ enum class Reason : std::uint8_t {
     agent_draining,  ///< drains by its own word
     check_failed,    ///< a check that the request needs fails there
     forced_down,     ///< by the operator
-    surplus,         ///< would do, but three candidates are enough
+    // Only of a first choice that another origin stood in for:
+    failed,   ///< it was asked first, and the request moved on
+    late,     ///< it was asked first, and the hedge beside it was faster
+    surplus,  ///< would do, but three candidates are enough
 };
 std::string_view name(Reason reason) noexcept;
-std::string_view describe(Reason reason) noexcept;  ///< a clause for people: "first by distance"
+/// A clause for people: "first by distance". `is_first`: of the first candidate, behind which there is nothing better.
+std::string_view describe(Reason reason, bool is_first = false) noexcept;
 
 /// What is asked. Views must outlive the call only.
 struct Facts {
@@ -75,11 +81,18 @@ std::uint16_t line_of(const geo::Address& client) noexcept;
 
 inline constexpr std::size_t max_candidates = 3;
 
+/// The first origin in the order of the site's policy, whatever rules and health say of it.
+struct FirstChoice {
+    OriginId id = 0;
+    std::optional<Reason> passed_over;  ///< why another one, or none, is the first candidate; empty: it is that itself
+};
+
 struct Decision {
     SiteId site = 0;
     RouteId route = 0;
     std::uint8_t candidate_count = 0;
     std::array<Considered, max_candidates> candidates{};  ///< first choice first
+    FirstChoice first;
     std::uint8_t considered_count = 0;
     std::array<Considered, geo::max_origins> considered{};  ///< every origin of the site: candidates and the others
 

@@ -1,6 +1,7 @@
 #include "proxy/steering/explain.h"
 
 #include "health/describe.h"
+#include "proxy/steering/rules.h"
 
 #include <boost/json.hpp>
 
@@ -88,7 +89,7 @@ std::string verdict_text(const OriginTable& origin, const health::OriginHealth& 
 }
 
 void append_origin(std::string& out, std::string_view mark, std::size_t width, const Considered& origin,
-                   const Table& table, const health::Table& health) {
+                   const Table& table, const health::Table& health, bool is_first = false) {
     const OriginTable& known = table.origins[origin.id];
     const auto seen = health_of(origin.id, health);
     std::string line{"   "};
@@ -103,7 +104,7 @@ void append_origin(std::string& out, std::string_view mark, std::size_t width, c
     line += "\n         ";
     line += name(origin.reason);
     line += ": ";
-    line += describe(origin.reason);
+    line += describe(origin.reason, is_first);
     out += line + "\n";
 }
 
@@ -142,6 +143,16 @@ void append_site(std::string& out, const Explanation& what, const Table& table) 
     out += allowed == 0 ? "nobody\n" : "\n";
     out += "5. policy: ";
     out += name(site.policy);
+    const auto* row = row_for(site, what.located.place);
+    if (site.unlocated && row == &*site.unlocated)
+        out += site.unlocated->nearest_to_edge ? "; nothing says where the client is: nearest to the edge (unlocated)"
+                                               : "; nothing says where the client is: the order of unlocated";
+    const FirstChoice& first = what.decision.first;
+    out += "; its first choice: " + table.origins[first.id].name;
+    if (first.passed_over) {
+        out += ", passed over: ";
+        out += name(*first.passed_over);
+    }
     out += "\n6. when all are down: ";
     out += name(site.all_down);
     out += "\n";
@@ -208,8 +219,10 @@ std::string explain_text(const Explanation& what, const Table& table, const heal
     for (const Considered& origin : what.decision.all()) width = std::max(width, table.origins[origin.id].name.size());
     out += what.decision.candidate_count == 0 ? "7. candidates: none\n" : "7. candidates, first choice first:\n";
     unsigned place = 0;
-    for (const Considered& origin : what.decision.chosen())
-        append_origin(out, std::to_string(++place) + ". ", width, origin, table, health);
+    for (const Considered& origin : what.decision.chosen()) {
+        ++place;
+        append_origin(out, std::to_string(place) + ". ", width, origin, table, health, place == 1);
+    }
     append_names(out, what, table);
     bool heading = false;
     for (const Considered& origin : what.decision.all()) {
@@ -238,6 +251,10 @@ std::string explain_json(const Explanation& what, const Table& table, const heal
         out["policy"] = name(site.policy);
         out["all_down"] = name(site.all_down);
         out["host_header"] = site.host_header;
+        const FirstChoice& first = what.decision.first;
+        out["first_choice"] = table.origins[first.id].name;
+        out["passed_over"] = first.passed_over ? json::value(name(*first.passed_over)) : json::value(nullptr);
+        out["unlocated"] = site.unlocated && row_for(site, what.located.place) == &*site.unlocated;
         for (const Considered& origin : what.decision.chosen())
             out["candidates"].as_array().push_back(origin_json(origin, table, health));
         for (const Considered& origin : what.decision.all())
@@ -248,13 +265,15 @@ std::string explain_json(const Explanation& what, const Table& table, const heal
 }
 
 void append_decision_field(std::string& out, const Table& table, const Considered& served, const geo::Place& place,
-                           unsigned attempts) {
+                           unsigned attempts, const FirstChoice& first) {
     char count[12];
     const int length = std::snprintf(count, sizeof count, "%u", attempts);
     out.append("origin=").append(table.origins[served.id].name);
     out.append("; reason=").append(name(served.reason));
     out.append("; place=").append(place_text(place)).append("/").append(geo::name(place.source));
     out.append("; attempts=").append(count, static_cast<std::size_t>(length));
+    out.append("; first_choice=").append(table.origins[first.id].name);
+    if (first.passed_over) out.append("; passed_over=").append(name(*first.passed_over));
 }
 
 }  // namespace nearhop::steering

@@ -21,8 +21,9 @@ std::string explain_text(const Explanation& what, const Table& table, const heal
 /// {"place": {...}, "site": ..., "route": ..., "candidates": [{"origin", "reason", "km", "rtt_ms", "verdict"}, ...],
 ///  "others": [...]}
 std::string explain_json(const Explanation& what, const Table& table, const health::Table& health);
-/// "origin=eu-west-1; reason=nearest; place=DE/header; attempts=1": the X-Nearhop-Decision field; appends to `out`.
+/// "origin=us-east-1; reason=next_nearest; place=DE/header; attempts=1; first_choice=eu-west-1; passed_over=down": the
+/// X-Nearhop-Decision field (docs/decision.md); appends to `out`.
 void append_decision_field(std::string& out, const Table& table, const Considered& served, const geo::Place& place,
-                           unsigned attempts);
+                           unsigned attempts, const FirstChoice& first);
 
 }  // namespace nearhop::steering

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <span>
 
 namespace nearhop::steering {
 namespace {
@@ -21,18 +23,21 @@ public:
         if (place_.override_index && *place_.override_index < table_.overrides.size())
             for (const OriginId id : table_.overrides[*place_.override_index])
                 add(id, Reason::override_order, km_of(id, distances));
+        if (rules_.row != nullptr) {
+            const bool unlocated = site_.unlocated && rules_.row == &*site_.unlocated;
+            for (const OriginId id : rules_.row->listed)
+                add(id, unlocated ? Reason::unlocated : Reason::country_map, km_of(id, distances));
+            if (rules_.row->nearest_to_edge) add_by_latency(distances, health, ranks);
+        }
         switch (site_.policy) {
-            case conf::Policy::nearest: add_nearest(distances); break;
-            case conf::Policy::country:
-                if (rules_.row != nullptr)
-                    for (const OriginId id : rules_.row->listed) add(id, Reason::country_map, km_of(id, distances));
-                add_nearest(distances);
-                break;
+            case conf::Policy::nearest:
+            case conf::Policy::country: add_nearest(distances); break;
             case conf::Policy::failover:
                 for (const OriginId id : site_.failover_order) add(id, Reason::failover_order, km_of(id, distances));
                 break;
             case conf::Policy::latency: add_by_latency(distances, health, ranks); break;
         }
+        decision_.first = {fastest_.value_or(decision_.considered[0].id), std::nullopt};
     }
 
 private:
@@ -84,6 +89,23 @@ private:
         return a.in_band ? a.weight > b.weight : a.ms < b.ms;
     }
 
+    /// The one that would be first were all well: where it cannot serve, the band is drawn around another one, and the
+    /// order alone does not tell that it was the first choice.
+    void note_fastest(std::span<const Timed> timed, const Ranks& ranks) noexcept {
+        std::int32_t best = unknown_ms;
+        for (const Timed& each : timed) best = std::min(best, each.ms);
+        const std::int32_t band = band_above(best);
+        std::optional<Timed> first;
+        for (Timed each : timed) {
+            each.in_band = each.ms <= band;
+            each.leads = false;
+            if (!first || before(each, *first)) first = each;
+        }
+        if (!first) return;
+        const bool may_serve = rules_.allowed[first->id] && ranks[first->id] <= Rank::unknown;
+        if (!may_serve) fastest_ = first->id;
+    }
+
     void add_by_latency(const geo::Order& distances, const health::Table& health, const Ranks& ranks) noexcept {
         std::array<Timed, geo::max_origins> timed;
         std::size_t count = 0;
@@ -101,6 +123,7 @@ private:
             best_of_any = std::min(best_of_any, ms);
             if (may_serve) best = std::min(best, ms);
         }
+        if (decision_.considered_count == 0) note_fastest(std::span{timed}.first(count), ranks);
         const std::int32_t band = band_above(best != unknown_ms ? best : best_of_any);
         for (std::size_t i = 0; i < count; ++i) {
             Timed item = timed[i];
@@ -124,6 +147,7 @@ private:
     const geo::Place& place_;
     const Rules& rules_;
     Decision& decision_;
+    std::optional<OriginId> fastest_;  ///< note_fastest()
     OriginSet left_;  ///< members that are not written yet
 };
 

@@ -9,6 +9,7 @@ std::string_view name(Reason reason) noexcept {
         case Reason::lowest_latency: return "lowest_latency";
         case Reason::next_latency: return "next_latency";
         case Reason::country_map: return "country_map";
+        case Reason::unlocated: return "unlocated";
         case Reason::failover_order: return "failover_order";
         case Reason::override_order: return "override_order";
         case Reason::writer: return "writer";
@@ -36,24 +37,49 @@ std::string_view name(Reason reason) noexcept {
         case Reason::agent_draining: return "agent_draining";
         case Reason::check_failed: return "check_failed";
         case Reason::forced_down: return "forced_down";
+        case Reason::failed: return "failed";
+        case Reason::late: return "late";
         case Reason::surplus: return "surplus";
     }
     return "?";
 }
 
-std::string_view describe(Reason reason) noexcept {
+namespace {
+
+/// Of the first candidate: what would otherwise tell of better ones says that there are none. Empty: nothing changes.
+std::string_view describe_first(Reason reason) noexcept {
+    switch (reason) {
+        case Reason::degraded: return "degraded, but no origin that is up may serve this request";
+        case Reason::unknown: return "no verdict yet, and no origin that may serve this request is up or degraded";
+        case Reason::returning:
+            return "well again, and gets its clients back by and by; this one before its turn, as nothing better is left";
+        case Reason::local_skip: return "just refused a connection, but nothing better is left";
+        case Reason::stalled: return "just left several requests without an answer, but nothing better is left";
+        case Reason::on_trial:
+            return "back from an ejection, and another request is trying it out, but nothing better is left";
+        case Reason::busy: return "above 80 % of its capacity, and no origin that may serve has more room";
+        case Reason::full: return "at its capacity, and nothing better is left: the request waits for room";
+        default: return {};
+    }
+}
+
+}  // namespace
+
+std::string_view describe(Reason reason, bool is_first) noexcept {
+    if (const auto text = is_first ? describe_first(reason) : std::string_view{}; !text.empty()) return text;
     switch (reason) {
         case Reason::nearest: return "first by distance";
         case Reason::next_nearest: return "next by distance";
         case Reason::lowest_latency: return "as fast as the fastest, and first by weight and configuration";
         case Reason::next_latency: return "next by latency";
         case Reason::country_map: return "listed for the client's country, group, continent or by default";
+        case Reason::unlocated: return "nothing says where the client is: listed by the site's unlocated";
         case Reason::failover_order: return "in configuration order";
         case Reason::override_order: return "listed by the operator's override of this address";
         case Reason::writer: return "takes writes";
         case Reason::pinned: return "the route names it";
-        case Reason::degraded: return "degraded: behind every origin that is up";
-        case Reason::unknown: return "no verdict yet: behind every origin that is up or degraded";
+        case Reason::degraded: return "degraded: behind those that are up";
+        case Reason::unknown: return "no verdict yet: behind those that are up or degraded";
         case Reason::returning: return "well again, and gets its clients back by and by: not this one yet";
         case Reason::last_eligible: return "ejected, but nothing better would be left";
         case Reason::all_down_open: return "down, but all are, and the site tries all the same";
@@ -76,6 +102,8 @@ std::string_view describe(Reason reason) noexcept {
         case Reason::agent_draining: return "drains by its own word";
         case Reason::check_failed: return "a check that this request needs fails there";
         case Reason::forced_down: return "forced down by the operator: takes no new exchange";
+        case Reason::failed: return "it was asked first, and the request moved on";
+        case Reason::late: return "it was asked first, and the hedge beside it was faster";
         case Reason::surplus: return "would do, but three candidates are enough";
     }
     return "?";

@@ -1,19 +1,19 @@
 #include "proxy/steering/rules.h"
 
 namespace nearhop::steering {
-namespace {
 
-/// The row of the `country` policy for a place: country (groups are expanded into it), continent, default.
+/// The row of the `country` policy for a place: country (groups are expanded into it), continent, default. Where neither
+/// a row nor a point says anything of the client, `unlocated` is before the default, and counts under every policy.
 const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noexcept {
-    if (site.policy != conf::Policy::country) return nullptr;
     std::int16_t row = -1;
-    if (place.country && !site.row_of_country.empty()) row = site.row_of_country[place.country->index()];
-    if (row < 0 && place.continent) row = site.row_of_continent[static_cast<std::size_t>(*place.continent)];
+    if (site.policy == conf::Policy::country) {
+        if (place.country && !site.row_of_country.empty()) row = site.row_of_country[place.country->index()];
+        if (row < 0 && place.continent) row = site.row_of_continent[static_cast<std::size_t>(*place.continent)];
+    }
+    if (row < 0 && !place.point && site.unlocated) return &*site.unlocated;
     if (row < 0) row = site.default_row;
     return row < 0 ? nullptr : &site.rows[static_cast<std::size_t>(row)];
 }
-
-}  // namespace
 
 Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& facts, const geo::Place& place) noexcept {
     Rules rules;

@@ -10,9 +10,12 @@ struct Rules {
     OriginSet by_write;
     OriginSet by_country;
     OriginSet allowed;                  ///< by all three
-    const CountryOrder* row = nullptr;  ///< the `country` policy's row for the place, if there is one
+    const CountryOrder* row = nullptr;  ///< the `country` policy's row for the place, or `unlocated`; null: none
     Reason narrowed = Reason::surplus;  ///< writer or pinned where such a rule took origins away; surplus: none did
 };
+
+/// The row that applies to clients of this place; null: none.
+const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noexcept;
 
 Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& facts, const geo::Place& place) noexcept;
 

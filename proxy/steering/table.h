@@ -27,10 +27,11 @@ using RouteId = std::uint16_t;
 enum class MethodClass : std::uint8_t { safe, idempotent, unsafe };
 MethodClass method_class(std::string_view method) noexcept;
 
-/// The ordered origins for one row of the `country` policy.
+/// The ordered origins for one row of the `country` policy, or for clients of whom nothing says where they are.
 struct CountryOrder {
     std::vector<OriginId> listed;
-    bool only = false;  ///< the rest is forbidden; else the rest follows by nearest
+    bool only = false;             ///< the rest is forbidden; else the rest follows by nearest
+    bool nearest_to_edge = false;  ///< by what this edge measures, instead of a list; `unlocated` only
 };
 
 struct RouteTable {
@@ -55,6 +56,7 @@ struct SiteTable {
     std::vector<std::int16_t> row_of_country;  ///< by geo::Country::index(): index into rows, -1: none
     std::int16_t row_of_continent[7] = {-1, -1, -1, -1, -1, -1, -1};
     std::int16_t default_row = -1;
+    std::optional<CountryOrder> unlocated;
     std::vector<RouteTable> routes;  ///< longest prefix first, then configuration order; the last one matches all
     bool routes_by_path = false;     ///< a path decides between them
     std::string host_header;         ///< "client", "origin" or a name

@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
 #include <new>
 #include <string_view>
@@ -274,6 +275,15 @@ bool ServerTls::same_certificate(std::string_view left, std::string_view right) 
     if (entries_.size() == 1) return true;
     const auto* table = static_cast<const NameTable*>(SSL_CTX_get_ex_data(context(), table_index()));
     return table->find(lower_case(left)) == table->find(lower_case(right));
+}
+
+bool ServerTls::covers(const std::string& host) const {
+    const std::string name = host.starts_with("*.") ? "any" + host.substr(1) : host;
+    return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
+        X509* const leaf = SSL_CTX_get0_certificate(entry->context.get());
+        return X509_check_host(leaf, name.data(), name.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1 ||
+               X509_check_ip_asc(leaf, name.c_str(), 0) == 1;
+    });
 }
 
 std::vector<ServerTls::Expiry> ServerTls::expiries() const {

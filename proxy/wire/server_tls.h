@@ -31,6 +31,10 @@ public:
     /// (RFC 9110 section 15.5.20). Lower case or not.
     bool same_certificate(std::string_view left, std::string_view right) const;
 
+    /// Whether a certificate here is good for a site's host: a name, "*.example.com" (any name one label below) or an
+    /// IP address.
+    bool covers(const std::string& host) const;
+
     struct Expiry {
         std::string certificate;  ///< file name as configured
         std::chrono::system_clock::time_point not_after;

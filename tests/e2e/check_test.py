@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 
 import pytest
 from support.proxy import run
@@ -159,6 +160,69 @@ def test_all_problems_of_both_passes_are_listed_at_once(check):
     done = check(more, replace=[("https://us.example.com", "https://us.example.com/api")])
     assert done.returncode == 2
     assert [p[0] for p in done.problems if p[2] == "error"] == ["4", "7", "8", "8", "9"], done.problems
+
+
+# Lines that replace or follow the short form, and the key that is told. A start ends with each.
+CANNOT_START = {
+    "an address within 0.0.0.0": ("listeners: [{address: '0.0.0.0:PORT', protocol: http}, {address: '127.0.0.1:PORT', protocol: http}]", "listeners[1].address"),
+    "0.0.0.0 around an address": ("listeners: [{address: '127.0.0.1:PORT', protocol: http}, {address: '0.0.0.0:PORT', protocol: http}]", "listeners[1].address"),
+    "both versions": ("listeners: [{address: '0.0.0.0:PORT', protocol: http}, {address: '[::]:PORT', protocol: http}]", "listeners[1].address"),
+    "a mapped address": ("listeners: [{address: '127.0.0.1:PORT', protocol: http}, {address: '[::ffff:127.0.0.1]:PORT', protocol: http}]", "listeners[1].address"),
+    "admin within 0.0.0.0": ("listen: 0.0.0.0:PORT\nadmin: {listen: '127.0.0.1:PORT'}", "admin.listen"),
+    "admin within [::]": ("listen: '[::]:PORT'\nadmin: {listen: '127.0.0.1:PORT'}", "admin.listen"),
+    "an address of another machine": ("listen: 192.0.2.1:0", "listen"),
+    "admin on another machine": ("listen: 127.0.0.1:0\nadmin: {listen: '192.0.2.1:0'}", "admin.listen"),
+    "a log that is a pipe without a reader": ("listen: 127.0.0.1:0\nlog: {access: pipe}", "log.access"),
+    "a log that is a socket": ("listen: 127.0.0.1:0\nlog: {access: socket}", "log.access"),
+    "a log with too long a name": (f"listen: 127.0.0.1:0\nlog: {{access: {'a' * 300}}}", "log.access"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CANNOT_START)
+def test_check_refuses_what_cannot_start(check, tmp_path, monkeypatch, name):
+    lines, path = CANNOT_START[name]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])  # free in a moment, and hardly anybody's until then
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        monkeypatch.chdir(tmp_path)  # a path of a socket has 107 characters at most
+        bound.bind("socket")
+        admin = "" if "admin" in lines else "admin: {listen: '127.0.0.1:0'}\n"
+        done = check(admin, replace=[("listen: 127.0.0.1:0\ntls", lines.replace("PORT", port) + "\ntls")])
+        assert done.returncode == 2, done
+        assert [p[3] for p in done.problems if p[2] == "error"] == [path], done.problems
+        assert run("run", "--config", tmp_path / "nearhop.yaml").returncode in (1, 2)
+
+
+# What could be taken for one of those.
+CAN_START = ["listeners: [{address: '0.0.0.0:0', protocol: http}, {address: '127.0.0.1:0', protocol: http}]",
+             "listeners: [{address: '127.0.0.1:PORT', protocol: http}, {address: '127.0.0.2:PORT', protocol: http}]",
+             "listeners: [{address: '0.0.0.0:PORT', protocol: http}, {address: '[::1]:PORT', protocol: http}]",
+             "listen: 127.0.0.1:0\nlog: {access: fresh.log}", "listen: 127.0.0.1:0\nlog: {access: /dev/null}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", CAN_START)
+def test_check_refuses_nothing_that_can_start(check, tmp_path, start, lines):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    more = "admin: {listen: '127.0.0.1:0'}\nshutdown: {grace: 0s, drain: 0s}\n"
+    done = check(more, replace=[("listen: 127.0.0.1:0\ntls", lines.replace("PORT", port) + "\ntls")])
+    assert done.returncode == 0, done
+    assert not (tmp_path / "fresh.log").exists(), "check makes nothing"
+    edge = start((tmp_path / "nearhop.yaml").read_text(), wait=False)
+    edge.log.wait(event="listening", listener="https" if "listen:" in lines else "http")
+
+
+def test_an_address_in_use_is_no_error_since_a_running_edge_holds_it(check, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = check("admin: {listen: '127.0.0.1:0'}\n", replace=[("0\ntls", f"{taken.getsockname()[1]}\ntls")])
+    assert done.returncode == 0, done
+
+
+def test_a_place_for_orders_that_is_not_there_is_a_warning(check, tmp_path):
+    for place in ("nowhere/orders.json", "."):
+        done = check(f"admin: {{state_file: {place}}}\n")
+        assert done.returncode == 0 and [p[3] for p in done.problems] == ["admin.state_file"], done
 
 
 WARNINGS = {

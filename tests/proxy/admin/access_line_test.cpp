@@ -40,6 +40,8 @@ AccessRecord sample() {
     record.origin = "eu-west-1";
     record.reason = steering::Reason::nearest;
     record.has_reason = true;
+    record.first_choice = "us-east-1";
+    record.passed_over = steering::Reason::down;
     record.place = geo::place_of(*geo::Country::parse("DE"), geo::Source::header);
     record.attempts = 2;
     record.bytes_in = 1;
@@ -54,7 +56,7 @@ AccessRecord sample() {
 
 const std::vector<std::string> fields{
     "time",         "id",       "client",    "method",  "host",       "path",      "protocol", "upgrade", "status",
-    "site",         "origin",   "reason",    "place",   "geo_source", "geo_level", "attempts", "fault",   "class",
+    "site",         "origin",   "reason",    "first_choice", "passed_over", "place",   "geo_source", "geo_level", "attempts", "fault",   "class",
     "class_reason", "bytes_in", "bytes_out", "edge_ms", "connect_ms", "origin_ms", "total_ms"};
 
 TEST(LogText, EscapesWhatCouldEndAStringALineOrTheTextItself) {
@@ -122,7 +124,7 @@ TEST(AccessLine, IsLogfmtWithEveryFieldInOrder) {
     EXPECT_EQ(line_of(sample(), conf::LogFormat::logfmt),
               "time=2026-02-28T23:59:01.007Z id=4bf92f35 client=192.0.2.7 method=GET host=api.example.com "
               "path=\"/find?q=a b\" protocol=HTTP/1.1 upgrade=websocket status=200 site=main origin=eu-west-1 "
-              "reason=nearest place=DE "
+              "reason=nearest first_choice=us-east-1 passed_over=down place=DE "
               "geo_source=header geo_level=country attempts=2 fault=- class=compliant class_reason=- bytes_in=1 "
               "bytes_out=18446744073709551615 "
               "edge_ms=0.123 connect_ms=12.000 origin_ms=1234.568 total_ms=0.000\n");
@@ -130,7 +132,8 @@ TEST(AccessLine, IsLogfmtWithEveryFieldInOrder) {
 
 TEST(AccessLine, SaysNothingWithADashWhereNothingIsKnown) {
     const auto parsed = boost::json::parse(line_of(AccessRecord{}, conf::LogFormat::json)).as_object();
-    for (const char* key : {"id", "method", "host", "path", "site", "origin", "reason", "place", "fault"})
+    for (const char* key : {"id", "method", "host", "path", "site", "origin", "reason", "first_choice", "passed_over", "place",
+                            "fault"})
         EXPECT_EQ(parsed.at(key), "-") << key;
     EXPECT_EQ(parsed.at("geo_source"), "default");
     EXPECT_EQ(parsed.at("client"), "::");
@@ -150,7 +153,8 @@ TEST(AccessLine, WritesAddressesAsTheRestOfTheProgramDoes) {
 TEST(AccessLine, CutsLongTextsAndStillFitsWhenEveryByteIsEscaped) {
     const std::string hostile(100'000, '\x01');
     auto record = sample();
-    record.id = record.method = record.host = record.path = record.site = record.origin = hostile;
+    record.id = record.method = record.host = record.path = record.site = record.origin =
+        record.first_choice = hostile;
     for (const auto format : {conf::LogFormat::json, conf::LogFormat::logfmt}) {
         const auto line = line_of(record, format);
         EXPECT_LE(line.size(), access_line_room);

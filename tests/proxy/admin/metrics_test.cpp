@@ -56,6 +56,8 @@ void fill(World& world) {
         origin.attempts[static_cast<std::size_t>(exchange::Fault::origin_refused)].add();
         origin.moved_away[0].add();
         origin.moved_away[static_cast<std::size_t>(exchange::Fault::origin_reset)].add(2);
+        origin.passed_over[static_cast<std::size_t>(steering::Reason::down)].add();
+        origin.stood_in[static_cast<std::size_t>(steering::Reason::failed)].add();
         origin.hedges.add(3);
         origin.duration.observe_microseconds(1500);
         origin.duration.observe_microseconds(60'000'000);

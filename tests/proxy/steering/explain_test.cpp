@@ -47,7 +47,7 @@ TEST(Explain, TextTellsEachStep) {
               "2. place: DE (source header, level country)\n"
               "3. site: main, route: /\n"
               "4. may serve: eu-west-1, us-east-1, ap-southeast-1\n"
-              "5. policy: nearest\n"
+              "5. policy: nearest; its first choice: eu-west-1\n"
               "6. when all are down: open\n"
               "7. candidates, first choice first:\n"
               "   1. eu-west-1       N km  12.3 ms         up\n"
@@ -78,7 +78,7 @@ TEST(Explain, JsonHasCandidatesAndOthers) {
     for (const char* part :
          {R"("place":{"client":"192.0.2.1","country":"DE")", R"("site":"main","route":"/")",
           R"("candidates":[{"origin":"eu-west-1","reason":"nearest","km":)", R"("rtt_ms":1.234E1,)",
-          R"("verdict":"up")", R"("others":[{"origin":"ap-southeast-1","reason":"down")", R"("rtt_ms":null,)"})
+          R"("verdict":"up")", R"("first_choice":"eu-west-1","passed_over":null,"unlocated":false)", R"("others":[{"origin":"ap-southeast-1","reason":"down")", R"("rtt_ms":null,)"})
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
 }
 
@@ -94,11 +94,14 @@ TEST(Explain, ForeignBytesStayPrintable) {
 TEST(Explain, TheFieldNamesOriginReasonPlaceAndAttempts) {
     World world = fixed_world();
     std::string out = "X: ";
-    append_decision_field(out, *world.table, world.ask(from("DE")).chosen()[0], from("DE"), 1);
-    EXPECT_EQ(out, "X: origin=eu-west-1; reason=nearest; place=DE/header; attempts=1");
+    append_decision_field(out, *world.table, world.ask(from("DE")).chosen()[0], from("DE"), 1,
+                          world.decision.first);
+    EXPECT_EQ(out, "X: origin=eu-west-1; reason=nearest; place=DE/header; attempts=1; first_choice=eu-west-1");
     out.clear();
-    append_decision_field(out, *world.table, world.ask({}).chosen()[0], {}, 3);
-    EXPECT_EQ(out, "origin=us-east-1; reason=failover_order; place=-/default; attempts=3");
+    append_decision_field(out, *world.table, world.ask({}).chosen()[0], {}, 3, {2, Reason::failed});
+    EXPECT_EQ(out,
+              "origin=us-east-1; reason=failover_order; place=-/default; attempts=3; first_choice=ap-southeast-1; "
+              "passed_over=failed");
 }
 
 TEST(Reasons, HaveNamesOfTheirOwn) {

@@ -152,17 +152,6 @@ TEST(BuildTable, SixtyFourOriginsAndNoMore) {
     EXPECT_TRUE(refuses(config, "found 65 origins, want at most 64"));
 }
 
-TEST(BuildTable, ARouteThatCanServeNoWriteIsATrap) {
-    conf::Config config = two();
-    config.sites[0].writes = {{"us-east-1", {}, {}}};
-    conf::Route& route = config.sites[0].routes.emplace_back();
-    route.path_prefix = "/eu";
-    route.origins = {{"eu", {}, {}}};
-    EXPECT_NE(build(config).problems.find("warning"), std::string::npos);
-    route.methods = {"GET", "HEAD"};
-    EXPECT_EQ(build(config).problems, "");
-}
-
 TEST(BuildTable, RoutesAreLongestFirstAndTheLastTakesEverythingWithTheSitesLimits) {
     conf::Config config = two();
     config.sites[0].limits.body_limit = 77;
