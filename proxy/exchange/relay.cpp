@@ -58,6 +58,8 @@ ResponseStart Exchange::response_start(std::string& own) {
 /// Carries the response to the client, and the rest of the request body to the origin, until the response is whole.
 loop::Task<Fault> Exchange::relay() {
     Attempt& attempt = *attempt_;
+    // While the head came; perhaps with an answer of the edge's that says something else.
+    if (client_.gone()) co_return client_.why_gone();
     {
         std::string own;
         client_.start(response_start(own));
@@ -176,6 +178,7 @@ loop::Task<Fault> Exchange::relay() {
 
 /// After a 101: raw bytes both ways. The connection is never used for HTTP again.
 loop::Task<Fault> Exchange::tunnel() {
+    if (client_.gone()) co_return client_.why_gone();
     {
         std::string own;
         client_.start_tunnel(response_start(own), forwarding_.upgrade);

@@ -246,8 +246,9 @@ def test_requests_in_flight_are_answered_before_a_connection_ends_for_what_its_c
         assert (reply.status, reply.fault, reply.ended) == (503, "client_session_ended", True)
         assert reply.get("cache-control") == "no-store" and reply.get("content-length") == "0"
     waiting.set()
-    wait_until(lambda: lines(edge, 503), what="the access line")
-    assert [line["fault"] for line in lines(edge, 503) if line["method"] == "POST"] == ["client_session_ended"]
+    posts = lambda: [line["fault"] for line in lines(edge, 503) if line["method"] == "POST"]
+    wait_until(posts, what="the access line")
+    assert posts() == ["client_session_ended"]
     assert len([request for request in scene.requests() if request.method == "POST"]) == 1
 
 
