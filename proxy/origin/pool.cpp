@@ -41,12 +41,13 @@ void Pool::set_limits(const conf::Limits& limits) noexcept {
 bool Pool::worn(const Connection& connection) const noexcept {
     const auto now = loop_.now();
     return connection.requests >= requests_ || now - connection.created >= age_ ||
-           now - connection.idle_since >= idle_timeout_ || connection.stream.socket().hung_up();
+           now - connection.idle_since >= idle_limit(connection) || connection.stream.socket().hung_up();
 }
 
-std::unique_ptr<Connection> Pool::take(const Announcement& announced) {
+std::unique_ptr<Connection> Pool::take(const Announcement& announced, std::string_view server_name) {
     for (std::size_t i = idle_.size(); i-- > 0;) {
         if (idle_[i]->announced != announced) continue;  // only where an origin wants announcements
+        if (idle_[i]->server_name != server_name) continue;
         auto connection = std::move(idle_[i]);
         idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
         counters_->idle.subtract();
@@ -63,7 +64,7 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
     auto& stream = connection->stream;
     connection->idle_since = loop_.now();
     if (!stream.in().empty() || stream.unsent() != 0 || stream.over() || most_ == 0 || worn(*connection)) return;
-    if (stream.is_tls() && connection->sessions != sessions_) return;
+    if (stream.is_tls() && connection->tls_era != tls_era_) return;
     connection->quiet = !stream.is_tls();
     if (idle_.size() >= most_) drop(0);
     stream.socket().ask_path(false);
@@ -76,15 +77,23 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
     counters_->active.subtract();
     counters_->idle.add();
     idle_.push_back(std::move(connection));
-    if (timer_.due() > loop_.now() + quiet_after) set_timer();
+    if (const auto due = due_of(*idle_.back()); timer_.due() > due) timer_.expires_at(due);
 }
 
 void Pool::set_tls(const std::string& digest) {
     if (digest == tls_digest_) return;
     tls_digest_ = digest;
-    // Connections that are still in use keep the old ones, and may add to them.
-    sessions_ = std::make_shared<std::unordered_map<std::string, wire::SslSession>>();
-    while (!idle_.empty()) drop(idle_.size() - 1);
+    ++tls_era_;
+    sessions_.clear();  // connections that are still in use keep theirs
+    close_idle();
+}
+
+std::shared_ptr<wire::SslSession> Pool::session_for(const std::string& address, const std::string& server_name) {
+    const std::string key = server_name.empty() ? address : address + ' ' + server_name;
+    if (sessions_.size() >= most_sessions && !sessions_.contains(key)) sessions_.clear();
+    auto& session = sessions_[key];
+    if (!session) session = std::make_shared<wire::SslSession>();
+    return session;
 }
 
 void Pool::remove(Connection& connection) noexcept {
@@ -133,7 +142,8 @@ void Pool::drop_all(const std::string& address) noexcept {
 
 void Pool::notify() noexcept {
     const auto now = loop_.now();
-    while (!idle_.empty() && now - idle_.front()->idle_since >= idle_timeout_) drop(0);
+    for (std::size_t i = idle_.size(); i-- > 0;)
+        if (now - idle_[i]->idle_since >= idle_limit(*idle_[i])) drop(i);
     for (const auto& connection : idle_) {
         if (connection->quiet || now - connection->idle_since < quiet_after) continue;
         connection->stream.release_all();
@@ -144,11 +154,15 @@ void Pool::notify() noexcept {
 
 void Pool::set_timer() noexcept {
     if (idle_.empty()) return timer_.clear();
-    auto due = idle_.front()->idle_since + idle_timeout_;
-    // Busy ones come and go at the end of the list: the one that waits longest for its rest decides.
-    const auto restless = std::find_if(idle_.begin(), idle_.end(), [](const auto& idle) { return !idle->quiet; });
-    if (restless != idle_.end()) due = std::min(due, (*restless)->idle_since + quiet_after);
+    auto due = loop::TimePoint::max();
+    for (const auto& idle : idle_) due = std::min(due, due_of(*idle));
     timer_.expires_at(due);
+}
+
+/// When there is something to do for a connection that idles: each may have an end of its own.
+loop::TimePoint Pool::due_of(const Connection& idle) const noexcept {
+    const auto limit = idle_limit(idle);
+    return idle.idle_since + (idle.quiet ? limit : std::min(quiet_after, limit));
 }
 
 void remember_sessions(ssl_ctx_st* context) {
