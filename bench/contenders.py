@@ -48,8 +48,6 @@ def nearhop_config(job, port):
     for region, origin_port in zip(REGIONS, job.ports):
         ca = f", ca: {job.ca}" if job.origin_tls else ""
         lines.append(f"  {region}: {{url: \"{scheme}://127.0.0.1:{origin_port}\"{ca}}}")
-    if job.http2:  # as many origin connections kept as the others may
-        lines.append("limits: {origin_idle: 1024}")
     return "\n".join(lines + job.extra) + "\n"
 
 

@@ -131,7 +131,7 @@ void locate_all_viewer_fields(benchmark::State& state) {
 }
 void locate_forwarded_for(benchmark::State& state) {
     ViewerFields fields;
-    fields.add_forwarded_for("88.198.0.1, 10.0.0.7, 10.0.0.8");
+    fields.forwarded_for.add("88.198.0.1, 10.0.0.7, 10.0.0.8");
     run_locate(state, true, fields);
 }
 BENCHMARK(locate_peer);

@@ -18,6 +18,8 @@ namespace nearhop::conf {
 enum class Policy { nearest, country, failover, latency };
 enum class AllDown { open, closed };  ///< try in policy order all the same, or 503 with Retry-After
 
+enum class InterimResponses { http2, all, none };  ///< to which clients 1xx go, 100 and 101 apart
+
 enum class EncodedSlashes { refuse, keep, decode };  ///< %2F, %5C and backslashes under normalize_path
 
 /// Limits of one exchange that a site or a route may set.
@@ -91,7 +93,8 @@ struct Site {
     bool server_timing = false;    ///< Server-Timing on responses
     bool via = true;               ///< Via on requests, unless the origin says otherwise
     bool via_header = false;       ///< Via on responses
-    bool normalize_path = false;   ///< route by the normal form of a path and forward that
+    InterimResponses interim_responses = InterimResponses::http2;
+    bool normalize_path = false;  ///< route by the normal form of a path and forward that
     EncodedSlashes encoded_slashes = EncodedSlashes::refuse;
     Mark mark{};
 };

@@ -135,7 +135,9 @@ struct Limits {
     unsigned handshakes_per_second = 0;      ///< 0: unlimited
     unsigned session_requests = 0;           ///< on one connection; 0: unlimited
     unsigned pipelined_requests = 100;       ///< in a row that came before the answer to the one before; 0: unlimited
-    std::uint64_t memory = 0;                ///< of the process, resident; 0: from the machine
+    std::uint64_t memory = 0;                ///< of the process; 0: from the machine
+    std::uint64_t geo_bytes = 0;             ///< of one geo database file; 0: half of the memory
+    unsigned counter_rows = 4096;            ///< pairs of a site and an origin that are counted apart
     std::uint64_t body_rate = 100;           ///< least bytes per second of a request body, 0: none
     std::uint64_t write_rate = 100;          ///< least bytes per second that a client reads, 0: none
     At<unsigned> addresses{65'536};          ///< that counts and token buckets are kept for; read at start
@@ -153,9 +155,10 @@ struct Limits {
     std::uint64_t chunk_line_bytes = 256;
     std::uint64_t trailer_bytes = 8 * 1024;
     std::uint64_t replay_total = 64 * 1024 * 1024;
-    std::uint64_t drain_bytes = 64 * 1024;  ///< unread request body after an answer
-    milliseconds drain_time = 1s;
-    unsigned origin_idle = 64;  ///< idle connections per worker and origin
+    std::uint64_t drain_bytes = std::uint64_t{1} << 30;  ///< unread request body after an answer
+    milliseconds drain_time = 30s;
+    milliseconds drain_silence = 5s;      ///< of a client that has not sent all of it
+    std::optional<unsigned> origin_idle;  ///< idle connections per worker and origin; none: as the load needs
     milliseconds origin_idle_timeout = 50s;
     milliseconds origin_age = 300s;
     unsigned origin_requests = 1000;  ///< per connection
@@ -176,13 +179,15 @@ struct Http2 {
     unsigned continuations = 8;        ///< CONTINUATION frames of one head
     unsigned settings = 32;            ///< entries of one SETTINGS frame
     std::uint64_t table_bytes = 4096;  ///< HPACK table, each direction
+    unsigned cookie_crumbs = 1000;     ///< into which the cookies of one head are split
 };
 
 struct Dns {
     std::vector<At<std::string>> servers;  ///< "127.0.0.1:5353"; empty: the system's
     seconds min_ttl = 5s;
     seconds max_ttl = 60s;
-    milliseconds timeout = 2s;
+    milliseconds timeout = 2s;  ///< of one name, whatever servers and tries
+    unsigned addresses = 64;    ///< of one origin that are used
 };
 
 struct Admin {

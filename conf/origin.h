@@ -77,7 +77,7 @@ struct Passive {
     unsigned ratio_percent = 50;    ///< or this share ...
     unsigned ratio_minimum = 20;    ///< ... of at least this many ...
     seconds ratio_window = 10s;     ///< ... in this window
-    milliseconds ejection = 10s;    ///< times the number of ejections
+    milliseconds ejection = 5s;     ///< as long as the outage so far, at least this
     milliseconds ejection_max = 300s;
     milliseconds stall = 200ms;  ///< least age of requests that all wait in vain before it is a sign; 0: none
 };
@@ -132,8 +132,9 @@ struct Failover {
 
 /// How an origin that was out gets its clients back: at first none, then a growing share of them.
 struct Failback {
-    milliseconds hold = 120s;       ///< 0 s .. 1 h
-    milliseconds ramp = 60s;        ///< 0 s .. 1 h
+    milliseconds hold_min = 5s;     ///< 0 s .. 1 h, at most `hold`
+    milliseconds hold = 120s;       ///< as long as the outage, at most this; 0 s .. 1 h
+    milliseconds ramp = 60s;        ///< half as long, at most this; 0 s .. 1 h
     milliseconds hold_max = 600s;   ///< of an origin that keeps falling
     milliseconds half_life = 300s;  ///< of what each fall adds to its hold
     unsigned error_percent = 5;     ///< failures among its answers at which the share stops growing

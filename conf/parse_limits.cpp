@@ -45,11 +45,13 @@ void read_failover(Keys& top, Failover& failover) {
 
 void read_failback(Keys& top, Failback& failback) {
     top.section("failback", [&](Keys& keys) {
+        const bool least = keys.value("hold_min", failback.hold_min, duration(0ms, 1h));
         keys.value("hold", failback.hold, duration(0ms, 1h));
         keys.value("ramp", failback.ramp, duration(0ms, 1h));
         keys.value("hold_max", failback.hold_max, duration(0ms, 24h));
         keys.value("half_life", failback.half_life, duration(1s, 24h));
         keys.value("error_percent", failback.error_percent, percent(1, 100));
+        in_order(keys, "hold_min", !least || failback.hold_min <= failback.hold, "hold");
         in_order(keys, "hold", failback.hold <= failback.hold_max, "hold_max");
     });
 }
@@ -90,6 +92,8 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("handshakes", limits.handshakes, count64(0, 1'000'000));
         keys.value("handshakes_per_second", limits.handshakes_per_second, count(0, 1'000'000));
         keys.value("memory", limits.memory, size_or_zero(16 * mib, 1024 * gib));
+        keys.value("geo_bytes", limits.geo_bytes, size_or_zero(1 * mib, 1024 * gib));
+        keys.value("counter_rows", limits.counter_rows, count(1, 1'000'000));
         keys.value("addresses", limits.addresses, count(64, 16'777'216));
         keys.value("head_bytes", limits.head_bytes, size(kib, 128 * kib));
         keys.value("head_fields", limits.head_fields, count(10, 1000));
@@ -107,9 +111,11 @@ void read_limits(Keys& top, Limits& limits) {
         keys.value("chunk_line_bytes", limits.chunk_line_bytes, size(32, 16 * kib));
         keys.value("trailer_bytes", limits.trailer_bytes, size(0, 64 * kib));
         keys.value("replay_total", limits.replay_total, size(0, 64 * gib));
-        keys.value("drain_bytes", limits.drain_bytes, size(0, 16 * mib));
-        keys.value("drain_time", limits.drain_time, duration(0ms, 1min));
-        keys.value("origin_idle", limits.origin_idle, count(0, 10'000));
+        keys.value("drain_bytes", limits.drain_bytes, size(0, 64 * gib));
+        keys.value("drain_time", limits.drain_time, duration(0ms, 10min));
+        keys.value("drain_silence", limits.drain_silence, duration(10ms, 1min));
+        keys.value("origin_idle", limits.origin_idle, count(0, 10'000),
+                   "as many as were in use at the peak of the last `origin_idle_timeout`");
         keys.value("origin_idle_timeout", limits.origin_idle_timeout, duration(10ms, 1h));
         keys.value("origin_age", limits.origin_age, duration(1s, 24h));
         keys.value("origin_requests", limits.origin_requests, count(1, 1'000'000));
@@ -131,6 +137,7 @@ void read_http2(Keys& top, Http2& http2) {
         keys.value("continuations", http2.continuations, count(0, 64));
         keys.value("settings", http2.settings, count(8, 1000));
         keys.value("table_bytes", http2.table_bytes, size(0, 64 * kib));
+        keys.value("cookie_crumbs", http2.cookie_crumbs, count(10, 10'000));
         in_order(keys, "stream_window", http2.stream_window <= http2.connection_window, "connection_window");
     });
 }
@@ -141,6 +148,7 @@ void read_dns(Keys& top, Dns& dns) {
         keys.value("min_ttl", dns.min_ttl, whole_seconds(1s, 3600s));
         keys.value("max_ttl", dns.max_ttl, whole_seconds(1s, 86'400s));
         keys.value("timeout", dns.timeout, duration(100ms, 1min));
+        keys.value("addresses", dns.addresses, count(1, 256));
         in_order(keys, "min_ttl", dns.min_ttl <= dns.max_ttl, "max_ttl");
     });
 }

@@ -144,6 +144,10 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     keys.value("server_timing", site.server_timing, flag(), "as the top-level `server_timing`");
     keys.value("via", site.via, flag());
     keys.value("via_header", site.via_header, flag());
+    keys.value(
+        "interim_responses", site.interim_responses,
+        choice<InterimResponses>(
+            {{"http2", InterimResponses::http2}, {"all", InterimResponses::all}, {"none", InterimResponses::none}}));
     keys.value("normalize_path", site.normalize_path, flag());
     keys.value(
         "encoded_slashes", site.encoded_slashes,

@@ -21,7 +21,7 @@ struct Record {
     bool registered_only = false;  ///< country is where the network is registered: low confidence
     std::optional<Continent> continent;
     char subdivision[4] = {};    ///< ISO 3166-2 part after the dash, NUL-terminated; empty: unknown
-    std::optional<Point> point;  ///< only when precise enough (geo-rules section 2.5)
+    std::optional<Point> point;  ///< only when more precise than the record's own country (geo-rules section 2.5)
 };
 
 enum class Lookup : std::uint8_t { found, missing, error };
@@ -34,7 +34,8 @@ public:
         std::shared_ptr<const Database> database;  ///< null on failure
         std::string error;                         ///< one sentence
     };
-    static OpenResult open(const std::string& file);
+    /// A file of more than `most_bytes` is refused unread.
+    static OpenResult open(const std::string& file, std::uint64_t most_bytes = UINT64_MAX);
     static OpenResult open_embedded();  ///< IP Geolocation by DB-IP
 
     ~Database();
@@ -44,10 +45,16 @@ public:
     /// `address` must be canonical.
     Lookup lookup(const Address& address, Record& record) const noexcept;
 
+    /// Whether any record for addresses of that version says where they are. Free city databases come as one file each.
+    bool locates_v4() const noexcept;
+    bool locates_v6() const noexcept;
+
     const std::string& name() const noexcept;  ///< file name, or "embedded"
     const std::string& type() const noexcept;  ///< metadata database_type, for the log
     std::chrono::system_clock::time_point built() const noexcept;
     std::uint64_t errors() const noexcept;  ///< lookups that met a corrupt record, since open()
+    /// Memory that all databases of the process occupy, those that only somebody old still uses included.
+    static std::uint64_t bytes_in_use() noexcept;
 
 private:
     struct Impl;

@@ -129,9 +129,11 @@ bool Layout::read(const MMDB_entry_s& entry, Record& record) const noexcept {
     read_country(reader, record);
     for (std::size_t i = 0; i < continent_.size() && !record.continent; ++i)
         if (continent_[i]) record.continent = parse_continent(reader.text(continent_paths[i]));
-    for (std::size_t i = 0; i < subdivision_.size() && record.country && record.subdivision[0] == '\0'; ++i)
+    // A subdivision is one of the country where the users are: beside a registered country it is one of another.
+    const bool knows_country = record.country && !record.registered_only;
+    for (std::size_t i = 0; i < subdivision_.size() && knows_country && record.subdivision[0] == '\0'; ++i)
         if (subdivision_[i]) set_subdivision(reader.text(subdivision_paths[i]), record);
-    read_point(reader, record);
+    read_point(reader, record, knows_country);
     return !reader.broken;
 }
 
@@ -148,15 +150,16 @@ void Layout::read_country(Reader& reader, Record& record) const noexcept {
     }
 }
 
-void Layout::read_point(Reader& reader, Record& record) const noexcept {
+void Layout::read_point(Reader& reader, Record& record, bool knows_country) const noexcept {
     for (std::size_t i = 0; i < coordinates_.size(); ++i) {
         if (!coordinates_[i]) continue;
         const auto latitude = reader.number(coordinate_paths[i].latitude);
         if (!latitude) continue;
         const auto longitude = reader.number(coordinate_paths[i].longitude);
         if (!longitude) continue;
-        // A point without a city is often the middle of the country, which our own table knows better.
-        if (!(city_ && reader.has_city())) {
+        // A point without a city is often the middle of the country, which our own table knows better. Where the record
+        // names no country of its own it is the best that there is.
+        if (knows_country && !(city_ && reader.has_city())) {
             const auto radius = radius_ ? reader.number(radius_path) : std::nullopt;
             if (!radius || !(*radius < vague_km)) return;
         }

@@ -27,7 +27,7 @@ private:
     using Seen = std::array<bool, n>;  ///< by position in the lists of paths in layout.cpp
 
     void read_country(Reader& reader, Record& record) const noexcept;
-    void read_point(Reader& reader, Record& record) const noexcept;
+    void read_point(Reader& reader, Record& record, bool knows_country) const noexcept;
 
     Seen<4> country_{};  ///< the last is registered_country
     Seen<2> subdivision_{};

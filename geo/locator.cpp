@@ -28,13 +28,34 @@ void fill_from_tables(Place& place) noexcept {
     }
 }
 
+/// Whether somebody at the point is hardly in the country: a country of another continent is nearer, and it is too far
+/// away for a neighbour across a border of continents (the Canaries, Istanbul).
+bool contradicts(const Point& point, const CountryFacts& country) noexcept {
+    constexpr int neighbour_km = 2000;
+    const CountryFacts* nearest = &country;
+    for (std::size_t i = 0; i < Country::count; ++i) {
+        const CountryFacts* other = facts(Country::from_index(i));
+        if (other && closeness(point, other->point) > closeness(point, nearest->point)) nearest = other;
+    }
+    return nearest->continent != country.continent && distance_km(point, country.point) > neighbour_km;
+}
+
+/// A registered country says who owns the network, not where its users are: it yields to what else the record says.
+bool yields(Country registered, const std::optional<Continent>& continent, const std::optional<Point>& point) noexcept {
+    const CountryFacts* known = facts(registered);
+    if (known == nullptr) return continent || point;
+    return (continent && *continent != known->continent) || (point && contradicts(*point, *known));
+}
+
 Place place_of(const Record& record) noexcept {
     Place place;
-    place.country = record.country;
     place.continent = record.continent;
     place.point = record.point;
+    if (!record.registered_only || !yields(*record.country, record.continent, record.point)) {
+        place.country = record.country;
+        place.low_confidence = record.registered_only;
+    }
     std::copy(std::begin(record.subdivision), std::end(record.subdivision), place.subdivision);
-    place.low_confidence = record.registered_only;
     fill_from_tables(place);
     if (place.level != Level::none) place.source = Source::database;
     return place;
@@ -89,6 +110,13 @@ Place place_of(const Point& point, std::optional<Country> country, Source source
     return place;
 }
 
+void add_country(Place& place, const Place& looked_up) noexcept {
+    if (looked_up.low_confidence && yields(*looked_up.country, std::nullopt, place.point)) return;
+    place.country = looked_up.country;
+    place.continent = looked_up.continent;
+    place.low_confidence = looked_up.low_confidence;
+}
+
 Locator::Locator(std::vector<Override> overrides, std::vector<std::shared_ptr<const Database>> databases)
     : overrides_{std::move(overrides)}, databases_{std::move(databases)} {
     std::vector<std::pair<Cidr, std::uint32_t>> networks;
@@ -107,11 +135,7 @@ std::optional<Place> Locator::override_of(const Address& address) const noexcept
     place.point = found.point;
     place.source = Source::cidr;
     if (found.has_origins) place.override_index = index;
-    if (found.point && !found.country) {  // a country rule still wants its country
-        const Place looked_up = look_up(address.canonical());
-        place.country = looked_up.country;
-        place.continent = looked_up.continent;
-    }
+    if (found.point && !found.country) add_country(place, look_up(address.canonical()));
     fill_from_tables(place);
     return place;
 }

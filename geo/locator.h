@@ -26,7 +26,7 @@ struct Place {
     char subdivision[4] = {};
     Source source = Source::none;
     Level level = Level::none;    ///< what `point` stands for
-    bool low_confidence = false;  ///< registered country only
+    bool low_confidence = false;  ///< `country` is only where the network is registered
     /// Index into the operator's overrides when one lists origins: they come first, in that order.
     std::optional<std::uint32_t> override_index;
 };
@@ -37,6 +37,10 @@ Place place_of(Country country, Source source) noexcept;
 Place place_of(Country country, std::string_view subdivision, Source source) noexcept;
 /// A place from trusted coordinates; `country` may be known beside them.
 Place place_of(const Point& point, std::optional<Country> country, Source source) noexcept;
+
+/// Gives a place whose point comes from elsewhere the country and continent that the databases know of its address. A
+/// registered country yields to the point where they contradict each other.
+void add_country(Place& place, const Place& looked_up) noexcept;
 
 /// An operator's override, resolved.
 struct Override {

@@ -41,17 +41,23 @@ bool same_version(const struct stat& a, const struct stat& b) noexcept {
 }
 
 /// Fills `memory` from `source`; on failure says why.
-std::string copy(int source, int memory) {
+std::string copy(int source, int memory, std::uint64_t most_bytes) {
     struct stat before{};
     if (fstat(source, &before) != 0) return reason();
     if (!S_ISREG(before.st_mode)) return "it is not a regular file";
     if (before.st_size == 0) return "it is empty";
+    if (static_cast<std::uint64_t>(before.st_size) > most_bytes)
+        return "it has " + std::to_string(before.st_size) + " bytes, and there is room for " +
+               std::to_string(most_bytes);
+    std::uint64_t left = most_bytes;
     std::vector<char> chunk(64 * 1024);
     for (;;) {
         const ssize_t got = ::read(source, chunk.data(), chunk.size());
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return reason();
         if (got == 0) break;
+        if (static_cast<std::uint64_t>(got) > left) return "it grew while it was read";
+        left -= static_cast<std::uint64_t>(got);
         if (!write_all(memory, {chunk.data(), static_cast<std::size_t>(got)})) return reason();
     }
     struct stat after{};
@@ -72,7 +78,7 @@ int anonymous_memory() noexcept { return memfd_create("nearhop-geo", MFD_CLOEXEC
 
 }  // namespace
 
-SealedFile SealedFile::read(const std::string& file, std::string& error) {
+SealedFile SealedFile::read(const std::string& file, std::string& error, std::uint64_t most_bytes) {
     // Non-blocking, so that a pipe in the place of the file is refused below and not waited for here.
     const Descriptor source{open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     Descriptor memory{source.fd < 0 ? -1 : anonymous_memory()};
@@ -80,7 +86,7 @@ SealedFile SealedFile::read(const std::string& file, std::string& error) {
         error = reason();
         return {};
     }
-    error = copy(source.fd, memory.fd);
+    error = copy(source.fd, memory.fd, most_bytes);
     if (error.empty() && !seal(memory.fd)) error = reason();
     return error.empty() ? SealedFile{memory.release()} : SealedFile{};
 }

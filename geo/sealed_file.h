@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -9,8 +10,8 @@ namespace nearhop::geo {
 /// Move-only; closing the descriptor leaves existing mappings alone.
 class SealedFile {
 public:
-    /// Copies a regular file. On failure `error` holds the reason and the result is empty.
-    static SealedFile read(const std::string& file, std::string& error);
+    /// Copies a regular file of at most so many bytes. On failure `error` holds the reason and the result is empty.
+    static SealedFile read(const std::string& file, std::string& error, std::uint64_t most_bytes = UINT64_MAX);
     static SealedFile of(std::string_view bytes, std::string& error);
 
     SealedFile() = default;

@@ -92,23 +92,66 @@ Finding judge(const json::value& value, const conf::Check& rule) noexcept {
     return any ? worst : untold(rule);
 }
 
-Finding look_for(const json::object& body, const conf::Check& rule) noexcept {
-    for (const std::string_view place : {"checks", "components", "entries"}) {
-        const auto* checks = body.if_contains(place);
-        if (!checks) continue;
-        if (checks->is_object()) {
-            if (const auto* check = checks->get_object().if_contains(rule.name)) return judge(*check, rule);
-        } else if (checks->is_array()) {
-            Finding worst = Finding::missing;
-            for (const auto& each : checks->get_array()) {
-                const auto* name = each.is_object() ? each.get_object().if_contains("name") : nullptr;
-                if (name && name->is_string() && name->get_string() == rule.name)
-                    worst = worse(worst, judge(each, rule));
-            }
-            if (worst != Finding::missing) return worst;
-        }
+/// Of the check in this group; nullopt: it is not there.
+std::optional<Finding> look_in(const json::value& group, const conf::Check& rule) noexcept {
+    if (group.is_object()) {
+        const auto* check = group.get_object().if_contains(rule.name);
+        return check ? std::optional{judge(*check, rule)} : std::nullopt;
     }
-    return Finding::missing;
+    std::optional<Finding> worst;
+    if (!group.is_array()) return worst;
+    for (const auto& each : group.get_array()) {
+        const auto* name = each.is_object() ? each.get_object().if_contains("name") : nullptr;
+        if (name && name->is_string() && name->get_string() == rule.name)
+            worst = worse(worst.value_or(Finding::missing), judge(each, rule));
+    }
+    return worst;
+}
+
+/// In components that have components themselves, as Spring Boot's composites do. As deep as the parser goes.
+std::optional<Finding> look_below(const json::object& map, const conf::Check& rule) noexcept {
+    std::optional<Finding> worst;
+    const auto* components = map.if_contains("components");
+    if (!components || !components->is_object()) return worst;
+    for (const auto& [name, component] : components->get_object()) {
+        if (!component.is_object()) continue;
+        const auto& inner = component.get_object();
+        const auto* group = inner.if_contains("components");
+        auto found = group ? look_in(*group, rule) : std::nullopt;
+        if (!found) found = look_below(inner, rule);
+        if (found) worst = worse(worst.value_or(Finding::missing), *found);
+    }
+    return worst;
+}
+
+Finding look_for(const json::object& body, const conf::Check& rule) noexcept {
+    for (const std::string_view place : {"checks", "components", "entries", "details", "results"})
+        if (const auto* group = body.if_contains(place))
+            if (const auto found = look_in(*group, rule)) return *found;
+    return look_below(body, rule).value_or(Finding::missing);
+}
+
+constexpr std::string_view utf8_mark = "\xef\xbb\xbf";
+constexpr std::string_view gzip_mark = "\x1f\x8b";
+
+/// Why this body, without a UTF-8 mark, is not looked at; empty: it is.
+std::string unreadable(std::string_view body, const BodyKind& kind) {
+    if (!kind.coding.empty()) return "its content is coded (" + shown(kind.coding) + "), though none was asked for";
+    if (body.starts_with(gzip_mark)) return "it is compressed, though nobody asked for that";
+    if (kind.json) return {};
+    const auto first = body.find_first_not_of(" \t\r\n");
+    if (first == body.npos) return "it is empty";
+    if (body[first] == '{') return {};
+    return kind.type.empty() ? "it has no type and is no JSON map" : "it is no JSON but " + shown(kind.type);
+}
+
+/// Checks that cannot be looked at say nothing, as if they were not there.
+BodyReading unread(const BodyRules& rules, std::string why) {
+    BodyReading reading;
+    reading.findings.read = !rules.checks.empty();
+    reading.unread = rules.asked();
+    if (reading.unread) reading.detail = "the body is not looked at: " + std::move(why);
+    return reading;
 }
 
 }  // namespace
@@ -128,16 +171,21 @@ std::optional<Agent> agent_word(std::string_view value) noexcept {
     return std::nullopt;
 }
 
-BodyReading read_body(std::string_view body, const BodyRules& rules) {
+BodyReading read_body(std::string_view body, const BodyRules& rules, const BodyKind& kind) {
     BodyReading reading;
+    if (!kind.json && !rules.asked()) return reading;
+    if (body.starts_with(utf8_mark)) body.remove_prefix(utf8_mark.size());
+    if (auto why = unreadable(body, kind); !why.empty()) return unread(rules, std::move(why));
     json::parse_options options;
     options.max_depth = most_depth;
     boost::system::error_code error;
     const json::value value = json::parse(body, error, {}, options);
     if (error || !value.is_object()) {
-        if (rules.checks.empty()) return reading;  // nothing was asked of it
+        const std::string why = error ? error.message() : "the body's JSON is no map";
+        if (!kind.json) return unread(rules, "it begins like JSON and is none (" + why + ')');
+        if (rules.checks.empty()) return unread(rules, "it is no JSON map (" + why + ')');
         reading.reason = Reason::bad_body;
-        reading.detail = error ? "the body is declared as JSON: " + error.message() : "the body's JSON is no map";
+        reading.detail = error ? "the body is declared as JSON: " + why : why;
         return reading;
     }
     const auto& map = value.get_object();

@@ -14,22 +14,36 @@ namespace nearhop::health {
 /// What is looked for in a body.
 struct BodyRules {
     std::vector<conf::Check> checks;
-    std::string region;  ///< what `region` of the body must say, where it says something; empty: anything
+    std::string region;         ///< what `region` of the body must say, where it says something; empty: anything
+    bool region_asked = false;  ///< by the operator's own word, not by default
 
     bool any() const noexcept { return !checks.empty() || !region.empty(); }
+    /// Somebody counts on it: then a body that only looks like JSON is read as well, and one that cannot be is told of.
+    bool asked() const noexcept { return !checks.empty() || region_asked; }
+};
+
+/// What the head of the answer says of its body.
+struct BodyKind {
+    bool json = true;      ///< declared as application/json or +json
+    std::string type{};    ///< the media type; empty: none was given
+    std::string coding{};  ///< of its content; empty: none, as was asked for
 };
 
 struct BodyReading {
     Reason reason = Reason::none;  ///< none: good; else bad_body, wrong_region or check_failed, and the probe fails
     std::string detail;            ///< what was found, in printable ASCII
+    bool unread = false;           ///< nothing of what was asked could be looked at: `detail` says why
     Findings findings;             ///< by the number of the check in `rules`
 };
 
-/// Reads a body that was declared JSON. Nested at most 32 deep; that and what is no JSON is `bad_body`, unless there
-/// are no checks that need it. The named checks stand in `checks`, `components` or `entries`, as a map or as a list of
-/// maps with a `name`; each is a text, true or false, or a map with `status`, or a list of such maps (the worst
-/// counts).
-BodyReading read_body(std::string_view body, const BodyRules& rules);
+/// Reads a body that was declared JSON, or where something is asked() one that begins like a JSON map. Nested at most
+/// 32 deep; that and what is no JSON is `bad_body`, unless it was not declared or there are no checks that need it. A
+/// UTF-8 mark before it is passed over. Content that is coded although nobody asked for that is unread.
+///
+/// The named checks stand in `checks`, `components`, `entries`, `details` or `results`, as a map or as a list of maps
+/// with a `name`; else in the `components` of components, where the worst of that name counts. Each is a text, true or
+/// false, or a map with `status`, or a list of such maps (the worst counts).
+BodyReading read_body(std::string_view body, const BodyRules& rules, const BodyKind& kind = {});
 
 /// The status of a check as applications write it, in any case. ok, pass, up, healthy and their like; warn and
 /// degraded, which count as good; any other word is a failure.

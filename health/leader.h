@@ -16,7 +16,8 @@ constexpr std::int32_t latency_band(std::int32_t best_ms) noexcept {
 /// The origin that a site with the policy `latency` prefers, slow to change its mind: round trips are noisy, and each
 /// change moves every client of this edge. One looks at it every `window`; another origin takes over when the leader
 /// was worse than the best by the band in three windows in a row, and not within `hold` of the last change. A leader
-/// that cannot serve is replaced at once. Pure; one per site, on the control thread.
+/// that cannot serve is replaced at once, and leads again as soon as it can where the other one is worse by the band:
+/// neither of these changes is noise. Pure; one per site, on the control thread.
 class Leader {
 public:
     static constexpr std::chrono::seconds window{10};
@@ -34,10 +35,14 @@ public:
     bool look(std::span<const Candidate> candidates, TimePoint now) noexcept;
     std::optional<std::uint16_t> origin() const noexcept { return leader_; }
     /// In a new configuration the same origin has this number; none: it is not there any more.
-    void renumber(std::optional<std::uint16_t> number) noexcept { leader_ = number; }
+    void renumber(std::optional<std::uint16_t> number) noexcept {
+        leader_ = number;
+        displaced_.reset();
+    }
 
 private:
     std::optional<std::uint16_t> leader_;
+    std::optional<std::uint16_t> displaced_;  ///< led before, until it could not serve
     TimePoint changed_{};
     TimePoint next_window_{};
     unsigned worse_ = 0;  ///< windows in a row in which the leader was worse by the band

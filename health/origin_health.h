@@ -54,6 +54,8 @@ public:
     /// The origin's own word holds until it says something else, at most `expiry`. An answer that says nothing
     /// (Agent::none) changes nothing: other answers may come from another of its machines.
     bool on_agent(Agent word, milliseconds expiry, TimePoint now);
+    /// The origin is back from an ejection, and nobody may be sent there yet.
+    void put_off_trial(TimePoint now) noexcept { origin_.put_off_trial(now); }
     /// Looks whether the origin's word has expired.
     bool on_time(TimePoint now);
     /// The operator's order, until the next one. Its expiry is the caller's.

@@ -8,7 +8,6 @@ namespace nearhop::health {
 static_assert(std::is_trivially_copyable_v<State>);
 
 bool Machine::on_probe(const ProbeResult& result, TimePoint now) {
-    decay(now);
     const bool returned = on_recovery(result.passed, result.began, now);
     const bool decided = count(result, now);
     update_changing();
@@ -27,7 +26,6 @@ bool Machine::count(const ProbeResult& result, TimePoint now) {
 }
 
 bool Machine::on_recovery(bool passed, TimePoint began, TimePoint now) {
-    decay(now);
     if (state_.on_trial && passed && now - trial_since_ >= thresholds_.ejection) return end_trial();
     if (!state_.ejected || began <= ejected_at_) return false;
     recovery_ = passed ? recovery_ + 1 : 0;
@@ -35,7 +33,7 @@ bool Machine::on_recovery(bool passed, TimePoint began, TimePoint now) {
     state_.ejected = false;
     state_.ejected_for = Reason::none;
     state_.on_trial = true;
-    trial_since_ = now;
+    state_.back_since = trial_since_ = now;
     trial_passes_ = 0;
     // Where the verdict is still down, its own reason says why the origin stays out.
     if (state_.verdict != Verdict::down) change(state_.verdict, Reason::passed, 0, CertificateProblem::none, now);
@@ -44,7 +42,6 @@ bool Machine::on_recovery(bool passed, TimePoint began, TimePoint now) {
 }
 
 bool Machine::on_passive(Passive result, Reason reason, TimePoint now, double dice) {
-    decay(now);
     if (!thresholds_.passive || state_.ejected) return false;
     switch (result) {
         case Passive::ok: connect_failures_ = status_failures_ = 0; return false;
@@ -65,11 +62,11 @@ bool Machine::on_passive(Passive result, Reason reason, TimePoint now, double di
 
 bool Machine::end_trial() noexcept {
     state_.on_trial = false;
+    state_.ejections = 0;
     return true;
 }
 
 bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice) {
-    decay(now);
     if (!thresholds_.passive || state_.ejected) return false;
     advance_buckets(now);
     const auto newest = static_cast<std::size_t>(bucket_second_) % buckets;
@@ -92,7 +89,6 @@ bool Machine::on_traffic(std::uint64_t successes, std::uint64_t failures, TimePo
 }
 
 bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
-    decay(now);
     if (state_.verdict == verdict) return false;
     change(verdict, why.reason, why.status, why.certificate, now);
     if (verdict == Verdict::down) state_.failing_since = why.failing_since;
@@ -101,10 +97,14 @@ bool Machine::set_verdict(Verdict verdict, const State& why, TimePoint now) {
 }
 
 bool Machine::eject(Reason reason, TimePoint failing_since, TimePoint now, double dice) {
+    if (!state_.on_trial) {
+        outage_since_ = now;
+        state_.ejections = 0;
+    }
     ++state_.ejections;
     using Milliseconds = std::chrono::duration<double, std::milli>;
-    const Milliseconds most = thresholds_.ejection_max;
-    const auto base = std::min(Milliseconds{thresholds_.ejection} * state_.ejections, most);
+    const Milliseconds least = thresholds_.ejection, most = thresholds_.ejection_max;
+    const auto base = std::clamp(Milliseconds{now - outage_since_}, least, std::max(least, most));
     // At the cap the jitter only shortens, else half of all edges would return in the same instant.
     const auto jittered = base * (0.9 + (base < most ? 0.2 : 0.1) * dice);
     const auto lasts = std::chrono::duration_cast<milliseconds>(std::min(jittered, most));
@@ -123,23 +123,12 @@ bool Machine::eject(Reason reason, TimePoint failing_since, TimePoint now, doubl
 }
 
 void Machine::change(Verdict verdict, Reason reason, unsigned status, CertificateProblem certificate, TimePoint now) {
+    if (state_.verdict == Verdict::down && verdict != Verdict::down) state_.back_since = now;
     state_.verdict = verdict;
     state_.reason = reason;
     state_.status = reason == Reason::status ? status : 0;
     state_.certificate = reason == Reason::tls_certificate ? certificate : CertificateProblem::none;
     state_.since = now;
-}
-
-/// Looked at on every event, so a period ejected or down moves the start of the calm to its end.
-void Machine::decay(TimePoint now) {
-    if (state_.ejected || state_.verdict == Verdict::down || now < calm_since_) {
-        calm_since_ = now;
-        return;
-    }
-    const auto half_life = std::max(thresholds_.ejection_max, milliseconds{1});
-    const auto halvings = (now - calm_since_) / half_life;
-    calm_since_ += halvings * half_life;
-    state_.ejections = halvings < 32 ? state_.ejections >> halvings : 0;
 }
 
 void Machine::advance_buckets(TimePoint now) {

@@ -69,7 +69,7 @@ struct Thresholds {
     unsigned ratio_percent = 50;
     unsigned ratio_minimum = 20;
     milliseconds ratio_window{10'000};
-    milliseconds ejection{10'000};
+    milliseconds ejection{5'000};
     milliseconds ejection_max{300'000};
     bool passive = true;
 };
@@ -130,8 +130,9 @@ struct State {
     /// The first of the failures that led to the last ejection or down; an epoch: it was no failure of the origin's.
     TimePoint failing_since{};
     TimePoint ejected_until{};
-    unsigned ejections = 0;  ///< in a row; decays when it stays up
+    unsigned ejections = 0;  ///< in the present outage: the first one, and one for each trial that failed
     bool on_trial = false;   ///< back from an ejection: few requests, and the first failure ejects again
+    TimePoint back_since{};  ///< of the last return, from an ejection or from being down; an epoch: it never was out
     /// A counter runs: probe at the transitional interval. True for failures counted while not down, passes counted
     /// while down, and an ejection, unless the verdict is down as well: a dead origin gets the down interval.
     bool changing = false;
@@ -141,6 +142,12 @@ struct State {
         return verdict != Verdict::down && !ejected && !draining && agent != Agent::drain;
     }
 
+    /// Whether the failure of a request that was begun then is news: one that an outage left behind fails long after
+    /// it, by its timeout, and says nothing of the origin that is back.
+    bool is_news(TimePoint began) const noexcept { return began >= back_since; }
+    /// The operator keeps every new request away.
+    bool ordered_out() const noexcept { return draining || order == Override::force_down; }
+
     bool operator==(const State&) const = default;
 };
 
@@ -149,18 +156,18 @@ struct State {
 /// Verdict: from probes by Hysteresis; the first result decides alone.
 ///
 /// Ejection: passive failures in a row (only an ok of live traffic ends a row) or their share in a window. It lasts
-/// `ejection` x ejections, at most `ejection_max`, with 10 % jitter. Only probes that began after the moment of
-/// ejection count for the return: it comes with the `rise`-th pass of them in a row, or, where the time is not over by
-/// then, with the first pass after it. No timer ends an ejection, and without active probes it stands. Passive results
-/// that come in while it stands count nothing. The number of ejections is halved for each whole `ejection_max` spent
-/// neither ejected nor down.
+/// `ejection`, and after a trial that failed as long as the outage has since its first ejection, at most
+/// `ejection_max`, with 10 % jitter: that an outage is over is never noticed much later than after its length again.
+/// Only probes that began after the moment of ejection count for the return: it comes with the `rise`-th pass of them
+/// in a row, or, where the time is not over by then, with the first pass after it. No timer ends an ejection, and
+/// without active probes it stands. Passive results that come in while it stands count nothing.
 ///
 /// Trial: probes say that an origin answers probes, not that it answers requests. Who comes back from an ejection is on
 /// trial: the first failure ejects it again. `rise` requests that were sent to try it out, and passed, end the trial;
 /// so does a probe that passes when `ejection` has gone by without a failure, for want of such requests.
 ///
 /// Every call answers true when verdict, ejection or trial changed, which is worth a log line and a publication; the
-/// counters, `changing` and the decay of `ejections` move silently. `now` must not go backwards.
+/// counters and `changing` move silently. `now` must not go backwards.
 class Machine {
 public:
     explicit Machine(const Thresholds& thresholds) : thresholds_{thresholds} {}
@@ -178,6 +185,8 @@ public:
     bool set_verdict(Verdict verdict, const State& why, TimePoint now);
     /// A probe that says nothing of this machine's verdict but may end its ejection.
     bool on_recovery(bool passed, TimePoint began, TimePoint now);
+    /// Nobody may try it out yet, so a trial has not begun.
+    void put_off_trial(TimePoint now) noexcept { trial_since_ = now; }
 
     const State& state() const noexcept { return state_; }
 
@@ -186,7 +195,6 @@ private:
     bool eject(Reason reason, TimePoint failing_since, TimePoint now, double dice);
     bool end_trial() noexcept;
     void change(Verdict verdict, Reason reason, unsigned status, CertificateProblem certificate, TimePoint now);
-    void decay(TimePoint now);
     void advance_buckets(TimePoint now);
     void update_changing() noexcept;
 
@@ -200,7 +208,7 @@ private:
     TimePoint probes_failing_since_{}, connects_failing_since_{}, answers_failing_since_{};  ///< of those counted now
     TimePoint trial_since_{};
     TimePoint ejected_at_{};
-    TimePoint calm_since_{};  ///< start of the period that halves `ejections` next
+    TimePoint outage_since_{};  ///< the first of the ejections
     // A ring of one-second buckets for the ratio; the configuration allows a window of a minute at most.
     static constexpr std::size_t buckets = 64;
     std::uint64_t ok_[buckets] = {};

@@ -3,6 +3,7 @@
 #include "conf/config.h"
 #include "geo/locator.h"
 #include "health/table.h"
+#include "proxy/run/file_stamp.h"
 #include "proxy/steering/locate.h"
 #include "proxy/steering/table.h"
 #include "proxy/wire/server_tls.h"
@@ -99,6 +100,7 @@ struct Routing {
 struct TrustedRanges {
     std::string file, service;
     std::vector<geo::Cidr> networks;
+    run::FileStamp read_at = run::FileStamp::of_none();  ///< what the file looked like then
 };
 
 /// Everything a worker decides by. Never modified after publication; made of shared parts, so that a verdict or DNS

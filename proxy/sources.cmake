@@ -1,10 +1,12 @@
 nearhop_library(proxy
   SOURCES
-    client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_end.cpp client/http2_host.cpp
-    client/http2_memory.cpp client/http2_meter.cpp client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp
+    client/authority.cpp client/http1_codec.cpp client/http2_callbacks.cpp client/http2_end.cpp client/http2_farewell.cpp
+    client/http2_host.cpp
+    client/http2_large_values.cpp client/http2_memory.cpp client/http2_meter.cpp client/http2_receive.cpp
+    client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp client/http2_streams.cpp
     client/listener.cpp client/proxy_protocol.cpp client/session.cpp client/session_http1.cpp client/sessions.cpp
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/ask.cpp exchange/attempt.cpp
-    exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/headers.cpp
+    exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/forwarded.cpp exchange/headers.cpp
     exchange/hedge.cpp exchange/keyed_hash.cpp exchange/location.cpp exchange/offer.cpp exchange/origin_load.cpp exchange/pins.cpp exchange/rate_table.cpp
     exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp exchange/watch.cpp
     origin/announcement.cpp origin/control_check.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/probe_head.cpp origin/resolver.cpp
@@ -12,7 +14,7 @@ nearhop_library(proxy
     run/build.cpp run/build_origins.cpp run/control.cpp run/geo_watch.cpp run/headroom_watch.cpp run/isolation_watch.cpp run/leader_watch.cpp run/listener_key.cpp
     run/memory_watch.cpp run/origin_verdict.cpp run/origin_watch.cpp run/origin_watches.cpp run/override_watch.cpp run/overrides.cpp
     run/ranges_watch.cpp run/rto.cpp run/secrets.cpp run/traffic_watch.cpp run/trusted.cpp run/watched_files.cpp
-    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/start_only.cpp run/worker.cpp
+    run/demo.cpp run/demo_origin.cpp run/run.cpp run/server.cpp run/server_listeners.cpp run/start_only.cpp run/worker.cpp
     simulate/attempt.cpp simulate/condition.cpp simulate/exchanges.cpp simulate/group.cpp simulate/isolation.cpp simulate/judge.cpp simulate/network.cpp
     simulate/read.cpp simulate/report.cpp simulate/simulate.cpp simulate/verdicts.cpp run/simulate_command.cpp
     admin/counters.cpp
@@ -22,7 +24,12 @@ nearhop_library(proxy
     run/version.cpp
     run/access_line.cpp
     run/access_log.cpp
+    run/background.cpp
+    run/database_cache.cpp
+    run/failures.cpp
+    run/left_behind.cpp
     run/log_file.cpp
+    run/log_writer.cpp
     admin/query.cpp
     admin/question.cpp
     run/check_command.cpp
@@ -40,11 +47,12 @@ nearhop_library(proxy
     admin/server.cpp
     admin/status_page.cpp
   HEADERS
-    client/authority.h client/http1_codec.h client/http2_memory.h client/http2_meter.h client/http2_session.h client/http2_stream.h
+    client/authority.h client/http1_codec.h client/http2_cut_streams.h client/http2_frame.h client/http2_large_values.h
+    client/http2_memory.h client/http2_meter.h client/http2_session.h client/http2_stream.h
     client/listener.h client/proxy_protocol.h client/session.h client/sessions.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
-    exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/headers.h
-    exchange/keyed_hash.h exchange/least_rate.h exchange/location.h exchange/failure_rows.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h
+    exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/forwarded.h exchange/headers.h
+    exchange/keyed_hash.h exchange/line_writer.h exchange/least_rate.h exchange/location.h exchange/failure_rows.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/pins.h exchange/rate_table.h exchange/reader_pace.h
     exchange/retry.h exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/control_check.h origin/dial.h origin/pool.h origin/probe.h
     origin/probe_head.h origin/resolver.h origin/server_name.h
@@ -65,7 +73,12 @@ nearhop_library(proxy
     run/version.h
     run/access_line.h
     run/byte_ring.h
+    run/background.h
+    run/database_cache.h
+    run/failures.h
+    run/left_behind.h
     run/log_file.h
+    run/log_writer.h
     admin/query.h
     admin/question.h
     admin/family.h

@@ -1,16 +1,37 @@
 #include "proxy/admin/counters.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace nearhop::admin {
 namespace {
 
-/// One block per worker from the first look-up on: a reader then never meets a half-filled row.
-template <class Rows, class Key>
-auto block(Rows& rows, std::mutex& mutex, const Key& key, unsigned worker, unsigned workers) {
+template <class Rows>
+auto block(Rows& rows, const typename Rows::key_type& key, unsigned worker, unsigned workers) {
     using Block = typename Rows::mapped_type::value_type::element_type;
-    const std::lock_guard lock{mutex};
     auto& row = rows[key];
-    while (row.size() < workers) row.push_back(std::make_shared<Block>());
+    row.resize(workers);
+    if (!row[worker]) row[worker] = std::make_shared<Block>();
     return row[worker];
+}
+
+/// True when something is still going on there, at any worker.
+template <class Block, class Count>
+bool is_busy(const std::vector<std::shared_ptr<Block>>& blocks, Count count) {
+    return std::any_of(blocks.begin(), blocks.end(), [&](const auto& block) { return block && count(*block) != 0; });
+}
+
+/// False when one that is not wanted is still busy, and so stays.
+template <class Rows, class Wanted, class Busy>
+bool prune(Rows& rows, Wanted wanted, Busy busy) {
+    bool all = true;
+    std::erase_if(rows, [&](const auto& row) {
+        if (wanted(row.first)) return false;
+        const bool stays = busy(row);
+        all = all && !stays;
+        return !stays;
+    });
+    return all;
 }
 
 template <class Rows>
@@ -36,6 +57,22 @@ std::string_view name(Http2End why) noexcept {
         case Http2End::empty_frames: return "empty_frames";
         case Http2End::continuation_flood: return "continuation_flood";
         case Http2End::header_bomb: return "header_bomb";
+    }
+    return "?";
+}
+
+std::string_view name(Duty duty) noexcept {
+    switch (duty) {
+        case Duty::resolve: return "resolve";
+        case Duty::probe: return "probe";
+        case Duty::control_target: return "control_target";
+        case Duty::files: return "files";
+        case Duty::orders: return "orders";
+        case Duty::reload: return "reload";
+        case Duty::tick: return "tick";
+        case Duty::signals: return "signals";
+        case Duty::admin: return "admin";
+        case Duty::mail: return "mail";
     }
     return "?";
 }
@@ -68,22 +105,53 @@ Registry::Registry(unsigned workers) {
 }
 
 std::shared_ptr<OriginCounters> Registry::origin(unsigned worker, const std::string& site, const std::string& origin) {
-    return block(origins_, mutex_, std::pair{site, origin}, worker, workers());
+    const std::lock_guard lock{mutex_};
+    std::pair key{site, origin};
+    if (origins_.size() >= most_rows() && !origins_.contains(key)) key.first = other_sites;
+    return block(origins_, key, worker, workers());
 }
 
 std::shared_ptr<SiteCounters> Registry::site(unsigned worker, const std::string& site) {
-    return block(sites_, mutex_, site, worker, workers());
+    const std::lock_guard lock{mutex_};
+    const bool has_room = sites_.size() < most_rows() || sites_.contains(site);
+    return block(sites_, has_room ? site : std::string{other_sites}, worker, workers());
 }
 
 std::shared_ptr<PoolCounters> Registry::pool(unsigned worker, const std::string& origin) {
-    return block(pools_, mutex_, origin, worker, workers());
+    const std::lock_guard lock{mutex_};
+    return block(pools_, origin, worker, workers());
 }
 
-exchange::OriginLoad& Registry::load(const std::string& origin) {
+std::shared_ptr<exchange::OriginLoad> Registry::load(const std::string& origin) {
     const std::lock_guard lock{mutex_};
     auto& load = loads_[origin];
     if (!load) load = std::make_shared<exchange::OriginLoad>();
-    return *load;
+    return load;
+}
+
+bool Registry::retain(const std::set<std::string_view>& sites, const std::set<std::string_view>& origins) {
+    const auto is_site = [&](const std::string& name) { return name == other_sites || sites.contains(name); };
+    const auto is_origin = [&](const std::string& name) { return origins.contains(name); };
+    const std::lock_guard lock{mutex_};
+    const bool all[] = {
+        prune(
+            origins_, [&](const auto& pair) { return is_site(pair.first) && is_origin(pair.second); },
+            [](const auto& row) {
+                return is_busy(row.second, [](const OriginCounters& block) { return block.in_flight.get(); });
+            }),
+        prune(sites_, is_site,
+              [&](const auto& row) {
+                  const auto first = origins_.lower_bound({row.first, std::string{}});
+                  return first != origins_.end() && first->first.first == row.first;
+              }),
+        prune(pools_, is_origin,
+              [](const auto& row) {
+                  return is_busy(row.second,
+                                 [](const PoolCounters& block) { return block.idle.get() + block.active.get(); });
+              }),
+        prune(loads_, is_origin,
+              [](const auto& row) { return row.second->in_flight() != 0 || row.second->queued() != 0; })};
+    return std::all_of(std::begin(all), std::end(all), [](bool each) { return each; });
 }
 
 std::map<std::string, std::shared_ptr<exchange::OriginLoad>> Registry::loads() const { return copy(loads_, mutex_); }

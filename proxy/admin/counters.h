@@ -14,7 +14,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -72,6 +75,52 @@ public:
     Counter sum_micros;
 };
 
+/// Rows of counters, each made when the first of it counts: of many hundred that a site could have with an origin, some
+/// ten ever do. One writer; others may read meanwhile.
+template <std::size_t Rows, std::size_t Columns>
+class SparseTable {
+public:
+    using Row = std::array<Counter, Columns>;
+
+    SparseTable() = default;
+    SparseTable(const SparseTable&) = delete;
+    SparseTable& operator=(const SparseTable&) = delete;
+    ~SparseTable() {
+        for (auto& row : rows_) delete row.load(std::memory_order_relaxed);
+    }
+    /// Without memory for it, a row that nobody reads.
+    Row& operator[](std::size_t row) noexcept {
+        if (auto* made = rows_[row].load(std::memory_order_relaxed)) return *made;
+        auto* fresh = new (std::nothrow) Row;
+        if (!fresh) {
+            thread_local Row lost;
+            return lost;
+        }
+        rows_[row].store(fresh, std::memory_order_release);
+        return *fresh;
+    }
+    const Row& operator[](std::size_t row) const noexcept {
+        static const Row nothing{};
+        const auto* made = rows_[row].load(std::memory_order_acquire);
+        return made ? *made : nothing;
+    }
+
+private:
+    std::array<std::atomic<Row*>, Rows> rows_{};
+};
+
+/// The same for one row of many.
+template <std::size_t Size>
+class SparseRow {
+public:
+    Counter& operator[](std::size_t at) noexcept { return table_[at / width][at % width]; }
+    const Counter& operator[](std::size_t at) const noexcept { return table_[at / width][at % width]; }
+
+private:
+    static constexpr std::size_t width = 8;
+    SparseTable<(Size + width - 1) / width, width> table_;
+};
+
 /// Blocks of two workers never share a line.
 inline constexpr std::size_t cache_line = 64;
 
@@ -80,14 +129,14 @@ inline constexpr std::size_t status_classes = 6;  ///< 0: no answer was sent, 1.
 
 /// Of one origin as used by one site.
 struct alignas(cache_line) OriginCounters {
-    std::array<std::array<Counter, status_classes>, reason_count> requests;  ///< exchanges served, [reason][class]
-    std::array<Counter, exchange::fault_count> attempts;    ///< by how the attempt ended; [none]: answered
-    std::array<Counter, exchange::fault_count> moved_away;  ///< to another candidate, by why; [none]: a status
-    Counter in_flight;                                      ///< gauge: attempts that have begun and not ended
-    Counter spilled;                                        ///< went elsewhere because this origin was busy or full
-    Counter hedges, hedges_won;                             ///< asked as the second one, and first to answer
-    Histogram duration;                                     ///< whole exchange
-    Histogram head;                                         ///< from the request sent to the response head
+    SparseTable<reason_count, status_classes> requests;  ///< exchanges served, [reason][class]
+    SparseRow<exchange::fault_count> attempts;           ///< by how the attempt ended; [none]: answered
+    SparseRow<exchange::fault_count> moved_away;         ///< to another candidate, by why; [none]: a status
+    Counter in_flight;                                   ///< gauge: attempts that have begun and not ended
+    Counter spilled;                                     ///< went elsewhere because this origin was busy or full
+    Counter hedges, hedges_won;                          ///< asked as the second one, and first to answer
+    Histogram duration;                                  ///< whole exchange
+    Histogram head;                                      ///< from the request sent to the response head
 };
 
 /// Why an exchange that failed at an origin was not moved to another one.
@@ -130,7 +179,7 @@ std::string_view name(Http2End why) noexcept;
 
 /// Of one site as a whole.
 struct alignas(cache_line) SiteCounters {
-    std::array<Counter, exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
+    SparseRow<exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
     std::array<Counter, stay_count> not_moved;
     std::array<Counter, moved_count> moved;
     Counter retry_tokens;  ///< gauge: what the worker's budget holds, rounded down
@@ -158,14 +207,23 @@ struct alignas(cache_line) WorkerCounters {
     std::array<std::array<Counter, 5>, 4> located;                                    ///< [geo::Source][geo::Level]
     std::array<Counter, wire::deviation_count> client_deviations, origin_deviations;  ///< messages, by deviation
     std::array<Counter, exchange::fault_count> faults;  ///< of exchanges and sessions, client-visible or not
-    Counter http2_sessions, http2_streams, http2_client_resets, http2_edge_resets;
+    Counter http2_sessions, http2_streams, http2_client_resets, http2_edge_resets, http2_refused;
     std::array<Counter, http2_end_count> http2_ended;
     Counter replay_bytes;  ///< gauge
     Counter loop_batches;
 };
 
-/// All counters of the process. Blocks are found by name and live as long as the process, so that a reload neither
-/// loses nor resets a count. Look-ups lock; workers do them only when the configuration changes.
+/// What the control thread does for as long as the process lives. Labels of nearhop_task_failures_total.
+enum class Duty : std::uint8_t { resolve, probe, control_target, files, orders, reload, tick, signals, admin, mail };
+inline constexpr std::size_t duty_count = static_cast<std::size_t>(Duty::mail) + 1;
+std::string_view name(Duty duty) noexcept;
+
+/// What sites are counted under for which there was no row left. No site can have this name.
+inline constexpr std::string_view other_sites = "(other)";
+
+/// All counters of the process. Blocks are found by name, so that a reload neither loses nor resets a count, and made
+/// for a worker when it asks. Those of sites and origins that the configuration no longer has go once nothing goes on
+/// there. Look-ups lock; workers do them when the configuration changes, and once for what they use first.
 class Registry {
 public:
     explicit Registry(unsigned workers);
@@ -177,17 +235,26 @@ public:
 
     exchange::Pins pins;  ///< where requests with an Idempotency-Key went
 
+    std::array<Counter, duty_count> task_failures;  ///< by duty; the control thread alone counts them
+
     Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
+
+    /// Pairs of a site and an origin, and sites, that are counted apart; further ones are `other_sites`.
+    void set_most_rows(std::size_t most) noexcept { most_rows_.store(most, std::memory_order_relaxed); }
+    std::size_t most_rows() const noexcept { return most_rows_.load(std::memory_order_relaxed); }
 
     std::shared_ptr<OriginCounters> origin(unsigned worker, const std::string& site, const std::string& origin);
     std::shared_ptr<SiteCounters> site(unsigned worker, const std::string& site);
     std::shared_ptr<PoolCounters> pool(unsigned worker, const std::string& origin);
-    /// Of the process; lives as long as the registry.
-    exchange::OriginLoad& load(const std::string& origin);
+    std::shared_ptr<exchange::OriginLoad> load(const std::string& origin);  ///< of the process
+
+    /// Forgets what is of no site or origin named here, unless something still goes on there. True when all of it went.
+    /// Whoever holds a block that was forgotten counts where nobody looks.
+    bool retain(const std::set<std::string_view>& sites, const std::set<std::string_view>& origins);
 
     /// Visits a copy of the tables, so that a slow scraper holds no lock.
     template <class Key, class Block>
-    using Rows = std::map<Key, std::vector<std::shared_ptr<Block>>>;  ///< one block per worker
+    using Rows = std::map<Key, std::vector<std::shared_ptr<Block>>>;  ///< by worker; null: it has not counted yet
     Rows<std::pair<std::string, std::string>, OriginCounters> origins() const;
     Rows<std::string, SiteCounters> sites() const;
     Rows<std::string, PoolCounters> pools() const;
@@ -195,6 +262,7 @@ public:
 
 private:
     std::vector<std::unique_ptr<WorkerCounters>> by_worker_;
+    std::atomic<std::size_t> most_rows_{4096};
     mutable std::mutex mutex_;
     Rows<std::pair<std::string, std::string>, OriginCounters> origins_;   // guarded by mutex_
     Rows<std::string, SiteCounters> sites_;                               // guarded by mutex_

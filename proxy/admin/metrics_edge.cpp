@@ -1,5 +1,6 @@
 #include "proxy/admin/family.h"
 #include "proxy/admin/metrics.h"
+#include "proxy/run/logging.h"
 #include "proxy/run/version.h"
 
 #include <chrono>
@@ -30,7 +31,9 @@ void add_databases(Families& out, const run::Control::Status& status) {
     }
     changes.add({{"result", "ok"}}, status.databases_replaced);
     changes.add({{"result", "failed"}}, status.databases_refused);
-    take_all(out, built, errors, changes);
+    Family bytes = gauge("nearhop_geo_database_bytes", "Memory of all geo databases in use, old ones included.");
+    bytes.add({}, geo::Database::bytes_in_use());
+    take_all(out, built, errors, changes, bytes);
 }
 
 void add_ranges(Families& out, const run::Control::Status& status) {
@@ -89,9 +92,16 @@ void add_edge(Families& out, const Registry& registry, const run::Control::Statu
     std::uint64_t lines = registry.log_write_dropped.get();
     for (unsigned i = 0; i < registry.workers(); ++i) lines += registry.worker(i).log_dropped.get();
     dropped.add({}, lines);
+    Family lost =
+        counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
+    lost.add({}, run::event_lines_lost());
+    Family failures = counter("nearhop_task_failures_total",
+                              "Times that something the control thread does for ever failed, and began again.");
+    for (std::size_t i = 0; i < duty_count; ++i)
+        failures.add({{"task", name(static_cast<Duty>(i))}}, registry.task_failures[i].get());
     Family build = gauge("nearhop_build_info", "Always 1; the label says what runs.");
     build.add({{"version", run::version()}}, 1.0);
-    take_all(out, generation, loaded, reloads, dropped, build);
+    take_all(out, generation, loaded, reloads, dropped, lost, failures, build);
 }
 
 }  // namespace nearhop::admin

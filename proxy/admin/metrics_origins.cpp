@@ -18,8 +18,12 @@ void add_states(Families& out, const run::Control::Status& status) {
     Family ordered = gauge("nearhop_origin_override", "1 for the operator's standing order, 0 for the others.");
     Family checks =
         gauge("nearhop_origin_check", "1 while the check of the origin's health body is good, 0 while it fails.");
+    Family missing =
+        gauge("nearhop_origin_check_missing", "1 while the origin's health body does not tell of the check.");
     Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
     Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
+    Family dropped =
+        gauge("nearhop_origin_addresses_dropped", "Addresses in DNS's last answer above dns.addresses: not used.");
     for (const auto& origin : status.origins) {
         for (const auto each : verdicts) {
             verdict.add({{"origin", origin.name}, {"verdict", health::name(each)}},
@@ -36,12 +40,16 @@ void add_states(Families& out, const run::Control::Status& status) {
         for (const auto order : {health::Override::drain, health::Override::force_up, health::Override::force_down})
             ordered.add({{"origin", origin.name}, {"override", health::name(order)}},
                         origin.by_operator && origin.by_operator->order == order ? 1.0 : 0.0);
-        for (const auto& check : origin.checks)
-            if (check.state.failing || check.state.last != health::Finding::missing)
+        for (const auto& check : origin.checks) {
+            const bool is_missing = check.state.last == health::Finding::missing;
+            if (check.state.failing || !is_missing)
                 checks.add({{"origin", origin.name}, {"check", check.name}}, check.state.failing ? 0.0 : 1.0);
+            missing.add({{"origin", origin.name}, {"check", check.name}}, is_missing ? 1.0 : 0.0);
+        }
         if (origin.rtt_ms >= 0) rtt.add({{"origin", origin.name}}, origin.rtt_ms / 1000);
+        dropped.add({{"origin", origin.name}}, std::uint64_t{origin.dns_dropped});
     }
-    take_all(out, verdict, ejected, draining, share, agent, ordered, checks, rtt, addresses);
+    take_all(out, verdict, ejected, draining, share, agent, ordered, checks, missing, rtt, addresses, dropped);
 }
 
 void add_figures(Families& out, const run::Control::Status& status) {
@@ -88,6 +96,7 @@ void add_pools(Families& out, const Registry& registry) {
     for (const auto& [origin, blocks] : registry.pools()) {
         PoolCounters sum;
         for (const auto& block : blocks) {
+            if (!block) continue;
             sum.idle.add(block->idle.get());
             sum.active.add(block->active.get());
             sum.opened.add(block->opened.get());

@@ -38,6 +38,8 @@ void add_http2(Families& out, const Registry& registry) {
     sessions.add({}, sum(registry, [](const auto& w) -> auto& { return w.http2_sessions; }));
     Family streams = counter("nearhop_http2_streams_total", "Streams that HTTP/2 clients opened.");
     streams.add({}, sum(registry, [](const auto& w) -> auto& { return w.http2_streams; }));
+    Family refused = counter("nearhop_http2_refused_total", "Streams that were refused: above the limit, or too late.");
+    refused.add({}, sum(registry, [](const auto& w) -> auto& { return w.http2_refused; }));
     Family resets = counter("nearhop_http2_resets_total", "Streams that were reset, and by whom.");
     resets.add({{"by", "client"}}, sum(registry, [](const auto& w) -> auto& { return w.http2_client_resets; }));
     resets.add({{"by", "edge"}}, sum(registry, [](const auto& w) -> auto& { return w.http2_edge_resets; }));
@@ -45,7 +47,7 @@ void add_http2(Families& out, const Registry& registry) {
     for (std::size_t why = 1; why < http2_end_count; ++why)
         ended.add({{"why", name(static_cast<Http2End>(why))}},
                   sum(registry, [why](const auto& w) -> auto& { return w.http2_ended[why]; }));
-    take_all(out, sessions, streams, resets, ended);
+    take_all(out, sessions, streams, refused, resets, ended);
 }
 
 }  // namespace

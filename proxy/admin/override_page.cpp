@@ -32,45 +32,45 @@ Page bad(std::string what) { return {.status = 400, .body = std::move(what) + "\
 
 }  // namespace
 
-Page override_page(const Ask& ask, const Process& process) {
+loop::Task<Page> override_page(const Ask& ask, const Process& process) {
     const auto rest = ask.path.substr(origins_path.size());
     const auto slash = rest.find('/');
     const auto order = slash == rest.npos ? std::nullopt : order_of(rest.substr(slash + 1));
-    if (!order) return {.status = 404, .body = "want /origins/NAME/ and drain, force-up, force-down or clear\n"};
+    if (!order) co_return Page{.status = 404, .body = "want /origins/NAME/ and drain, force-up, force-down or clear\n"};
 
     if (auto problem = parameter_problem({ask.query, ask.body}, {"author", "reason", "for", "force"}); !problem.empty())
-        return bad(std::move(problem));
+        co_return bad(std::move(problem));
     run::OverrideOrder wanted{.origin = std::string{rest.substr(0, slash)},
                               .order = *order,
                               .author = parameter(ask, "author"),
                               .why = parameter(ask, "reason")};
     if (!run::is_note(wanted.author, run::author_limit))
-        return bad("want author: who orders this, 1 to 64 bytes of text without control characters");
+        co_return bad("want author: who orders this, 1 to 64 bytes of text without control characters");
     if (!run::is_note(wanted.why, run::why_limit))
-        return bad("want reason: why, 1 to 256 bytes of text without control characters");
+        co_return bad("want reason: why, 1 to 256 bytes of text without control characters");
     if (const auto lasts = parameter(ask, "for"); !lasts.empty()) {
         const auto duration = conf::duration_from(lasts);
         if (!duration || *duration < std::chrono::seconds{1} || *duration > run::override_longest)
-            return bad("want for: a duration with its unit (s, m, h) from 1s to 168h");
+            co_return bad("want for: a duration with its unit (s, m, h) from 1s to 168h");
         wanted.lasts = std::chrono::duration_cast<std::chrono::seconds>(*duration);
     }
 
     if (const auto force = parameter(ask, "force"); !force.empty()) {
-        if (force != "true" && force != "false") return bad("want force: true or false");
+        if (force != "true" && force != "false") co_return bad("want force: true or false");
         wanted.force = force == "true";
     }
 
-    const auto result = process.override_origin(wanted);
-    if (!result.known_origin) return {.status = 404, .body = "no origin has this name; /status lists them\n"};
+    const auto result = co_await process.override_origin(wanted);
+    if (!result.known_origin) co_return Page{.status = 404, .body = "no origin has this name; /status lists them\n"};
     if (!result.overload.empty())
-        return {.status = 409,
-                .body = "refused: " + result.overload + "; force=true (--force) orders it all the same\n"};
+        co_return Page{.status = 409,
+                       .body = "refused: " + result.overload + "; force=true (--force) orders it all the same\n"};
     json::object body{{"origin", wanted.origin}, {"override", nullptr}, {"holds", true}, {"saved", result.saved}};
     if (result.record) body["override"] = override_json(*result.record);
     if (!result.saved) body["not_saved"] = printable(result.not_saved) + "; it holds until a restart";
     // Without a state file nobody expects it to be kept; where there is one, an operator must see that it was not.
     const bool failed = !result.saved && result.not_saved != run::no_state_file;
-    return {.status = failed ? 500u : 200u, .type = "application/json", .body = json::serialize(body) + "\n"};
+    co_return Page{.status = failed ? 500u : 200u, .type = "application/json", .body = json::serialize(body) + "\n"};
 }
 
 }  // namespace nearhop::admin

@@ -81,43 +81,58 @@ std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
     return std::nullopt;
 }
 
-Page reload_page(std::string_view query, const Snapshot& snapshot, const Process& process) {
+Page ready_page(const Snapshot& snapshot, const Registry& registry) {
+    if (snapshot.isolated) return {.status = 503, .body = "not ready: cut off from every origin\n"};
+    if (!snapshot.ready) return {.status = 503, .body = "not ready\n"};
+    if (registry.capacity.is_full()) return {.status = 503, .body = "not ready: at its limits\n"};
+    return {.body = "ready\n"};
+}
+
+loop::Task<Page> reload_page(std::string_view query, const Snapshot& snapshot, const Process& process) {
     if (auto problem = parameter_problem({query}, {}); !problem.empty())
-        return {.status = 400, .body = std::move(problem) + "\n"};
+        co_return Page{.status = 400, .body = std::move(problem) + "\n"};
     const auto& config = snapshot.routing->config;
-    const auto result = process.reload();
+    const auto result = co_await process.reload();
     boost::json::array problems;
     for (const auto& problem : result.problems) problems.emplace_back(conf::to_string(problem, config.file));
     const boost::json::object body{{"ok", result.ok}, {"problems", std::move(problems)}};
-    return {.status = result.ok ? 200u : 422u, .type = json_type, .body = boost::json::serialize(body) + "\n"};
+    co_return Page{.status = result.ok ? 200u : 422u, .type = json_type, .body = boost::json::serialize(body) + "\n"};
 }
 
-}  // namespace
-
-Page answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry, const Process& process) {
-    if (!allowed) return {.status = 403, .body = "this address is not in admin.allow\n"};
-    if (ask.path == "/reload" || ask.path.starts_with(origins_path)) {
-        if (auto page = refused(ask, snapshot)) return std::move(*page);
-        return ask.path == "/reload" ? reload_page(ask.query, snapshot, process) : override_page(ask, process);
-    }
+Page readable_page(const Ask& ask, const Snapshot& snapshot, const Registry& registry, const Process& process) {
     constexpr std::string_view readable[] = {"/", "/metrics", "/livez", "/readyz", "/status", "/explain"};
     if (std::find(std::begin(readable), std::end(readable), ask.path) == std::end(readable))
         return {.status = 404, .body = "no such page; / lists them\n"};
     if (ask.method != "GET" && ask.method != "HEAD")
         return {.status = 405, .body = "want GET\n", .fields = "Allow: GET, HEAD\r\n"};
 
-    if (ask.path == "/metrics")
-        return {.type = "text/plain; version=0.0.4; charset=utf-8",
-                .body = metrics_text(snapshot, registry, process.status())};
+    if (is_large(ask)) return large_page(ask.path, snapshot, registry, process.status());
     if (ask.path == "/livez") return {.body = "ok\n"};
-    if (ask.path == "/readyz")
-        return snapshot.ready
-                   ? Page{.body = "ready\n"}
-                   : Page{.status = 503,
-                          .body = snapshot.isolated ? "not ready: cut off from every origin\n" : "not ready\n"};
-    if (ask.path == "/status") return {.type = json_type, .body = status_json(snapshot, registry, process.status())};
+    if (ask.path == "/readyz") return ready_page(snapshot, registry);
     if (ask.path == "/explain") return explain_page(ask.query, snapshot);
     return {.body = std::string{index_text}};
+}
+
+}  // namespace
+
+bool is_large(const Ask& ask) noexcept {
+    return (ask.path == "/metrics" || ask.path == "/status") && (ask.method == "GET" || ask.method == "HEAD");
+}
+
+Page large_page(std::string_view path, const Snapshot& snapshot, const Registry& registry,
+                const run::Control::Status& status) {
+    if (path == "/status") return {.type = json_type, .body = status_json(snapshot, registry, status)};
+    return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(snapshot, registry, status)};
+}
+
+loop::Task<Page> answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry,
+                        const Process& process) {
+    if (!allowed) co_return Page{.status = 403, .body = "this address is not in admin.allow\n"};
+    const bool reloads = ask.path == "/reload";
+    if (!reloads && !ask.path.starts_with(origins_path)) co_return readable_page(ask, snapshot, registry, process);
+    if (auto page = refused(ask, snapshot)) co_return std::move(*page);
+    if (reloads) co_return co_await reload_page(ask.query, snapshot, process);
+    co_return co_await override_page(ask, process);
 }
 
 bool is_allowed(const conf::Admin& admin, const geo::Address& peer) {

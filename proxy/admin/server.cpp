@@ -1,5 +1,7 @@
 #include "proxy/admin/server.h"
 
+#include "proxy/loop/keeper.h"
+#include "proxy/run/failures.h"
 #include "proxy/wire/framing.h"
 #include "proxy/wire/stream.h"
 
@@ -75,6 +77,19 @@ std::string_view only_value(const wire::RequestHead& head, std::string_view name
     return value;
 }
 
+/// Counts the bytes of a page for as long as it is being read.
+class Holds {
+public:
+    Holds(std::size_t& all, std::size_t bytes) noexcept : all_{all}, bytes_{bytes} { all_ += bytes_; }
+    ~Holds() { all_ -= bytes_; }
+    Holds(const Holds&) = delete;
+    Holds& operator=(const Holds&) = delete;
+
+private:
+    std::size_t& all_;
+    std::size_t bytes_;
+};
+
 }  // namespace
 
 /// The listening socket: events wake the accepting coroutine, and so does the timer after a failed accept.
@@ -118,12 +133,19 @@ AdminServer::AdminServer(loop::Loop& loop, run::Control& control, const Board& b
     : AdminServer(loop,
                   Process{[&control]() -> const run::Control::Status& { return control.status(); },
                           [&control] { return control.reload(); },
-                          [&control](const run::OverrideOrder& order) { return control.override_origin(order); }},
+                          [&control](run::OverrideOrder order) { return control.override_origin(std::move(order)); },
+                          run::noting(registry, Duty::admin)},
                   board, registry) {}
 
 AdminServer::AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry)
-    : loop_{loop}, process_{std::move(process)}, board_{board}, registry_{registry}, ended_{loop} {
-    reaper_ = reap();
+    : loop_{loop},
+      process_{std::move(process)},
+      board_{board},
+      registry_{registry},
+      pages_{loop},
+      page_turn_{loop},
+      ended_{loop} {
+    reaper_ = loop::keep(loop_, [this] { return reap(); }, [this](const std::exception& bug) { failed(bug); });
     reaper_.start();
 }
 
@@ -150,7 +172,8 @@ bool AdminServer::open(const conf::Admin& admin, std::string& error) {
     }
     listener_ = std::move(fresh);
     open_ = true;
-    listener_->task = accept();
+    listener_->task =
+        loop::keep(loop_, [this] { return accept(); }, [this](const std::exception& bug) { failed(bug); });
     listener_->task.start();
     return true;
 }
@@ -183,7 +206,12 @@ loop::Task<void> AdminServer::accept() {
         const int descriptor =
             ::accept4(listener.descriptor, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0) {
-            admit(descriptor, geo::Address::from(reinterpret_cast<const sockaddr*>(&address)).value_or(geo::Address{}));
+            try {
+                admit(descriptor,
+                      geo::Address::from(reinterpret_cast<const sockaddr*>(&address)).value_or(geo::Address{}));
+            } catch (const std::exception& error) {
+                failed(error);
+            }
             continue;
         }
         if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -201,9 +229,20 @@ void AdminServer::admit(int descriptor, const geo::Address& peer) {
         ::close(descriptor);
         return;
     }
-    auto& session = *sessions_.emplace_back(std::make_unique<Session>(loop_, descriptor, peer, stranger));
-    session.task = serve(session);
-    session.task.start();
+    std::unique_ptr<Session> session;
+    try {
+        session = std::make_unique<Session>(loop_, descriptor, peer, stranger);  // closes it, whatever comes
+    } catch (...) {
+        ::close(descriptor);
+        throw;
+    }
+    session->task = run(*session);
+    sessions_.push_back(std::move(session));
+    sessions_.back()->task.start();
+}
+
+void AdminServer::failed(const std::exception& error) const noexcept {
+    if (process_.failed) process_.failed(error);
 }
 
 /// A coroutine cannot destroy itself; this one destroys those that have ended.
@@ -215,7 +254,8 @@ loop::Task<void> AdminServer::reap() {
     }
 }
 
-loop::Task<void> AdminServer::serve(Session& session) {
+/// The root of a session's coroutines: whatever happens below ends this session only.
+loop::Task<void> AdminServer::run(Session& session) {
     // From the first wait on the session belongs to the list; whatever happens, its end is told.
     struct AtEnd {
         AdminServer& server;
@@ -225,7 +265,14 @@ loop::Task<void> AdminServer::serve(Session& session) {
             server.ended_.notify();
         }
     } const at_end{*this, session};
+    try {
+        co_await serve(session);
+    } catch (const std::exception& error) {
+        failed(error);
+    }
+}
 
+loop::Task<void> AdminServer::serve(Session& session) {
     wire::RequestHead head;
     for (bool keep = true; keep && open_;) {
         session.stream.release_buffers();
@@ -257,12 +304,28 @@ loop::Task<void> AdminServer::serve(Session& session) {
                       body};
         const auto snapshot = board_.latest();
         const bool allowed = is_allowed(snapshot->routing->config.admin, session.peer);
-        const Page page = answer(ask, allowed, *snapshot, registry_, process_);
+        const Page page = co_await page_for(ask, snapshot, allowed);
         keep = keep && allowed && open_;
         const bool with_body = method != "HEAD";
+        const Holds holds{held_, is_large(ask) && with_body ? page.body.size() : 0};
         if (!co_await send(session, page, with_body, keep)) co_return;
     }
     co_await linger(session);
+}
+
+loop::Task<Page> AdminServer::page_for(const Ask& ask, std::shared_ptr<const Snapshot> snapshot, bool allowed) {
+    if (allowed && is_large(ask)) co_return co_await large_page_for(std::string{ask.path}, std::move(snapshot));
+    co_return co_await answer(ask, allowed, *snapshot, registry_, process_);
+}
+
+/// Where a configuration is large, such a page takes long to make: the loop has probes to do meanwhile.
+loop::Task<Page> AdminServer::large_page_for(std::string path, std::shared_ptr<const Snapshot> snapshot) {
+    const auto turn = co_await page_turn_.take();
+    if (held_ >= most_held)
+        co_return Page{.status = 503, .body = "others are reading large pages\n", .fields = "Retry-After: 5\r\n"};
+    auto make = [path = std::move(path), snapshot = std::move(snapshot), &registry = registry_,
+                 status = process_.status()] { return large_page(path, *snapshot, registry, status); };
+    co_return co_await pages_.run(std::move(make));
 }
 
 /// False when the session is over: the client left, was too slow or has been refused.

@@ -3,8 +3,11 @@
 #include "proxy/admin/page.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
+#include "proxy/loop/turn.h"
+#include "proxy/run/background.h"
 
 #include <cstddef>
+#include <exception>
 #include <list>
 #include <memory>
 #include <string>
@@ -12,7 +15,8 @@
 namespace nearhop::admin {
 
 /// The admin listener, on the control thread's loop: HTTP/1.1 with keep-alive, small requests only. Who stalls costs
-/// one answer's memory and is gone after `patience`. Addresses and token of the current configuration count.
+/// one answer's memory and is gone after `patience`. Large pages are made by a thread of their own, one at a time, and
+/// only so many are held for those who read them. Addresses and token of the current configuration count.
 class AdminServer {
 public:
     static constexpr std::size_t most_sessions = 64;
@@ -21,8 +25,11 @@ public:
     static constexpr std::size_t body_bytes = 16 * 1024;
     /// For a head, for the taking of an answer, and between the two.
     loop::milliseconds patience{10'000};
+    /// Bytes of large pages that are being read: who asks for one above that gets 503.
+    std::size_t most_held = std::size_t{32} * 1024 * 1024;
 
     AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry);
+    /// `registry` outlives the pages that are being made, for which the destructor waits.
     AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry);
     ~AdminServer();
     AdminServer(const AdminServer&) = delete;
@@ -42,7 +49,11 @@ private:
 
     loop::Task<void> accept();
     loop::Task<void> reap();
+    loop::Task<void> run(Session& session);
     loop::Task<void> serve(Session& session);
+    loop::Task<Page> page_for(const Ask& ask, std::shared_ptr<const Snapshot> snapshot, bool allowed);
+    loop::Task<Page> large_page_for(std::string path, std::shared_ptr<const Snapshot> snapshot);
+    void failed(const std::exception& error) const noexcept;
     loop::Task<bool> read_head(Session& session, wire::HeadScan& scan);
     loop::Task<bool> read_body(Session& session, std::uint64_t bytes, std::string& body);
     loop::Task<bool> send(Session& session, const Page& page, bool body, bool keep);
@@ -57,7 +68,10 @@ private:
     const Registry& registry_;
     bool open_ = false;
     std::unique_ptr<Listener> listener_;
-    loop::Wake ended_;  ///< a session is over, or all of them
+    run::Background pages_;
+    loop::Turn page_turn_;
+    std::size_t held_ = 0;  ///< bytes of large pages
+    loop::Wake ended_;      ///< a session is over, or all of them
     std::list<std::unique_ptr<Session>> sessions_;
     loop::Task<void> reaper_;
 };

@@ -97,6 +97,7 @@ json::object origin_json(const run::Control::Status::Origin& origin) {
     if (origin.by_name)
         out["dns"] = json::object{{"answer_age_s", known(origin.dns_age_s)},
                                   {"ttl_s", origin.dns_ttl_s},
+                                  {"dropped", origin.dns_dropped},
                                   {"error", text_or_null(origin.resolve_error)}};
     return out;
 }
@@ -199,7 +200,8 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
             json::object{{"certificate", certificate.certificate}, {"not_after", time_json(certificate.not_after)}});
     const json::object out{
         {"version", run::version()},
-        {"ready", snapshot.ready},
+        {"ready", snapshot.ready && !registry.capacity.is_full()},
+        {"at_limits", registry.capacity.is_full()},
         {"isolation", isolation_json(status)},
         {"headroom", headroom_json(status)},
         {"config", json::object{{"file", snapshot.routing->config.file},

@@ -36,7 +36,7 @@ void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
     chunk_ = {};
     chunk_used_ = 0;
     empty_lines_ = 0;
-    tunnel_ = ending_ = false;
+    tunnel_ = ending_ = responding_ = false;
     started_ = body_done_ = continued_ = chunked_out_ = bodyless_out_ = close_delimited_ = false;
 }
 
@@ -63,6 +63,8 @@ Http1Codec::Read Http1Codec::read_head() {
         }
         if (!in.empty() && !(in.size() == 1 && !started_ && in.view() == "\r")) {
             started_ = true;
+            // Whatever becomes of the head, an answer to HEAD has no content.
+            if (in.view().starts_with("HEAD ")) request_.method = "HEAD";
             const auto state = scan_.scan(in.view());
             if (state == wire::HeadScan::State::malformed)
                 return refused(bad_request(wire::diagnose_request(in.view())));
@@ -274,7 +276,25 @@ void Http1Codec::interim(unsigned status, std::span<const wire::Field> fields) {
     out.append("\r\n");
 }
 
+void Http1Codec::begin_response() noexcept {
+    responding_ = true;
+    response_at_ = handed_over();
+    reader_.begin(response_at_, limits_->write_timeout, limits_->write_rate);
+}
+
+bool Http1Codec::take_back() noexcept {
+    if (responding_ && handed_over() != response_at_) return false;
+    writer_.clear();
+    responding_ = chunked_out_ = bodyless_out_ = close_delimited_ = tunnel_ = ending_ = false;
+    return true;
+}
+
+exchange::ReaderPace::Taken Http1Codec::taken() const noexcept {
+    return {stream_.acknowledged(), stream_.socket().delivery() == loop::Socket::Delivery::lost};
+}
+
 void Http1Codec::start(const exchange::ResponseStart& start) {
+    begin_response();
     auto& out = writer_.staging();
     char digits[24] = {static_cast<char>('0' + start.status / 100 % 10),
                        static_cast<char>('0' + start.status / 10 % 10), static_cast<char>('0' + start.status % 10),
@@ -317,6 +337,7 @@ void Http1Codec::start(const exchange::ResponseStart& start) {
 }
 
 void Http1Codec::start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) {
+    begin_response();
     auto& out = writer_.staging();
     out.append("HTTP/1.1 101 Switching Protocols\r\n");
     exchange::write_response_fields(start.fields, out);
@@ -324,9 +345,8 @@ void Http1Codec::start_tunnel(const exchange::ResponseStart& start, std::string_
     out.append("Connection: Upgrade\r\nUpgrade: ");
     out.append(protocol);
     out.append("\r\n\r\n");
-    tunnel_ = close_ = true;
-    // Where no close_notify can be missed, only a reset tells a cut from an end.
-    close_delimited_ = !secure_;
+    // Not every client minds a missing close_notify: only a reset tells everybody a cut from an end.
+    tunnel_ = close_ = close_delimited_ = true;
 }
 
 Io Http1Codec::flush() {

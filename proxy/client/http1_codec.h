@@ -21,6 +21,7 @@ public:
     /// Reads towards a whole head. ready: request() may be used. refused: fault() says why.
     Read read_head();
     bool head_started() const noexcept { return started_; }
+    /// Of a head that was refused, or is not complete, only what was understood.
     const exchange::Request& request() const noexcept { return request_; }
     exchange::Fault fault() const noexcept { return fault_; }
     wire::Deviations deviations() const override { return deviations_; }
@@ -45,11 +46,14 @@ public:
     std::size_t write(std::string_view body) override;
     void finish(std::string_view trailers) override;
     void abort() override { aborted_ = true; }
+    bool take_back() noexcept override;
     void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
     void quiet() noexcept override { stream_.release_all(); }
     loop::Io flush() override;
     std::size_t unsent() const override { return writer_.queued(stream_); }
+    bool is_delivered() const noexcept override { return unsent() == 0 && stream_.is_delivered(); }
     bool gone() override;
+    exchange::ReaderPace::Taken taken() const noexcept override;
 
 private:
     exchange::Fault refuse(exchange::Fault fault, wire::Deviation why) noexcept {
@@ -65,6 +69,8 @@ private:
     exchange::Fault check_expectations();
     void find_upgrade();
     Body tunnelled();
+    void begin_response() noexcept;
+    std::uint64_t handed_over() const noexcept { return stream_.sent + stream_.unsent(); }
 
     wire::Stream& stream_;
     const bool secure_;
@@ -80,10 +86,12 @@ private:
     std::string_view chunk_;
     std::size_t chunk_used_ = 0;
     wire::MessageWriter writer_;
-    unsigned empty_lines_ = 0;  ///< skipped before the head
+    std::uint64_t response_at_ = 0;  ///< handed_over() before the response
+    unsigned empty_lines_ = 0;       ///< skipped before the head
     bool started_ = false;
     bool body_done_ = false;
     bool continued_ = false;
+    bool responding_ = false;
     bool close_ = false;
     bool aborted_ = false;
     bool chunked_out_ = false;

@@ -10,7 +10,6 @@ namespace nearhop::client {
 
 using admin::Http2End;
 using exchange::Fault;
-using loop::TimePoint;
 
 namespace {
 
@@ -27,18 +26,14 @@ std::string_view view(const std::uint8_t* bytes, std::size_t size) {
 struct Http2Session::Callbacks {
     static Http2Session& self(void* user) { return *static_cast<Http2Session*>(user); }
 
-    static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
-        auto& session = self(user);
-        const auto verdict = session.meter_.frame(head->type, head->flags, head->length, session.wake_.loop().now());
-        if (head->type == NGHTTP2_RST_STREAM) session.counters_.http2_client_resets.add();
-        return session.judge(verdict) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
-
     static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
         auto& session = self(user);
-        session.head_since_ = session.wake_.loop().now();
         if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
         try {
+            // Its head is decoded all the same, since HPACK's table goes on.
+            if (!session.may_open())
+                return session.refuse_stream(frame->hd.stream_id) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+                                                                  : NGHTTP2_ERR_CALLBACK_FAILURE;
             session.open_stream(frame->hd.stream_id);
         } catch (const std::bad_alloc&) {
             return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -52,7 +47,7 @@ struct Http2Session::Callbacks {
         auto* stream = session.find(frame->hd.stream_id);
         if (!stream) return 0;
         try {
-            const auto& limits = session.host_.limits();
+            const Http2Stream::HeadLimits limits{session.host_.limits(), session.crumbs_, session.block_bytes_};
             const bool goes_on = frame->headers.cat == NGHTTP2_HCAT_REQUEST
                                      ? stream->add_field(view(name, name_size), view(value, value_size), limits)
                                      : stream->add_trailer(view(name, name_size), view(value, value_size), limits);
@@ -75,11 +70,11 @@ struct Http2Session::Callbacks {
         return 0;
     }
 
-    static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
-        auto& session = self(user);
-        session.head_since_ = TimePoint::max();
-        if (frame->hd.type == NGHTTP2_HEADERS)
-            session.counters_.faults[static_cast<std::size_t>(Fault::client_bad_request)].add();
+    /// A malformed head, which nghttp2 answers with a reset. Malformed trailers are their exchange's to tell.
+    static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int error, void* user) {
+        const bool malformed = error == NGHTTP2_ERR_HTTP_HEADER || error == NGHTTP2_ERR_HTTP_MESSAGING;
+        if (malformed && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+            self(user).counters_.faults[static_cast<std::size_t>(Fault::client_bad_request)].add();
         return 0;
     }
 
@@ -87,8 +82,12 @@ struct Http2Session::Callbacks {
                        void* user) {
         auto& session = self(user);
         auto* stream = session.find(id);
-        if (!stream || stream->finished_ || stream->closed_ || stream->fault_ != Fault::none) {
-            nghttp2_session_consume(session.session_.get(), id, size);  // nobody reads it
+        if (!stream) {
+            nghttp2_session_consume(session.session_.get(), id, size);
+            return 0;
+        }
+        if (stream->finished_ || stream->closed_ || stream->fault_ != Fault::none) {
+            session.discard(*stream, size);
             return 0;
         }
         try {
@@ -105,13 +104,14 @@ struct Http2Session::Callbacks {
         const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         switch (frame->hd.type) {
             case NGHTTP2_HEADERS: {
-                session.head_since_ = TimePoint::max();
                 auto* stream = session.find(frame->hd.stream_id);
                 if (!stream) return 0;
                 if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+                    if (session.large_values_.found()) stream->body_fault_ = Fault::client_bad_framing;
                     if (ends) stream->remote_ended();
                     return 0;
                 }
+                if (session.large_values_.found()) stream->refuse(Fault::client_head_too_large);
                 try {
                     stream->head_complete(ends);
                     session.begun_.push_back(stream);
@@ -139,12 +139,26 @@ struct Http2Session::Callbacks {
         }
     }
 
-    static int on_frame_sent(nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user) {
+    static int on_before_sending(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR) return 0;
+        try {
+            self(user).answer_waiting(Fault::client_session_ended);
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        return 0;
+    }
+
+    static int on_frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
         auto& session = self(user);
+        if (frame->hd.type == NGHTTP2_HEADERS)
+            if (auto* stream = session.find(frame->hd.stream_id); stream && stream->heads_waiting_ != 0)
+                --stream->heads_waiting_;
         switch (frame->hd.type) {
             case NGHTTP2_RST_STREAM: {
                 if (frame->rst_stream.error_code == NGHTTP2_NO_ERROR) return 0;
                 session.counters_.http2_edge_resets.add();
+                if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) return 0;  // judged already
                 const auto* stream = session.find(frame->hd.stream_id);
                 // What an origin's failure made us reset is not the client's doing.
                 if (stream && stream->aborted_) return 0;
@@ -160,18 +174,17 @@ struct Http2Session::Callbacks {
             case NGHTTP2_DATA:
             case NGHTTP2_HEADERS: {
                 if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-                // The answer is whole and the request is not: the rest of it is not wanted (RFC 9113 section 8.1). The
-                // other direction of a tunnel is, until its exchange is over.
+                // The other direction of a tunnel goes on until its exchange is over.
                 auto* stream = session.find(frame->hd.stream_id);
                 if (stream && !stream->remote_ended_ && (!stream->tunnel_ || stream->finished_))
-                    nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+                    session.answered(*stream);
                 return 0;
             }
             default: return 0;
         }
     }
 
-    static int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
+    static int send_data(nghttp2_session*, nghttp2_frame*, const std::uint8_t* head, std::size_t size,
                          nghttp2_data_source* source, void* user) {
         auto& session = self(user);
         auto& stream = *static_cast<Http2Stream*>(source->ptr);
@@ -187,8 +200,8 @@ struct Http2Session::Callbacks {
         } catch (const std::bad_alloc&) {
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         }
-        session.meter_.sent_data(size, (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
         stream.sent_part(size, session.wake_.loop().now());
+        session.meter_.sent_data(size, stream.out_.empty());
         return 0;
     }
 
@@ -197,9 +210,13 @@ struct Http2Session::Callbacks {
         return data_bytes;  // nghttp2 applies the windows to it
     }
 
-    static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
+    static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t code, void* user) {
         auto& session = self(user);
-        if (auto* stream = session.find(id)) session.stream_closed(*stream);
+        try {
+            if (auto* stream = session.find(id)) session.stream_closed(*stream, code);
+        } catch (const std::bad_alloc&) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
         return 0;
     }
 
@@ -207,13 +224,13 @@ struct Http2Session::Callbacks {
         static const nghttp2_session_callbacks* const made = [] {
             nghttp2_session_callbacks* fresh = nullptr;
             if (nghttp2_session_callbacks_new(&fresh) != 0) throw std::bad_alloc{};
-            nghttp2_session_callbacks_set_on_begin_frame_callback(fresh, &on_begin_frame);
             nghttp2_session_callbacks_set_on_begin_headers_callback(fresh, &on_begin_headers);
             nghttp2_session_callbacks_set_on_header_callback(fresh, &on_header);
             nghttp2_session_callbacks_set_on_invalid_header_callback(fresh, &on_invalid_header);
             nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(fresh, &on_invalid_frame);
             nghttp2_session_callbacks_set_on_data_chunk_recv_callback(fresh, &on_data);
             nghttp2_session_callbacks_set_on_frame_recv_callback(fresh, &on_frame);
+            nghttp2_session_callbacks_set_before_frame_send_callback(fresh, &on_before_sending);
             nghttp2_session_callbacks_set_on_frame_send_callback(fresh, &on_frame_sent);
             nghttp2_session_callbacks_set_send_data_callback(fresh, &send_data);
             nghttp2_session_callbacks_set_data_source_read_length_callback(fresh, &data_length);
@@ -234,8 +251,10 @@ nghttp2_session* Http2Session::make(const conf::Http2& limits) {
     // Its own reckoning of a head is generous, and what it finds too long it drops without a word.
     nghttp2_option_set_max_send_header_block_length(options, 4 * wire::largest_head);
     nghttp2_option_set_max_continuations(options, limits.continuations);
-    // Ours answers first, with the error code and the counter that belong to it.
-    nghttp2_option_set_stream_reset_rate_limit(options, std::uint64_t{limits.resets} + 1, limits.reset_rate);
+    // Ours knows which resets are no attack, and has the error code and the counter that belong to one.
+    constexpr std::uint64_t unlimited = std::uint64_t{1} << 32;
+    nghttp2_option_set_stream_reset_rate_limit(options, unlimited, unlimited);
+    // Ours answers first, likewise.
     nghttp2_option_set_max_outbound_ack(options, std::size_t{limits.control_frames} + 1);
     nghttp2_session* made = nullptr;
     auto allocator = memory_.allocator();  // nghttp2 copies it

@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <new>
 
 /// How a session comes to its end: the times that it keeps, the notice to its client, and the reason that is counted.
 namespace nearhop::client {
@@ -27,7 +28,8 @@ void Http2Session::check_times() {
     const auto& limits = host_.limits();
     const auto count = [&](Fault fault) { counters_.faults[static_cast<std::size_t>(fault)].add(); };
     if (now >= drain_due_) go_away();
-    if (stream_.unsent() != 0 && now >= send_progress_ + limits.write_timeout) {
+    reader_.await(stream_.unsent() != 0, now);
+    if (stream_.unsent() != 0 && reader_.is_too_slow(now, [this] { return taken(); })) {
         count(Fault::client_write_timeout);
         end(Http2End::write_timeout, NGHTTP2_NO_ERROR);
         stream_.socket().reset();
@@ -48,17 +50,29 @@ void Http2Session::check_times() {
         }
         return;
     }
-    if (now < check_at_) return;
-    // Answers that are complete, but not read by their client: nobody else watches them any more.
+    if (now >= check_at_) check_streams(now);
+}
+
+/// Streams whose exchange is over: nobody else watches them any more.
+void Http2Session::check_streams(TimePoint now) {
     check_at_ = TimePoint::max();
     for (auto& stream : streams_) {
-        if (!stream->finished_ || stream->closed_) continue;
-        if (stream->tail_.is_too_slow(now, stream->sent_, limits.write_timeout, limits.write_rate)) {
-            if (!stream->aborted_) count(Fault::client_write_timeout);
-            stream->aborted_ = true;
-            stream->reset();
-        } else {
-            check_at_ = std::min(check_at_, stream->tail_.due(limits.write_timeout));
+        if (stream->closed_) continue;
+        if (stream->answered_) {
+            if (now >= stream->reset_at_) {
+                nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream->id_, NGHTTP2_NO_ERROR);
+                stream->reset_at_ = TimePoint::max();
+            }
+            check_at_ = std::min(check_at_, stream->reset_at_);
+        } else if (stream->finished_) {
+            // The answer is complete, and its client does not read it.
+            if (stream->reader_.is_too_slow(now, [&] { return stream->taken(); })) {
+                if (!stream->aborted_) counters_.faults[static_cast<std::size_t>(Fault::client_write_timeout)].add();
+                stream->aborted_ = true;
+                stream->reset();
+            } else {
+                check_at_ = std::min(check_at_, stream->reader_.due());
+            }
         }
     }
 }
@@ -68,10 +82,8 @@ loop::TimePoint Http2Session::release_at() const noexcept {
 }
 
 loop::TimePoint Http2Session::idle_ends() const noexcept {
-    const auto& limits = host_.limits();
-    if (requests_ == 0) return idle_since_ + limits.head_timeout;
-    // The tail of the last answer may still be on its way.
-    return idle_since_ + limits.idle_timeout + (stream_.unsent() != 0 ? limits.write_timeout : loop::milliseconds{0});
+    // While the tail of the last answer is on its way, it is for its reader's pace to say.
+    return stream_.unsent() != 0 ? TimePoint::max() : idle_since_ + host_.limits().idle_timeout;
 }
 
 /// Sets the timer to when check_times() has something to do.
@@ -79,7 +91,7 @@ void Http2Session::arm() noexcept {
     if (over_) return;
     const auto& limits = host_.limits();
     auto due = std::min(check_at_, drain_due_);
-    if (stream_.unsent() != 0) due = std::min(due, send_progress_ + limits.write_timeout);
+    if (stream_.unsent() != 0) due = std::min(due, reader_.due());
     if (head_since_ != TimePoint::max()) due = std::min(due, head_since_ + limits.head_timeout);
     if (streams_.empty()) {
         due = std::min(due, idle_ends());
@@ -118,14 +130,33 @@ void Http2Session::go_away() {
     host_.wants_send();
 }
 
+/// The worker ends: streams answer what they can, and the last GOAWAY does not wait for its time.
+void Http2Session::hurry() {
+    if (over_) return;
+    for (auto& stream : streams_) stream->wake_.notify();
+    drain();
+    drain_due_ = went_away_ ? TimePoint::max() : wake_.loop().now();
+    wake_.notify();
+}
+
 void Http2Session::close_streams() noexcept {
     over_ = true;
-    for (auto& stream : streams_) stream->closed();
+    for (auto& stream : streams_) {
+        stream->client_reset_ = true;  // with its connection
+        stream->closed();
+    }
 }
 
 void Http2Session::fail() noexcept {
     if (end_ == Http2End::open) counters_.http2_ended[static_cast<std::size_t>(Http2End::closed)].add();
     end_ = Http2End::closed;
+    try {
+        start_begun(Fault::edge_internal);
+        answer_waiting(Fault::edge_internal);
+        write_frames();
+    } catch (const std::bad_alloc&) {
+        // Then they get no answer: there is no memory to say so.
+    }
     over_ = true;
     wake_.notify();
 }

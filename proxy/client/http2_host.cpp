@@ -9,7 +9,7 @@ using exchange::Fault;
 
 loop::Task<void> Session::serve_http2() {
     http2_ = std::make_unique<Http2Session>(*this, owner_.http2_streams(), stream_, wake_, timer_,
-                                            snapshot_->routing->config.http2, context_.counters);
+                                            routing_->config.http2, context_.counters);
     if (draining_ || owner_.draining()) http2_->drain();
     for (;;) {
         const bool more = turn_http2();
@@ -29,7 +29,7 @@ loop::Task<void> Session::serve_http2() {
 bool Session::turn_http2() noexcept {
     bool more = false;
     try {
-        if (snapshot_ != context_.snapshot()) snapshot_ = context_.snapshot();
+        if (const auto& now = context_.snapshot()->routing; routing_ != now) routing_ = now;
         more = http2_->turn();
         if (limits().session_requests != 0 && http2_->requests() >= limits().session_requests && !http2_->draining()) {
             http2_->drain();
@@ -59,9 +59,24 @@ void Session::wants_send() noexcept {
     owner_.send_later(*this);
 }
 
+/// Waits for the end of a request whose content is declared empty: an origin must not act on what its client is told
+/// was refused.
+loop::Task<Fault> Session::ended(Http2Stream& stream) {
+    loop::Timer timer{context_.loop, stream.wake()};
+    timer.expires_after(limits().body_timeout);
+    while (stream.awaits_end()) {
+        if (const Fault fault = stream.body().fault; fault != Fault::none) co_return fault;
+        if (timer.expired()) co_return Fault::client_body_timeout;
+        co_await stream.wake().wait();
+    }
+    co_return Fault::none;
+}
+
 loop::Task<void> Session::serve(Http2Stream& stream) {
-    if (stream.fault() != Fault::none) {
-        refuse(stream, stream.request(), stream.fault());
+    Fault fault = stream.fault();
+    if (fault == Fault::none && stream.awaits_end()) fault = co_await ended(stream);
+    if (fault != Fault::none) {
+        refuse(stream, stream.request(), fault);
         co_return;
     }
     if (answer_itself(stream, stream.request())) co_return;

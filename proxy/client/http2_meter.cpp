@@ -41,8 +41,23 @@ Http2End Http2Meter::frame(std::uint8_t type, std::uint8_t flags, std::size_t le
         case NGHTTP2_CONTINUATION:
             if (length != 0) return Http2End::open;
             return empty_.take(now) ? Http2End::open : Http2End::empty_frames;
-        default: return control_.take(now) ? Http2End::open : Http2End::control_flood;
+        case NGHTTP2_WINDOW_UPDATE:
+            if (updates_ == 0) return control(now);
+            --updates_;
+            return Http2End::open;
+        default: return control(now);
     }
+}
+
+void Http2Meter::sent_data(std::size_t bytes, bool all) noexcept {
+    if (bytes < per_update && !all) return;
+    control_.give(2);
+    const auto due = 2 * std::max(static_cast<std::uint32_t>(bytes / per_update), 1u);
+    updates_ = std::min(updates_ + due, most_updates);
+}
+
+Http2End Http2Meter::control(loop::TimePoint now) noexcept {
+    return control_.take(now) ? Http2End::open : Http2End::control_flood;
 }
 
 Http2End Http2Meter::padding(loop::TimePoint now) noexcept {

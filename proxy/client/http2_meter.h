@@ -43,17 +43,23 @@ public:
     admin::Http2End frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept;
     /// A DATA frame that was all padding and ended nothing.
     admin::Http2End padding(loop::TimePoint now) noexcept;
+    /// A frame that moves nothing on.
+    admin::Http2End control(loop::TimePoint now) noexcept;
     /// We reset a stream for what the client did (CVE-2025-8671).
     admin::Http2End edge_reset(loop::TimePoint now) noexcept;
     /// A request, or a body that moves towards the client: control frames belong to both.
     void request() noexcept { control_.give(4); }
-    void sent_data(std::size_t bytes, bool last) noexcept {
-        if (bytes >= worthwhile || last) control_.give(2);
-    }
+    /// A DATA frame left; `all`: with everything that there was of the body.
+    void sent_data(std::size_t bytes, bool all) noexcept;
 
 private:
-    /// DATA below this is a dribble that the client's own windows force (CVE-2019-9511).
-    static constexpr std::size_t worthwhile = 1024;
+    /// A client may give two windows back, the stream's and the connection's, for each so many bytes that it got, and
+    /// for each frame with less. Less, and not all that there was, is a dribble that its own windows force
+    /// (CVE-2019-9511).
+    static constexpr std::size_t per_update = 1024;
+    static constexpr std::uint32_t most_updates = 1u << 22;  // for 2 GiB, the largest window
+
+    std::uint32_t updates_ = 0;  ///< WINDOW_UPDATE frames that are due for what was sent, however late they come
     TokenBucket resets_, edge_resets_, control_, empty_;
 };
 

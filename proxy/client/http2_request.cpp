@@ -13,8 +13,8 @@ using wire::Framing;
 using wire::Name;
 
 namespace {
-constexpr std::size_t line_overhead = 4;  // what ": " and CRLF add in HTTP/1.1: one limit means the same in both
-constexpr std::size_t bomb_factor = 4;    // a head this many times its limit is an attack, not a mistake
+constexpr std::size_t line_overhead = 4;   // what ": " and CRLF add in HTTP/1.1: one limit means the same in both
+constexpr std::size_t crumb_overhead = 2;  // "; "
 }  // namespace
 
 /// Makes room behind what is stored; views that point into the block move with it.
@@ -46,12 +46,15 @@ void Http2Stream::refuse(Fault fault) noexcept {
     if (fault_ == Fault::none) fault_ = fault;
 }
 
-bool Http2Stream::add_field(std::string_view name, std::string_view value, const conf::Limits& limits) {
+bool Http2Stream::add_field(std::string_view name, std::string_view value, const HeadLimits& held_to) {
+    const auto& limits = held_to.limits;
     const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(limits.head_bytes, wire::largest_head));
-    head_size_ += name.size() + value.size() + line_overhead;
-    if (head_size_ > most) {
+    // Crumbs are one field again: what counts is what HTTP/1.1 would have brought.
+    const bool crumb = name == "cookie" && cookies_++ != 0;
+    head_size_ += crumb ? value.size() + crumb_overhead : name.size() + value.size() + line_overhead;
+    if (head_size_ > most || cookies_ > held_to.cookie_crumbs) {
         refuse(Fault::client_head_too_large);
-        return head_size_ <= most * bomb_factor;
+        return !held_to.is_bomb(head_size_, most);
     }
     if (name.starts_with(':')) {
         static constexpr std::array<std::string_view, pseudo_count> names{":method", ":scheme", ":authority", ":path",
@@ -65,11 +68,11 @@ bool Http2Stream::add_field(std::string_view name, std::string_view value, const
         }
         return true;
     }
-    if (fields_.size() >= limits.head_fields) {
+    const std::size_t crumbs = std::max(cookies_, 1u) - 1;  // those behind the first, among the fields yet
+    if (!crumb && fields_.size() - crumbs >= limits.head_fields) {
         refuse(Fault::client_head_too_large);
         return true;
     }
-    if (name == "cookie") ++cookies_;
     make_room(name.size() + value.size());
     wire::Field field;
     field.name = store(name);
@@ -79,11 +82,11 @@ bool Http2Stream::add_field(std::string_view name, std::string_view value, const
     return true;
 }
 
-bool Http2Stream::add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits) {
+bool Http2Stream::add_trailer(std::string_view name, std::string_view value, const HeadLimits& held_to) {
     trailer_size_ += name.size() + value.size() + line_overhead;
-    if (trailer_size_ > limits.trailer_bytes) {
+    if (trailer_size_ > held_to.limits.trailer_bytes) {
         body_fault_ = Fault::client_bad_framing;
-        return trailer_size_ <= std::uint64_t{limits.trailer_bytes} * bomb_factor;
+        return !held_to.is_bomb(trailer_size_, held_to.limits.trailer_bytes);
     }
     trailers_in_.append(name).append(": ").append(value).append("\r\n");
     return true;
@@ -116,6 +119,7 @@ Fault Http2Stream::check(bool ended) {
     }
     if (request_.extended_connect) return Fault::none;  // what follows is the tunnel's
     request_.framing = *framing;
+    left_ = framing->length;
     if (!ended && framing->kind == Framing::Kind::none) {
         // `content-length: 0` and yet no END_STREAM: an empty DATA frame or trailers have to end it.
         const bool said = std::any_of(fields_.begin(), fields_.end(),
@@ -215,15 +219,21 @@ void Http2Stream::closed() noexcept {
 
 exchange::Codec::Body Http2Stream::body() {
     if (body_fault_ != Fault::none) return {{}, false, body_fault_};
-    if (!in_.empty()) return {in_.view(), false, Fault::none};
+    auto bytes = in_.view();
+    // The last byte of a declared length waits for the request's end: with more behind it the request is malformed
+    // (RFC 9113 section 8.1.1), and must not be whole at an origin by then.
+    if (!remote_ended_ && request_.framing.kind == Framing::Kind::length && bytes.size() == left_)
+        bytes.remove_suffix(1);
+    if (!bytes.empty()) return {bytes, false, Fault::none};
     if (remote_ended_) return {{}, true, Fault::none};
     // Reset by nghttp2: more or fewer bytes than content-length promised, or a frame that does not belong there.
-    if (closed_)
-        return {{}, false, client_reset_ || aborted_ || tunnel_ ? Fault::client_gone : Fault::client_bad_framing};
+    if (closed_ && (client_reset_ || aborted_ || tunnel_ || session_->over())) return {{}, false, why_gone()};
+    if (closed_) return {{}, false, Fault::client_bad_framing};
     return {};
 }
 
 void Http2Stream::consume_body(std::size_t bytes) {
+    if (request_.framing.kind == Framing::Kind::length) left_ -= bytes;
     in_.consume(bytes);
     in_.release();
     session_->consume(*this, bytes);

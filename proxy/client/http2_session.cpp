@@ -15,28 +15,14 @@ using loop::TimePoint;
 
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;  // frames taken from the socket before they are handled
-constexpr unsigned rounds_per_turn = 8;       // of reading or of sending, while other sessions wait
-constexpr std::size_t most_free = 1024;       // streams that a burst leaves behind
+constexpr std::uint32_t first_window = 65'535;  // of a stream, until a client has seen our SETTINGS
+constexpr std::size_t most_cut = 1000;          // streams whose end a client may not have seen yet
 
 std::string_view view(const std::uint8_t* bytes, std::size_t size) {
     return {reinterpret_cast<const char*>(bytes), size};
 }
 
 }  // namespace
-
-std::unique_ptr<Http2Stream> Http2Streams::take() {
-    if (free_.empty()) return std::make_unique<Http2Stream>(loop_);
-    auto stream = std::move(free_.back());
-    free_.pop_back();
-    return stream;
-}
-
-void Http2Streams::give(std::unique_ptr<Http2Stream> stream) noexcept {
-    stream->recycle();
-    if (free_.capacity() == 0) free_.reserve(most_free);
-    if (free_.size() < most_free) free_.push_back(std::move(stream));
-}
 
 void Http2Session::Delete::operator()(nghttp2_session* session) const noexcept { nghttp2_session_del(session); }
 
@@ -51,24 +37,43 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
       meter_{limits, wake.loop().now()},
       memory_{pool.blocks()},
       session_{make(limits)},
-      idle_since_{wake.loop().now()},
-      send_progress_{idle_since_} {
+      most_open_{limits.streams},
+      crumbs_{limits.cookie_crumbs},
+      window_{std::max(static_cast<std::uint32_t>(limits.stream_window), first_window)},
+      cut_{std::min<std::size_t>(std::size_t{limits.streams} + limits.resets, most_cut)},
+      frame_left_{NGHTTP2_CLIENT_MAGIC_LEN},
+      idle_since_{wake.loop().now()} {
+    reader_.begin(stream_.sent, host_.limits().write_timeout, host_.limits().write_rate);
+    announce(limits);
+    counters_.http2_sessions.add();
+    wants_send_ = true;
+    host_.wants_send();
+}
+
+/// Our SETTINGS and the connection's window. nghttp2 ends a connection that has more streams than it was told
+/// (PROTOCOL_ERROR), where refusing the stream will do (RFC 9113 section 5.1.2): we count them ourselves, and only the
+/// client is told of their limit.
+void Http2Session::announce(const conf::Http2& limits) {
     const auto number = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
     const std::array settings{
-        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streams},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_MAX_WINDOW_SIZE},  // as good as none
         nghttp2_settings_entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, number(limits.stream_window)},
-        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, number(host.limits().head_bytes)},
+        nghttp2_settings_entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, number(host_.limits().head_bytes)},
         nghttp2_settings_entry{NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, number(limits.table_bytes)},
         // No tree of dependencies for a client to shuffle (CVE-2019-9513).
         nghttp2_settings_entry{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     nghttp2_submit_settings(session_.get(), NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+    const std::uint8_t* frame = nullptr;
+    const auto size = nghttp2_session_mem_send(session_.get(), &frame);
+    constexpr std::size_t before_value = FrameHead::bytes + 2;  // of the first entry
+    if (size < static_cast<ssize_t>(before_value + 4)) throw std::bad_alloc{};
+    frames_.append(view(frame, static_cast<std::size_t>(size)));
+    for (std::size_t i = 0; i < 4; ++i)
+        frames_.data()[before_value + i] = static_cast<char>(most_open_ >> (24 - 8 * i) & 0xff);
     nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, 0,
                                           static_cast<std::int32_t>(limits.connection_window));
-    counters_.http2_sessions.add();
-    wants_send_ = true;
-    host_.wants_send();
 }
 
 Http2Session::~Http2Session() {
@@ -85,11 +90,15 @@ bool Http2Session::judge(Http2End verdict) noexcept {
 bool Http2Session::turn() {
     if (over_) return false;
     const bool more = read();
-    start_begun();
+    if (!begun_.empty()) {
+        // What nghttp2 has found wrong closes its stream once the reset is written: no exchange begins for that.
+        serialise();
+        start_begun();
+    }
     check_times();
     // Also what the socket did not take: it notifies the Wake when it would. And a client that has gone away: send()
     // ends the session once nothing is left to do.
-    if (!wants_send_ && (stream_.unsent() != 0 || nghttp2_session_want_write(session_.get()) != 0 ||
+    if (!wants_send_ && (stream_.unsent() != 0 || !frames_.empty() || nghttp2_session_want_write(session_.get()) != 0 ||
                          nghttp2_session_want_read(session_.get()) == 0)) {
         wants_send_ = true;
         host_.wants_send();
@@ -98,51 +107,13 @@ bool Http2Session::turn() {
     return more;
 }
 
-/// True when there may be more: others have their turn first.
-bool Http2Session::read() {
-    for (unsigned round = 0; round < rounds_per_turn && end_ == Http2End::open; ++round) {
-        // A client that does not read is not read from: what it asks for cannot pile up here (CVE-2019-9517).
-        unread_ = stream_.unsent() >= wire::Stream::high_water;
-        if (unread_) return false;
-        switch (stream_.fill(read_size)) {
-            case Io::ok: feed(); continue;
-            case Io::blocked: return false;
-            case Io::closed:
-            case Io::failed:
-                end(Http2End::closed, NGHTTP2_NO_ERROR);
-                over_ = true;
-                return false;
-        }
-    }
-    return end_ == Http2End::open;
-}
-
-void Http2Session::feed() {
-    const auto in = stream_.in().view();
-    const auto used =
-        nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const std::uint8_t*>(in.data()), in.size());
-    stream_.in().clear();
-    stream_.in().release();
-    if (verdict_ != Http2End::open) {
-        end(verdict_, verdict_ == Http2End::protocol_error ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
-        return;
-    }
-    if (used >= 0) return;
-    switch (used) {
-        case NGHTTP2_ERR_FLOODED:
-        case NGHTTP2_ERR_TOO_MANY_SETTINGS: end(Http2End::control_flood, NGHTTP2_ENHANCE_YOUR_CALM); return;
-        case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS: end(Http2End::continuation_flood, NGHTTP2_ENHANCE_YOUR_CALM); return;
-        case NGHTTP2_ERR_NOMEM:
-        case NGHTTP2_ERR_CALLBACK_FAILURE: throw std::bad_alloc{};
-        default: end(Http2End::protocol_error, NGHTTP2_PROTOCOL_ERROR); return;
-    }
-}
-
-/// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487).
-void Http2Session::start_begun() {
-    if (begun_.empty()) return;
+/// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487), nor do those
+/// whose session the same bytes ended: these are refused for `ended`.
+void Http2Session::start_begun(exchange::Fault ended) {
     for (auto* stream : begun_) {
-        if (stream->closed_ || end_ != Http2End::open) {
+        const bool told = stream->closed_ && stream->fault_ == exchange::Fault::client_bad_framing;  // by a reset
+        if (end_ != Http2End::open && !stream->closed_) stream->refuse(ended);
+        if ((stream->closed_ && !told) || over_) {
             stream->finished_ = true;
             if (stream->closed_) ++ready_to_go_;
             continue;
@@ -160,19 +131,10 @@ void Http2Session::send() {
     if (over_) return sweep();
     const auto now = wake_.loop().now();
     for (unsigned round = 0;; ++round) {
-        const auto before = stream_.sent;
-        held_back_ = !has_room(1);
-        while (!held_back_) {
-            const std::uint8_t* bytes = nullptr;
-            const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
-            if (size < 0) throw std::bad_alloc{};
-            if (size == 0) break;
-            frames_.append(view(bytes, static_cast<std::size_t>(size)));
-            held_back_ = !has_room(1);
-        }
+        serialise();
         write_frames();
         const Io done = stream_.flush();
-        if (stream_.sent != before) send_progress_ = now;
+        reader_.await(stream_.unsent() != 0, now);
         if (done == Io::failed) {
             end(Http2End::closed, NGHTTP2_NO_ERROR);
             over_ = true;
@@ -205,36 +167,28 @@ void Http2Session::send() {
     arm();
 }
 
+/// Takes from nghttp2 what it has to say, as far as that fits into what leaves at once.
+void Http2Session::serialise() {
+    held_back_ = !has_room(1);
+    while (!held_back_) {
+        const std::uint8_t* bytes = nullptr;
+        const auto size = nghttp2_session_mem_send(session_.get(), &bytes);
+        if (size < 0) throw std::bad_alloc{};
+        if (size == 0) break;
+        frames_.append(view(bytes, static_cast<std::size_t>(size)));
+        held_back_ = !has_room(1);
+    }
+}
+
+exchange::ReaderPace::Taken Http2Session::taken() const noexcept {
+    return {stream_.acknowledged(), stream_.socket().delivery() == loop::Socket::Delivery::lost};
+}
+
 void Http2Session::write_frames() {
     if (frames_.empty()) return;
     stream_.write(frames_.view());
     frames_.clear();
     frames_.release();
-}
-
-/// Frees streams that are over on both sides; buffers follow when the last one is gone.
-void Http2Session::sweep() {
-    if (ready_to_go_ == 0) return;
-    for (std::size_t i = 0; i < streams_.size();) {
-        auto& stream = streams_[i];
-        if (!stream->finished_ || !stream->closed_) {
-            ++i;
-            continue;
-        }
-        // Nobody will read it; the connection's window must not shrink by it.
-        if (!over_ && !stream->in_.empty()) nghttp2_session_consume_connection(session_.get(), stream->in_.size());
-        pool_.give(std::move(stream));
-        if (i + 1 != streams_.size()) {
-            stream = std::move(streams_.back());
-            stream->place_ = i;
-        }
-        streams_.pop_back();
-    }
-    ready_to_go_ = 0;
-    if (streams_.empty()) {
-        idle_since_ = wake_.loop().now();
-        released_ = false;
-    }
 }
 
 void Http2Session::output(Http2Stream& stream) {
@@ -256,51 +210,6 @@ void Http2Session::consume(Http2Stream& stream, std::size_t bytes) {
     if (wants_send_ || nghttp2_session_want_write(session_.get()) == 0) return;
     wants_send_ = true;
     host_.wants_send();
-}
-
-/// The exchange is over. What it left unsent leaves without it, watched by check_times().
-void Http2Session::stream_finished(Http2Stream& stream) noexcept {
-    stream.finished_ = true;
-    stream.running_ = false;
-    --running_;
-    if (!stream.in_.empty()) {
-        consume(stream, stream.in_.size());
-        stream.in_.clear();
-    }
-    if (stream.closed_) {
-        ++ready_to_go_;
-        if (running_ == 0) wake_.notify();
-    } else {
-        if (!stream.complete_)
-            stream.abort();
-        else if (stream.tunnel_ && nghttp2_session_get_stream_local_close(session_.get(), stream.id_) == 1)
-            nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);
-        stream.tail_.begin(wake_.loop().now(), stream.sent_);
-        check_at_ = std::min(check_at_, stream.tail_.due(host_.limits().write_timeout));
-    }
-    output(stream);
-}
-
-Http2Stream* Http2Session::find(std::int32_t id) const noexcept {
-    return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_.get(), id));
-}
-
-void Http2Session::open_stream(std::int32_t id) {
-    streams_.push_back(pool_.take());
-    auto& stream = *streams_.back();
-    stream.place_ = streams_.size() - 1;
-    stream.open(*this, id);
-    nghttp2_session_set_stream_user_data(session_.get(), id, &stream);
-    ++requests_;
-    counters_.http2_streams.add();
-}
-
-void Http2Session::stream_closed(Http2Stream& stream) noexcept {
-    // A stream whose head was never complete has no exchange to wait for.
-    const bool begun = stream.running_ || std::find(begun_.begin(), begun_.end(), &stream) != begun_.end();
-    if (!begun) stream.finished_ = true;
-    stream.closed();
-    if (stream.finished_) ++ready_to_go_;
 }
 
 }  // namespace nearhop::client

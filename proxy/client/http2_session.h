@@ -1,6 +1,9 @@
 #pragma once
 
 #include "proxy/admin/counters.h"
+#include "proxy/client/http2_cut_streams.h"
+#include "proxy/client/http2_frame.h"
+#include "proxy/client/http2_large_values.h"
 #include "proxy/client/http2_memory.h"
 #include "proxy/client/http2_meter.h"
 #include "proxy/client/http2_stream.h"
@@ -65,6 +68,8 @@ public:
     /// GOAWAY in two steps (RFC 9113 section 6.8): a notice, and after a round trip the last stream that is served.
     void drain();
     bool draining() const noexcept { return draining_; }
+    /// The worker ends: the streams look at that now.
+    void hurry();
     /// The connection has ended: exchanges learn that their client has left. running() falls to 0, with the Wake told.
     void close_streams() noexcept;
     std::size_t running() const noexcept { return running_; }
@@ -79,15 +84,22 @@ private:
         void operator()(nghttp2_session* session) const noexcept;
     };
 
+    static constexpr unsigned rounds_per_turn = 8;  ///< of reading or of sending, while other sessions wait
+
     nghttp2_session* make(const conf::Http2& limits);
+    void announce(const conf::Http2& limits);
     bool read();
     void feed();
-    void start_begun();
+    admin::Http2End admit(const FrameHead& frame);
+    admin::Http2End admit_dead(const FrameHead& frame);
+    void start_begun(exchange::Fault ended = exchange::Fault::client_session_ended);
     void check_times();
+    void check_streams(loop::TimePoint now);
     loop::TimePoint release_at() const noexcept;  ///< when an idle connection gives its buffers back
     loop::TimePoint idle_ends() const noexcept;   ///< of a connection without streams
     void arm() noexcept;
     void end(admin::Http2End why, unsigned code);
+    void end_for(int error);
     bool judge(admin::Http2End verdict) noexcept;
     void sweep();
     /// Whether a frame of `bytes` may join what leaves at once, which ends where a send is largest.
@@ -95,8 +107,11 @@ private:
         const std::size_t queued = frames_.size() + stream_.unsent();
         return queued == 0 || queued + bytes <= wire::Stream::largest_write;
     }
+    void serialise();
     void write_frames();
     void go_away();
+    void answer_waiting(exchange::Fault why);
+    exchange::ReaderPace::Taken taken() const noexcept;
 
     // For streams.
     void output(Http2Stream& stream);
@@ -105,8 +120,12 @@ private:
 
     // For nghttp2.
     Http2Stream* find(std::int32_t id) const noexcept;
+    bool may_open() const noexcept { return open_ < most_open_ && !went_away_; }
     void open_stream(std::int32_t id);
-    void stream_closed(Http2Stream& stream) noexcept;
+    bool refuse_stream(std::int32_t id);
+    void discard(Http2Stream& stream, std::size_t bytes) noexcept;
+    void answered(Http2Stream& stream) noexcept;
+    void stream_closed(Http2Stream& stream, std::uint32_t code);
 
     Http2Host& host_;
     Http2Streams& pool_;
@@ -117,17 +136,27 @@ private:
     Http2Meter meter_;
     Http2Memory memory_;
     std::unique_ptr<nghttp2_session, Delete> session_;
-    wire::Buffer frames_;  ///< serialised, not yet in a TLS record
+    wire::Buffer frames_;          ///< serialised, not yet in a TLS record
+    exchange::ReaderPace reader_;  ///< of the connection as a whole, while the socket takes no more
     std::vector<std::unique_ptr<Http2Stream>> streams_;
     std::vector<Http2Stream*> begun_;  ///< with a whole head, not yet served
-    std::size_t running_ = 0;          ///< exchanges
-    std::size_t ready_to_go_ = 0;      ///< streams that sweep() may free
+    const std::uint32_t most_open_;    ///< streams at once
+    const unsigned crumbs_;            ///< of the cookies of one head
+    std::uint32_t open_ = 0;           ///< those that nghttp2 has not closed
+    const std::uint32_t window_;       ///< the most that a client may send on a stream unasked
+    std::int32_t newest_ = 0;          ///< the highest number that the client has used
+    CutStreams cut_;
+    std::size_t running_ = 0;      ///< exchanges
+    std::size_t ready_to_go_ = 0;  ///< streams that sweep() may free
     unsigned requests_ = 0;
+
+    std::size_t frame_left_;       ///< of the frame, or the preface, that nghttp2 is being fed with
+    std::size_t block_bytes_ = 0;  ///< of the present header block's frames so far
+    LargeValues large_values_;     ///< of the same
 
     loop::TimePoint idle_since_;
     loop::TimePoint head_since_ = loop::TimePoint::max();  ///< a header block began that has not ended
     loop::TimePoint check_at_ = loop::TimePoint::max();    ///< when answers that do not leave are looked at
-    loop::TimePoint send_progress_;                        ///< when the connection last took bytes
     loop::TimePoint drain_due_ = loop::TimePoint::max();   ///< the second GOAWAY
     bool released_ = false;                                ///< buffers were given back since it became idle
     bool draining_ = false;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <exception>
+#include <new>
 
 namespace nearhop::client {
 
@@ -41,13 +42,17 @@ void Http2Stream::recycle() noexcept {
     pseudo_ = {};
     head_size_ = cookies_ = 0;
     trailer_size_ = 0;
-    sent_ = 0;
+    sent_ = left_ = discarded_ = 0;
+    reset_at_ = loop::TimePoint::max();
+    heads_waiting_ = 0;
+    reader_ = {};
     request_ = {};
     fault_ = body_fault_ = Fault::none;
     deviations_ = {};
     progress_ = told_ = {};
     remote_ended_ = client_reset_ = started_ = has_body_out_ = complete_ = deferred_ = full_ = tunnel_ = false;
-    aborted_ = closed_ = finished_ = running_ = false;
+    aborted_ = closed_ = finished_ = running_ = answered_ = false;
+    dismissed_ = Fault::none;
 }
 
 /// The stream's own coroutine: whatever happens in it ends this stream only.
@@ -112,8 +117,9 @@ void Http2Stream::interim(unsigned status, std::span<const wire::Field> fields) 
     block.push_back(pair_of(":status", digits.view()));
     exchange::for_each_response_field(
         fields, [&](const wire::Field& field) { block.push_back(pair_of(field.name, field.value)); });
-    nghttp2_submit_headers(session_->session_.get(), NGHTTP2_FLAG_NONE, id_, nullptr, block.data(), block.size(),
-                           nullptr);
+    if (nghttp2_submit_headers(session_->session_.get(), NGHTTP2_FLAG_NONE, id_, nullptr, block.data(), block.size(),
+                               nullptr) == 0)
+        ++heads_waiting_;
 }
 
 void Http2Stream::start(const exchange::ResponseStart& start) {
@@ -147,8 +153,9 @@ void Http2Stream::respond(unsigned status, const exchange::ResponseStart& start,
             if (field.id == Name::content_length) block.push_back(pair_of("content-length", field.value));
     }
     has_body_out_ = has_body;
-    started_ = true;
     progress_ = told_ = wake_.loop().now();
+    const auto& limits = session_->host_.limits();
+    reader_.begin(sent_, limits.write_timeout, limits.write_rate);
     nghttp2_data_provider source{};
     source.source.ptr = this;
     source.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t most, std::uint32_t* flags,
@@ -173,8 +180,11 @@ void Http2Stream::respond(unsigned status, const exchange::ResponseStart& start,
         }
         return static_cast<ssize_t>(part.bytes);
     };
-    nghttp2_submit_response(session_->session_.get(), id_, block.data(), block.size(),
-                            has_body_out_ ? &source : nullptr);
+    if (nghttp2_submit_response(session_->session_.get(), id_, block.data(), block.size(),
+                                has_body_out_ ? &source : nullptr) == NGHTTP2_ERR_NOMEM)
+        throw std::bad_alloc{};
+    started_ = true;
+    ++heads_waiting_;
 }
 
 Http2Stream::Part Http2Stream::next_part(std::size_t most) const noexcept {
@@ -230,6 +240,15 @@ void Http2Stream::reset() {
     nghttp2_submit_rst_stream(session_->session_.get(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
     session_->output(*this);
 }
+
+/// What the connection's system has not acknowledged may be this stream's.
+exchange::ReaderPace::Taken Http2Stream::taken() const noexcept {
+    const auto connection = session_->taken();
+    const std::uint64_t under_way = session_->stream_.sent + session_->stream_.unsent() - connection.bytes;
+    return {sent_ - std::min(sent_, under_way), connection.is_lost};
+}
+
+Fault Http2Stream::why_gone() const noexcept { return dismissed_ != Fault::none ? dismissed_ : Fault::client_gone; }
 
 Io Http2Stream::flush() {
     if (closed_ || aborted_) return Io::failed;

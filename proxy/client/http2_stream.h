@@ -2,7 +2,6 @@
 
 #include "conf/config.h"
 #include "proxy/exchange/codec.h"
-#include "proxy/exchange/least_rate.h"
 #include "proxy/loop/task.h"
 #include "proxy/wire/buffer.h"
 #include "proxy/wire/stream.h"
@@ -29,6 +28,10 @@ public:
     /// Why the request is refused; none: it may be served.
     exchange::Fault fault() const noexcept { return fault_; }
     loop::Wake& wake() noexcept { return wake_; }
+    /// A request without content has not ended: what follows may contradict that (RFC 9113 section 8.1.1).
+    bool awaits_end() const noexcept {
+        return !remote_ended_ && !request_.framing.has_body() && !request_.extended_connect;
+    }
 
     Body body() override;
     void consume_body(std::size_t bytes) override;
@@ -38,10 +41,14 @@ public:
     std::size_t write(std::string_view body) override;
     void finish(std::string_view trailers) override;
     void abort() override;
+    bool take_back() noexcept override { return !started_; }
     void start_tunnel(const exchange::ResponseStart& start, std::string_view protocol) override;
     loop::Io flush() override;
     std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
+    bool is_delivered() const noexcept override { return unsent() == 0; }  // a reset of the stream overtakes nothing
     bool gone() override { return closed_; }
+    exchange::Fault why_gone() const noexcept override;
+    exchange::ReaderPace::Taken taken() const noexcept override;
     wire::Deviations deviations() const override { return deviations_; }
 
 private:
@@ -55,10 +62,22 @@ private:
     void recycle() noexcept;
     loop::Task<void> run();
 
+    /// What a header block is held to.
+    struct HeadLimits {
+        const conf::Limits& limits;
+        unsigned cookie_crumbs;
+        std::size_t received;  ///< of the block, compressed
+        /// So many bytes are an attack, not a mistake: HPACK made them of a few (CVE-2016-6581).
+        bool is_bomb(std::uint64_t bytes, std::uint64_t limit) const noexcept {
+            return bytes > bomb_factor * limit && bytes > bomb_factor * received;
+        }
+        static constexpr unsigned bomb_factor = 4;
+    };
+
     // What nghttp2 tells.
-    /// A field of the head. False when the head is so far above its limits that the session has to end.
-    bool add_field(std::string_view name, std::string_view value, const conf::Limits& limits);
-    bool add_trailer(std::string_view name, std::string_view value, const conf::Limits& limits);
+    /// A field of the head. False when the session has to end.
+    bool add_field(std::string_view name, std::string_view value, const HeadLimits& limits);
+    bool add_trailer(std::string_view name, std::string_view value, const HeadLimits& limits);
     void refuse(exchange::Fault fault) noexcept;
     exchange::Fault bad_request(wire::Deviation why) noexcept {
         deviations_.add(why);
@@ -107,12 +126,16 @@ private:
     std::string trailers_in_;
     std::size_t trailer_size_ = 0;  ///< of all that came
     exchange::Fault body_fault_ = exchange::Fault::none;
-    wire::Buffer out_;  ///< response body that has not left
+    exchange::Fault dismissed_ = exchange::Fault::none;  ///< why the edge ended the connection, and told this stream
+    wire::Buffer out_;                                   ///< response body that has not left
     std::string trailers_out_;
-    loop::TimePoint progress_{};  ///< when response bytes left last
-    loop::TimePoint told_{};      ///< when the exchange was last told so
-    std::uint64_t sent_ = 0;      ///< response body bytes that left
-    exchange::LeastRate tail_;    ///< of what is left when the exchange is over
+    loop::TimePoint progress_{};   ///< when response bytes left last
+    loop::TimePoint told_{};       ///< when the exchange was last told so
+    std::uint64_t sent_ = 0;       ///< response body bytes that left
+    unsigned heads_waiting_ = 0;   ///< header blocks, interim ones included, that nghttp2 has not sent
+    std::uint64_t left_ = 0;       ///< of a request body whose length is declared
+    std::uint64_t discarded_ = 0;  ///< request body bytes that nobody read
+    loop::TimePoint reset_at_ = loop::TimePoint::max();  ///< of an answered stream whose request has not ended
 
     bool remote_ended_ = false;
     bool client_reset_ = false;
@@ -126,6 +149,7 @@ private:
     bool closed_ = false;        ///< nghttp2 has closed the stream, or the session ended
     bool finished_ = false;      ///< the exchange is over
     bool running_ = false;
+    bool answered_ = false;  ///< the answer's end has left before the request's came
     loop::Task<void> task_;
 };
 

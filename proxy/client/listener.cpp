@@ -1,5 +1,7 @@
 #include "proxy/client/listener.h"
 
+#include "conf/syntax.h"
+
 #include <arpa/inet.h>
 #include <array>
 #include <cerrno>
@@ -54,7 +56,7 @@ int open_listener(conf::ListenAddress& address, std::string& error) {
     sockaddr_storage where;
     socklen_t size = fill(address, where);
     const auto failed = [&](int descriptor) {
-        error = address.address + ":" + std::to_string(address.port) + ": " + std::strerror(errno);
+        error = conf::to_string(address) + ": " + std::strerror(errno);
         if (descriptor >= 0) ::close(descriptor);
         return -1;
     };
@@ -77,16 +79,17 @@ int open_listener(conf::ListenAddress& address, std::string& error) {
     return descriptor;
 }
 
-bool in_use(const conf::ListenAddress& address) noexcept {
+std::string why_not_free(const conf::ListenAddress& address) {
     sockaddr_storage where;
     const socklen_t size = fill(address, where);
+    if (size == 0) return conf::to_string(address) + ": " + std::strerror(EINVAL);
     const int descriptor = ::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (size == 0 || descriptor < 0) return false;
     const int on = 1;
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    const bool taken = ::bind(descriptor, reinterpret_cast<sockaddr*>(&where), size) != 0 && errno == EADDRINUSE;
-    ::close(descriptor);
-    return taken;
+    const bool is_free = descriptor >= 0 && ::bind(descriptor, reinterpret_cast<sockaddr*>(&where), size) == 0;
+    const int why = errno;
+    if (descriptor >= 0) ::close(descriptor);
+    return is_free ? std::string{} : conf::to_string(address) + ": " + std::strerror(why);
 }
 
 Listener::Listener(exchange::Context& context, Sessions& sessions, int descriptor,

@@ -12,9 +12,9 @@ namespace nearhop::client {
 /// failure. `address.port` is filled in when it was 0.
 int open_listener(conf::ListenAddress& address, std::string& error);
 
-/// Whether somebody listens there already. SO_REUSEPORT would let a second edge start and silently take half of the
-/// first one's connections.
-bool in_use(const conf::ListenAddress& address) noexcept;
+/// Why nobody could listen there now; empty: somebody could. Nothing is opened. SO_REUSEPORT alone would let a second
+/// edge start and silently take half of the first one's connections.
+std::string why_not_free(const conf::ListenAddress& address);
 
 /// One worker's listening socket: accepts and starts sessions. Out of descriptors it pauses instead of spinning.
 class Listener final : public loop::Watch, private loop::Notify {

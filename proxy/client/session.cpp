@@ -37,7 +37,7 @@ Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<co
     : owner_{owner},
       context_{context},
       listener_{std::move(listener)},
-      snapshot_{context.snapshot()},
+      routing_{context.snapshot()->routing},
       wake_{context.loop},
       timer_{context.loop, wake_},
       peer_{
@@ -59,12 +59,18 @@ void Session::drain() noexcept {
     wake_.notify();
 }
 
+void Session::end() noexcept {
+    if (http2_) http2_->hurry();
+    wake_.notify();
+}
+
 /// The root of the session's coroutines: whatever happens below ends this session only.
 loop::Task<void> Session::run() {
     try {
         co_await serve();
     } catch (const std::exception& bug) {
         failed(bug);
+        stream_.socket().reset();  // half an answer must not pass for a whole one
     }
     stream_.socket().close();
     count_bytes();
@@ -87,7 +93,7 @@ void Session::count_bytes() noexcept {
 }
 
 loop::Task<void> Session::serve() {
-    if (announces_clients(*snapshot_, *listener_, peer_.address)) {
+    if (announces_clients(*context_.snapshot(), *listener_, peer_.address)) {
         const bool read = co_await read_proxy_header();
         if (!read) co_return;
     }
@@ -116,7 +122,8 @@ loop::Task<bool> Session::read_proxy_header() {
             peer_.address = *header.source;
             peer_.port = header.source_port;
             // Only now is it known whose connection this is.
-            const Refusal why = context_.capacity.judge_address(peer_.address, is_trusted(*snapshot_, peer_.address));
+            const Refusal why =
+                context_.capacity.judge_address(peer_.address, is_trusted(*context_.snapshot(), peer_.address));
             if (why != Refusal::none) {
                 context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
                 co_return false;
@@ -132,10 +139,11 @@ loop::Task<bool> Session::read_proxy_header() {
 }
 
 loop::Task<bool> Session::handshake() {
-    const auto tls = snapshot_->server_tls;
+    routing_ = context_.snapshot()->routing;
+    const auto tls = context_.snapshot()->server_tls;
     auto& counters = context_.counters;
     if (!tls) co_return false;
-    const auto& rules = snapshot_->routing->rules_of(*listener_->rules);
+    const auto& rules = routing_->rules_of(*listener_->rules);
     wire::ServerHandshake facts{rules.client_rule.get(), listener_->http2, {}, {}};
     stream_.start_tls_server(tls->context(), &facts);
     wire::restrict(stream_.tls(), listener_->min_version, listener_->ciphers);
@@ -172,7 +180,7 @@ bool Session::take_identity(const wire::ServerHandshake& facts) {
     if (!certificate) return true;
     if (wire::is_expired(certificate) || SSL_get_verify_result(stream_.tls()) != X509_V_OK) return false;
     peer_.certificate = std::make_unique<const wire::CertificateNames>(wire::certificate_names(certificate));
-    peer_.identity = wire::identity_lines(certificate, snapshot_->routing->config.tls.identity);
+    peer_.identity = wire::identity_lines(certificate, routing_->config.tls.identity);
     return true;
 }
 
@@ -187,15 +195,19 @@ void Session::count_deviations(const exchange::Codec& codec) noexcept {
 bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& request) {
     exchange::Answer answer;
     if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {
-        const bool ready = context_.snapshot()->ready;
+        const bool ready = context_.snapshot()->ready && !context_.capacity.is_full();
         answer.status = ready ? 200 : 503;
         answer.fields = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
         answer.body = ready ? "ready\n" : "not ready\n";
     } else if (listener_->kind == conf::ListenerKind::http && listener_->plain == conf::PlainPolicy::redirect) {
-        if (request.host.empty())
-            answer = exchange::answer_for(Fault::client_bad_request, {}, "-");
-        else
+        if (!request.host.empty()) {
             answer = exchange::redirect_to_https(request.host, listener_->https_port, request.target);
+        } else if (request.method == "OPTIONS") {
+            answer = exchange::options_answer();  // HAProxy's bare `option httpchk`: no host to redirect to, and alive
+        } else {
+            deny(codec, request, Fault::client_bad_request);
+            return true;
+        }
     } else {
         return false;
     }
@@ -203,20 +215,26 @@ bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& req
     return true;
 }
 
-/// The answer to a request that was not understood, or must not be, and its access line.
+/// The answer to a request that was not understood, or must not be.
 void Session::refuse(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
     count_deviations(codec);
+    deny(codec, request, fault);
+}
+
+/// An answer of the session's own to a fault, with its access line.
+void Session::deny(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
     context_.counters.faults[static_cast<std::size_t>(fault)].add();
     exchange::send(codec, exchange::answer_for(fault, {}, "-"), request.method == "HEAD", context_.date());
     if (!context_.log) return;
     run::AccessRecord line;
     line.time = std::chrono::system_clock::now();
     line.client = peer_.address;
-    line.method = request.method;
+    line.method = exchange::method_in_log(request);
     line.host = request.host;
     line.path = request.target;
     line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    line.status = exchange::info(fault).status;
+    const bool reset = request.http2 && codec.gone() && codec.why_gone() != fault;
+    line.status = reset ? 0 : exchange::info(fault).status;
     line.fault = fault;
     line.deviation = codec.deviations().worst();
     context_.log->write(line);
@@ -235,16 +253,21 @@ loop::Task<void> Session::close() {
     stream_.close_notify();
     stream_.flush();
     const bool said_something = requests_ != 0 || stream_.failed();  // an answer or, of TLS, an alert
-    if (!said_something || socket.hung_up()) co_return;
+    const bool client_sends = codec_ && codec_->head_started() && !codec_->body_complete();
+    if (!said_something || (socket.hung_up() && !client_sends)) co_return;
     socket.shutdown_write();
-    timer_.expires_after(limits().drain_time);
-    std::uint64_t dropped = 0;
-    std::array<char, 4096> unread;
-    while (!timer_.expired() && dropped <= limits().drain_bytes) {
+    lingers_ = true;
+    if (!linger_) linger_.emplace(limits(), client_sends, context_.loop.now());
+    thread_local std::array<char, 64 * 1024> unread;
+    for (;;) {
         const auto got = socket.read(unread.data(), unread.size());
         if (got.io == Io::closed || got.io == Io::failed) co_return;
-        dropped += got.bytes;
-        if (got.io == Io::blocked) co_await wake_.wait();
+        if (linger_->is_over(got.bytes, context_.loop.now())) co_return;
+        timer_.expires_at(linger_->due());
+        if (got.io == Io::blocked)
+            co_await wake_.wait();
+        else if (linger_->has_had_its_turn())
+            co_await wake_.yield();
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "proxy/client/http1_codec.h"
 #include "proxy/client/http2_session.h"
+#include "proxy/client/linger.h"
 #include "proxy/exchange/context.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/loop/task.h"
@@ -48,6 +49,12 @@ public:
     }
     /// Ends between two requests: at once when idle, after the current response otherwise.
     void drain() noexcept;
+    /// The worker ends: what waits is answered, what is being answered is cut.
+    void end() noexcept;
+    /// Without a further turn: whoever has not been answered in full sees that. HTTP/2's frames show it by themselves.
+    void cut() noexcept {
+        if (!http2_ && !lingers_) stream_.socket().reset();
+    }
     /// HTTP/2 clients are told in advance, so that they open their next connection elsewhere.
     void announce_end() noexcept {
         if (http2_) http2_->drain();
@@ -73,18 +80,21 @@ private:
     bool turn_http2() noexcept;
     bool answer_itself(exchange::Codec& codec, const exchange::Request& request);
     void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault);
+    void deny(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault);
     void count_bytes() noexcept;
-    const conf::Limits& limits() const noexcept override { return snapshot_->routing->config.limits; }
+    const conf::Limits& limits() const noexcept override { return routing_->config.limits; }
 
     // Http2Host
     loop::Task<void> serve(Http2Stream& stream) override;
+    loop::Task<exchange::Fault> ended(Http2Stream& stream);
     void failed(const std::exception& bug) noexcept override;
     void wants_send() noexcept override;
 
     Sessions& owner_;
     exchange::Context& context_;
     std::shared_ptr<const ListenerFacts> listener_;
-    std::shared_ptr<const Snapshot> snapshot_;  ///< of the current request: its limits, its certificates
+    /// Of the current request: its limits. Not the snapshot: a session may live for days, and would keep its databases.
+    std::shared_ptr<const Routing> routing_;
     loop::Wake wake_;
     loop::Timer timer_;
     wire::Stream stream_;
@@ -96,6 +106,8 @@ private:
     unsigned pipelined_ = 0;              ///< in a row that came before the answer to the one before was out
     bool draining_ = false;
     bool finished_ = false;
+    bool lingers_ = false;          ///< everything was said; what still comes is discarded
+    std::optional<Linger> linger_;  ///< begun, for the request body at hand
     bool send_queued_ = false;
     std::uint64_t counted_received_ = 0;
     std::uint64_t counted_sent_ = 0;

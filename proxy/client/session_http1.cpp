@@ -1,6 +1,5 @@
 #include "proxy/client/sessions.h"
 #include "proxy/exchange/answer.h"
-#include "proxy/exchange/least_rate.h"
 
 #include <algorithm>
 
@@ -22,7 +21,7 @@ constexpr loop::milliseconds first_request{1000};  // how long a stopping edge w
 
 /// One request and its response. False when the session ends.
 loop::Task<bool> Session::one_request() {
-    snapshot_ = context_.snapshot();
+    routing_ = context_.snapshot()->routing;
     const bool pipelined = requests_ != 0 && !stream_.in().empty();
     pipelined_ = pipelined ? pipelined_ + 1 : 0;
     if (pipelined) co_await wake_.yield();  // who sends many at once takes turns with the others
@@ -55,7 +54,7 @@ loop::Task<void> Session::exchange() {
 
 loop::Task<Http1Codec::Read> Session::await_head() {
     auto started = context_.loop.now();
-    const auto idle_until = started + (requests_ == 0 ? limits().head_timeout : limits().idle_timeout);
+    const auto idle_until = started + limits().idle_timeout;
     const auto release_at = started + (requests_ < busy_from ? loop::milliseconds{0} : idle_after);
     bool begun = false;
     bool released = false;
@@ -72,8 +71,8 @@ loop::Task<Http1Codec::Read> Session::await_head() {
             // An idle connection ends silently; a head that was begun is told (RFC 9110 section 15.5.9).
             if (begun) {
                 context_.counters.faults[static_cast<std::size_t>(Fault::client_head_timeout)].add();
-                exchange::send(*codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"), false,
-                               context_.date());
+                exchange::send(*codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"),
+                               codec_->request().method == "HEAD", context_.date());
                 co_await flushed();
             }
             co_return Http1Codec::Read::closed;
@@ -107,37 +106,43 @@ loop::Task<bool> Session::after_response() {
 }
 
 loop::Task<bool> Session::flushed() {
-    exchange::LeastRate download;
-    download.begin(context_.loop.now(), stream_.sent);
+    auto& reader = codec_->reader();
     for (;;) {
         const Io done = codec_->flush();
         if (done == Io::ok) co_return true;
         if (done != Io::blocked) co_return false;
-        if (download.is_too_slow(context_.loop.now(), stream_.sent, limits().write_timeout, limits().write_rate)) {
+        const auto now = context_.loop.now();
+        reader.await(true, now);
+        if (reader.is_too_slow(now, [this] { return codec_->taken(); })) {
             context_.counters.faults[static_cast<std::size_t>(Fault::client_write_timeout)].add();
             stream_.socket().reset();
             co_return false;
         }
-        timer_.expires_at(download.due(limits().write_timeout));
+        timer_.expires_at(reader.due());
         co_await wake_.wait();
     }
 }
 
-/// An answer was given before the whole body was read: reading on for a moment keeps the connection usable.
+/// An answer was given before the whole body was read: many clients look at it only once they have sent everything, and
+/// then the connection can still be used.
 loop::Task<bool> Session::drain_body() {
-    timer_.expires_after(limits().drain_time);
-    std::uint64_t dropped = 0;
+    linger_.emplace(limits(), true, context_.loop.now());
     for (;;) {
         const auto body = codec_->body();
         if (body.fault != Fault::none) co_return false;
-        if (body.complete) co_return true;
-        dropped += body.bytes.size();
-        if (dropped > limits().drain_bytes || timer_.expired()) co_return false;
-        if (body.bytes.empty())
+        if (body.complete) break;
+        const std::size_t bytes = body.bytes.size();
+        if (linger_->is_over(bytes, context_.loop.now()) || context_.ends()) co_return false;
+        timer_.expires_at(linger_->due());
+        if (bytes == 0) {
             co_await wake_.wait();
-        else
-            codec_->consume_body(body.bytes.size());
+            continue;
+        }
+        codec_->consume_body(bytes);
+        if (linger_->has_had_its_turn()) co_await wake_.yield();
     }
+    linger_.reset();
+    co_return true;
 }
 
 }  // namespace nearhop::client

@@ -21,7 +21,14 @@ bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descripto
         context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
         return false;
     }
+    // Once each session is in these at most: its end, and what it sends, must not need memory that is not there.
+    const auto make_room = [this](auto& list) {
+        if (list.capacity() <= sessions_.size()) list.reserve(2 * sessions_.size() + 16);
+    };
     try {
+        make_room(to_send_);
+        make_room(sending_);
+        make_room(finished_);
         sessions_.emplace_front(*this, context_, std::move(listener), descriptor, peer);
     } catch (const std::bad_alloc&) {
         ::close(descriptor);
@@ -45,6 +52,15 @@ void Sessions::drain() noexcept {
 void Sessions::close_after_responses() noexcept {
     draining_ = true;
     for (auto& session : sessions_) session.announce_end();
+}
+
+void Sessions::end() noexcept {
+    for (auto& session : sessions_) session.end();
+}
+
+void Sessions::cut() noexcept {
+    for (auto& session : sessions_) session.cut();
+    sessions_.clear();
 }
 
 /// Whatever is asked for meanwhile waits for the next batch.

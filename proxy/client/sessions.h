@@ -22,9 +22,12 @@ public:
     void close_after_responses() noexcept;
     /// Ends idle sessions now and the others after their response.
     void drain() noexcept;
-    void cut() noexcept { sessions_.clear(); }  ///< at once
-    void flush() noexcept;                      ///< after each batch of events: HTTP/2 frames leave
-    void sweep() noexcept;                      ///< after each batch of events: frees what has finished
+    /// What waits for an origin is answered 503, what is being answered is cut: within a turn or two, unless its client
+    /// does not read.
+    void end() noexcept;
+    void cut() noexcept;    ///< at once
+    void flush() noexcept;  ///< after each batch of events: HTTP/2 frames leave
+    void sweep() noexcept;  ///< after each batch of events: frees what has finished
     void finished(Session& session) { finished_.push_back(session.place_); }
     void send_later(Session& session) { to_send_.push_back(&session); }
     void forget(Session& session) noexcept;

@@ -23,10 +23,4 @@ std::uint64_t AddressHash::operator()(const geo::Address& client, std::uint64_t 
     return hash == 0 ? 1 : hash;
 }
 
-std::uint64_t AddressHash::of_name(std::string_view name) const noexcept {
-    std::uint64_t hash = mix(name.size() ^ a_, b_);
-    for (const char c : name) hash = mix(hash ^ static_cast<unsigned char>(c), b_);
-    return hash;
-}
-
 }  // namespace nearhop::exchange

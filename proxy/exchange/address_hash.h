@@ -3,7 +3,6 @@
 #include "geo/address.h"
 
 #include <cstdint>
-#include <string_view>
 
 namespace nearhop::exchange {
 
@@ -16,7 +15,6 @@ public:
 
     /// Never 0. `scope` keeps apart what belongs to the same address but not together, such as the sites' buckets.
     std::uint64_t operator()(const geo::Address& client, std::uint64_t scope = 0) const noexcept;
-    std::uint64_t of_name(std::string_view name) const noexcept;  ///< a scope
 
 private:
     std::uint64_t a_, b_;

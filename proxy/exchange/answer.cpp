@@ -52,9 +52,10 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     answer.status = row.status;
     answer.fault = fault;
     // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6), or was
-    // answered with something that could not: the origin may have read another request than we sent.
+    // answered with something that could not: the origin may have read another request than we sent. Nor of one on
+    // which something went wrong here.
     answer.close = (row.side == Side::client && row.status != 421 && fault != Fault::client_rate_limited) ||
-                   fault == Fault::origin_bad_response;
+                   fault == Fault::origin_bad_response || fault == Fault::edge_internal || fault == Fault::edge_stopped;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {
         answer.fields = "Content-Type: application/json\r\n";
@@ -67,7 +68,8 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     }
     answer.fields += "X-Nearhop-Fault: " + std::string{row.code} + "\r\nX-Request-Id: " + std::string{request_id} +
                      "\r\nCache-Control: no-store\r\n";
-    if (row.status == 503 || row.status == 429)
+    // Who is cut off at the end of a drain may have been served: that is not for a client to try again by itself.
+    if ((row.status == 503 && fault != Fault::edge_stopped) || row.status == 429)
         answer.fields += "Retry-After: " + std::to_string(retry_after.count()) + "\r\n";
     if (row.status == 405) answer.fields += allowed;
     return answer;

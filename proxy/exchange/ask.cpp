@@ -17,6 +17,7 @@ void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     const auto id = attempt.candidate.id;
     origin::Pool& pool = *bound_->pools[id];
     const OriginInfo& origin = bound_->routing->origins[id];
+    attempt.began_at = context_.loop.now();
     attempt.trial = context_.begin_trial(id);
     const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
     auto server_name = origin::followed_name(origin, host_sent(request_, *site_, origin));
@@ -115,7 +116,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
                 times_of(attempt).silence.heard(now);
                 if (&attempt != attempt_.get()) continue;
                 const auto& head = attempt.head();
-                const bool wanted = head.status != 100 || (request_.expects_continue && !continue_sent_);
+                const bool wanted = wants_interim(head.status);
                 if (head.status == 100) continue_sent_ = true;
                 if (wanted && client_.unsent() < wire::Stream::high_water) client_.interim(head.status, head.fields);
                 if (client_.flush() != Io::failed) continue;
@@ -124,6 +125,17 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
             }
         }
     }
+}
+
+/// Whether the client gets an interim answer: a 100 if it waits for one, others as its site says.
+bool Exchange::wants_interim(unsigned status) const {
+    if (status == 100) return request_.expects_continue && !continue_sent_;
+    switch (site_->interim_responses) {
+        case conf::InterimResponses::http2: return request_.http2;
+        case conf::InterimResponses::all: return true;
+        case conf::InterimResponses::none: break;
+    }
+    return false;
 }
 
 /// Whether the retry table allows to go on elsewhere although the origin may still answer.
@@ -147,7 +159,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     auto phase = Phase::begins;
     if (sends_apart()) {
         co_await wake_.yield_if_crowded();  // before it takes a connection: an idle one is watched by its pool
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
     }
     const auto asked_at = context_.loop.now();
     auto since = asked_at;
@@ -160,7 +172,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
         const auto now = context_.loop.now();
         Fault fault = Fault::none;
         const Turn turn = take_turn(*attempt_, fault);
-        if (info(fault).side == Side::client) co_return fault;
+        if (is_final(fault)) co_return fault;
         if (phase <= Phase::dials && attempt_->begun) {
             if (phase == Phase::dials) connect_time_ += now - since;
             waited_ += now - since;
@@ -182,7 +194,7 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
             waited_ += now - since;
             co_return Fault::none;
         }
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
 
         bool out = turn != Turn::pending;
         auto due = TimePoint::max();

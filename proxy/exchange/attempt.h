@@ -50,9 +50,10 @@ public:
     admin::Counted counted;              ///< among what its origin has in flight, capacity or not
     std::unique_ptr<origin::Dial> dial;  ///< until there is a connection
     std::unique_ptr<origin::Connection> connection;
-    bool begun = false;         ///< the request's head is on its way
-    bool trial = false;         ///< it tries out an origin on trial
-    loop::TimePoint sent_at{};  ///< when the last request byte was handed to the socket; before that, the head's last
+    loop::TimePoint began_at{};  ///< when it asked for a connection
+    bool begun = false;          ///< the request's head is on its way
+    bool trial = false;          ///< it tries out an origin on trial
+    loop::TimePoint sent_at{};   ///< when the last request byte was handed to the socket; before that, the head's last
 
     /// `upgrade`: the protocol that the request asks for, empty: none. A 101 is an answer to that and nothing else.
     void begin(std::unique_ptr<origin::Connection> leased, std::string_view request_method, const conf::Limits& limits,
@@ -100,6 +101,8 @@ public:
     enum class Body : std::uint8_t { pending, data, complete, failed };
     Body body(std::string_view& bytes);
     void consume_body(std::size_t bytes) noexcept;
+    /// All of a body whose length was announced has been consumed.
+    bool body_read() const noexcept { return framing_.kind == wire::Framing::Kind::length && left_ == 0; }
     std::string_view trailers() const noexcept { return decoder_.trailers(); }
 
     /// Notes bytes that came behind a whole answer. Then, or with an answer that was not whole: not reusable.

@@ -13,11 +13,13 @@ namespace nearhop::exchange {
 class RetryBudget {
 public:
     explicit RetryBudget(const conf::Failover& limits) noexcept { set(limits); }
+    /// Other limits hold at once: what it holds more than before is there, and what was spent stays spent.
     void set(const conf::Failover& limits) noexcept {
+        const double before = capacity();
         share_ = static_cast<double>(limits.budget_percent) / 100.0;
         minimum_ = static_cast<double>(limits.budget_minimum);
-        if (!started_) tokens_ = minimum_;
-        started_ = true;
+        const double now = capacity();
+        tokens_ = std::min(tokens_ + std::max(0.0, now - before), now);
     }
 
     void on_request(loop::TimePoint now) noexcept {
@@ -41,13 +43,12 @@ public:
 private:
     static constexpr loop::milliseconds window{10'000};
     double capacity() const noexcept { return std::max(minimum_, std::max(previous_, count_) * share_); }
-    double share_ = 0.2;
-    double minimum_ = 20;
+    double share_ = 0;
+    double minimum_ = 0;
     double tokens_ = 0;
     double count_ = 0;
     double previous_ = 0;
     loop::TimePoint window_{};
-    bool started_ = false;
 };
 
 }  // namespace nearhop::exchange

@@ -48,8 +48,7 @@ void Capacity::set(const Most& most) noexcept {
     put(Resource::descriptors, most.descriptors);
     put(Resource::memory, most.memory);
     per_address_.store(most.sessions_per_address, std::memory_order_relaxed);
-    handshake_interval_.store(most.handshake_rate.per_token.count(), std::memory_order_relaxed);
-    handshake_depth_.store(most.handshake_rate.depth.count(), std::memory_order_relaxed);
+    handshake_rate_.store(static_cast<unsigned>(most.handshakes_per_second), std::memory_order_relaxed);
     const std::uint64_t finest = most.requests == 0 ? most.descriptors : std::min(most.requests, most.descriptors);
     step_.store(std::max<std::uint64_t>(1, finest / 128), std::memory_order_relaxed);
 }
@@ -95,8 +94,9 @@ Refusal Capacity::begin_session(const geo::Address& peer, bool is_trusted, bool 
     if (request_load() >= all_sessions_at) return Refusal::overload;
     if (const Refusal why = judge_address(peer, is_trusted); why != Refusal::none) return why;
     if (with_handshake) {
-        const Pace pace{std::chrono::nanoseconds{handshake_interval_.load(std::memory_order_relaxed)},
-                        std::chrono::nanoseconds{handshake_depth_.load(std::memory_order_relaxed)}};
+        // A second's worth at most is owed, so the clock of another rate may as well begin anew.
+        const unsigned rate = handshake_rate_.load(std::memory_order_relaxed);
+        const Pace pace = Pace::of(rate, std::chrono::seconds{1}, rate);
         if (pace.limits() && !handshake_bucket_.take(pace, now).allowed) return Refusal::handshake_rate;
     }
     // Two workers may have judged by the same figure: the one that made it too many steps back.
@@ -129,11 +129,29 @@ Capacity::Verdict Capacity::judge_request(const geo::Address& client, bool is_tr
                                                                                            : Verdict::carry;
 }
 
-std::shared_ptr<Bucket> Capacity::site_bucket(const std::string& site) {
+void Capacity::set_rates(const std::vector<conf::Site>& sites, std::chrono::nanoseconds now) {
+    const auto follow = [&](const Pace& before, const conf::Rate& rate, unsigned burst) {
+        const Pace next = Pace::of(rate.count, rate.per, burst, now);
+        if (!next.limits() || !before.limits()) return next;
+        return next.same_limit(before) ? before : before.followed_by(next, now);
+    };
     const std::lock_guard lock{mutex_};
-    auto& bucket = site_buckets_[site];
-    if (!bucket) bucket = std::make_shared<Bucket>();
-    return bucket;
+    std::map<std::string, Rates> next;
+    for (const auto& site : sites) {
+        Rates& rates = next[site.name] = rates_of_[site.name];
+        // Buckets that stand still while their limit is off would count by a clock that is not theirs.
+        if (!rates.address.limits()) rates.scope = ++scopes_;
+        if (!rates.site.limits()) rates.bucket = std::make_shared<Bucket>();
+        rates.address = follow(rates.address, site.rate_limit.address, site.rate_limit.address_burst);
+        rates.site = follow(rates.site, site.rate_limit.site, site.rate_limit.site_burst);
+    }
+    rates_of_ = std::move(next);
+}
+
+Capacity::Rates Capacity::rates_of(const std::string& site) const {
+    const std::lock_guard lock{mutex_};
+    const auto found = rates_of_.find(site);
+    return found == rates_of_.end() ? Rates{} : found->second;
 }
 
 }  // namespace nearhop::exchange

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace nearhop::exchange {
 
@@ -44,7 +45,7 @@ public:
     /// Limits in force; 0: none. Set by the control thread at start and after a reload, before workers see the change.
     struct Most {
         std::uint64_t sessions = 0, sessions_per_address = 0, requests = 0, handshakes = 0, descriptors = 0, memory = 0;
-        Pace handshake_rate{};
+        std::uint64_t handshakes_per_second = 0;  ///< and as many at once
     };
     void set(const Most& most) noexcept;
     /// Once, before the workers start: the size of the tables, in addresses.
@@ -73,9 +74,17 @@ public:
                std::chrono::nanoseconds now) noexcept {
         return rates_->take(hash_(client, site), pace, now);
     }
-    /// A site's own bucket; lives as long as the process. Locks: when a configuration is bound.
-    std::shared_ptr<Bucket> site_bucket(const std::string& site);
-    std::uint64_t scope_of(std::string_view site) const noexcept { return hash_.of_name(site); }
+    /// The rate limits of one site and what their buckets are found by.
+    struct Rates {
+        Pace address, site;
+        std::uint64_t scope = 0;         ///< of the clients' buckets
+        std::shared_ptr<Bucket> bucket;  ///< the site's own
+    };
+    /// The limits of another configuration, before workers see it. A limit that stays on keeps its buckets, which
+    /// follow it at once; one that was off, or whose site was not there, begins with full ones.
+    void set_rates(const std::vector<conf::Site>& sites, std::chrono::nanoseconds now);
+    /// Locks: when a configuration is bound.
+    Rates rates_of(const std::string& site) const;
 
     // ---- what others tell
     /// A change in what one worker holds.
@@ -89,6 +98,8 @@ public:
 
     /// In percent of the limit; 0 without one.
     unsigned load(Resource what) const noexcept;
+    /// New connections or requests are refused, whoever they come from: others should get them. See docs/limits.md.
+    bool is_full() const noexcept { return load(Resource::sessions) >= 100 || request_load() >= all_sessions_at; }
     /// Idle origin connections are a luxury: time to close them.
     bool is_tight() const noexcept { return load(Resource::descriptors) >= busy_sessions_at; }
     /// No descriptor is left for another origin connection; the reserve is for probes and the admin listener.
@@ -107,15 +118,16 @@ private:
     std::unique_ptr<RateTable> rates_ = std::make_unique<RateTable>(64);
     std::array<std::atomic<std::uint64_t>, resource_count> most_{};
     std::atomic<std::uint64_t> per_address_{0}, step_{1};
-    std::atomic<std::int64_t> handshake_interval_{0}, handshake_depth_{0};  ///< nanoseconds
+    std::atomic<unsigned> handshake_rate_{0};  ///< per second
     Bucket handshake_bucket_;
     alignas(64) std::atomic<std::int64_t> sessions_{0};
     std::atomic<std::int64_t> handshakes_{0};
     alignas(64) std::atomic<std::int64_t> requests_{0};
     std::atomic<std::int64_t> origin_connections_{0};
     std::atomic<std::uint64_t> memory_{0};
-    std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<Bucket>> site_buckets_;  // guarded by mutex_
+    mutable std::mutex mutex_;
+    std::map<std::string, Rates> rates_of_;  // guarded by mutex_
+    std::uint64_t scopes_ = 0;               // guarded by mutex_; given so far
 };
 
 }  // namespace nearhop::exchange

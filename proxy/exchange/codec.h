@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/exchange/fault.h"
+#include "proxy/exchange/reader_pace.h"
 #include "proxy/loop/socket.h"
 #include "proxy/wire/deviation.h"
 #include "proxy/wire/framing.h"
@@ -35,6 +36,11 @@ struct Request {
     bool secure = true;  ///< came over TLS
 };
 
+/// What the client sent.
+inline std::string_view method_in_log(const Request& request) noexcept {
+    return request.extended_connect ? "CONNECT" : request.method;
+}
+
 /// How a response's body is announced to the client.
 struct ResponseStart {
     unsigned status = 200;
@@ -66,6 +72,8 @@ public:
     virtual std::size_t write(std::string_view body) = 0;
     virtual void finish(std::string_view trailers) = 0;  ///< the response is complete
     virtual void abort() = 0;                            ///< the response is cut off so that the client sees it
+    /// Drops the response as far as it was given here. False when some of it has left, or is about to.
+    virtual bool take_back() noexcept = 0;
     /// The origin switched to `protocol`: tells the client (101, or 200 for an extended CONNECT). From now on body()
     /// and write() carry raw bytes both ways; `complete` is the client's orderly end of its direction, client_gone any
     /// other end; finish() ends ours.
@@ -73,12 +81,20 @@ public:
     virtual void quiet() noexcept {}  ///< nothing has moved for a while: memory may be given back
     virtual loop::Io flush() = 0;
     virtual std::size_t unsent() const = 0;
+    /// Nothing is left that a cut would take back.
+    virtual bool is_delivered() const noexcept = 0;
     virtual bool gone() = 0;  ///< the client has left
+    /// Why it is gone: client_gone, or what it did that ended its connection.
+    virtual Fault why_gone() const noexcept { return Fault::client_gone; }
+    /// How it takes the response, from start() to its last byte.
+    ReaderPace& reader() noexcept { return reader_; }
+    virtual ReaderPace::Taken taken() const noexcept = 0;
     /// Where the request so far differed from HTTP; its session counts them.
     virtual wire::Deviations deviations() const { return {}; }
 
 protected:
     ~Codec() = default;
+    ReaderPace reader_;
 };
 
 }  // namespace nearhop::exchange

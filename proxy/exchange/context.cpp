@@ -2,7 +2,9 @@
 
 #include "proxy/exchange/attempt.h"
 
+#include <algorithm>
 #include <bit>
+#include <new>
 #include <stdexcept>
 #include <sys/random.h>
 #include <utility>
@@ -56,8 +58,8 @@ void Context::recycle(std::unique_ptr<Attempt> attempt) noexcept {
 const std::shared_ptr<const Snapshot>& Context::snapshot() {
     const auto& latest = view_.get();
     if (latest != seen_) {
+        if (!bound_ || bound_->routing != latest->routing) bind(*latest);  // may throw: then it has not been seen
         seen_ = latest;
-        if (!bound_ || bound_->routing != latest->routing) bind();
         on_trial_.reset();
         for (std::size_t id = 0; id < latest->health->origins.size(); ++id)
             on_trial_.set(id, latest->health->origins[id].state.on_trial);
@@ -74,42 +76,87 @@ const std::shared_ptr<const Bound>& Context::bound() {
     return bound_;
 }
 
-void Context::bind() {
+namespace {
+
+/// What is known under a name as long as somebody holds it.
+template <class Known, class Make>
+auto find_or_make(Known& known, const std::string& name, Make make) {
+    auto& place = known[name];
+    auto found = place.lock();
+    if (!found) place = found = make();
+    return found;
+}
+
+}  // namespace
+
+admin::SiteCounters* SiteCounting::make() const noexcept {
+    try {
+        counters_ = registry_->site(worker_, *site_);
+        return counters_.get();
+    } catch (const std::bad_alloc&) {
+        thread_local admin::SiteCounters lost;
+        return &lost;
+    }
+}
+
+admin::OriginCounters* OriginCounting::make(std::size_t id) const noexcept {
+    try {
+        counters_.resize(origins_->size());
+        counters_[id] = registry_->origin(worker_, *site_, (*origins_)[id].name);
+        return counters_[id].get();
+    } catch (const std::bad_alloc&) {
+        thread_local admin::OriginCounters lost;
+        return &lost;
+    }
+}
+
+void Context::bind(const Snapshot& latest) {
     auto fresh = std::make_shared<Bound>();
-    fresh->routing = seen_->routing;
+    fresh->routing = latest.routing;
     const auto& config = fresh->routing->config;
     for (const auto& origin : fresh->routing->origins) {
         auto& pool = pools_[origin.identity];
-        if (!pool) pool = std::make_unique<origin::Pool>(loop, registry_.pool(index_, origin.name), &capacity);
+        if (!pool) pool = std::make_shared<origin::Pool>(loop, registry_.pool(index_, origin.name), &capacity);
         pool->set_limits(config.limits);
         pool->set_tls(origin.tls_digest);
-        fresh->pools.push_back(pool.get());
-        auto& times = times_[origin.identity];
-        if (!times) times = std::make_unique<OriginTimes>();
-        fresh->times.push_back(times.get());
+        fresh->pools.push_back(pool);
+        fresh->times.push_back(find_or_make(times_, origin.identity, [] { return std::make_shared<OriginTimes>(); }));
         if (config.origins[fresh->loads.size()].capacity != 0) fresh->limited.set(fresh->loads.size());
-        fresh->loads.push_back(&registry_.load(origin.name));
+        fresh->loads.push_back(registry_.load(origin.name));
         fresh->pin_ids.push_back(pins.origin(origin.name));
     }
     for (const auto& site : fresh->routing->table->sites) {
-        SiteState state;
-        state.counters = registry_.site(index_, site.name);
-        auto& budget = budgets_[site.name];
-        if (!budget) budget = std::make_unique<RetryBudget>(config.failover);
-        budget->set(config.failover);
-        state.budget = budget.get();
-        const auto& rates = config.sites[fresh->sites.size()].rate_limit;
-        state.client_pace = Pace::of(rates.address.count, rates.address.per, rates.address_burst);
-        state.site_pace = Pace::of(rates.site.count, rates.site.per, rates.site_burst);
-        state.scope = capacity.scope_of(site.name);
-        state.bucket = capacity.site_bucket(site.name);
-        for (std::size_t id = 0; id < fresh->routing->origins.size(); ++id)
-            state.origins.push_back(site.members.test(id)
-                                        ? registry_.origin(index_, site.name, fresh->routing->origins[id].name)
-                                        : nullptr);
+        SiteState state{{registry_, index_, site.name}, {registry_, index_, site.name, fresh->routing->origins}};
+        state.budget =
+            find_or_make(budgets_, site.name, [&] { return std::make_shared<RetryBudget>(config.failover); });
+        state.budget->set(config.failover);
+        state.rates = capacity.rates_of(site.name);
         fresh->sites.push_back(std::move(state));
     }
     bound_ = std::move(fresh);
+    retained_.reset();  // pools that are new do not know their addresses
+    forget_others();
+}
+
+/// What only earlier configurations had.
+void Context::forget_others() noexcept {
+    const auto& pools = bound_->pools;
+    std::erase_if(pools_, [&](const auto& each) {
+        if (std::find(pools.begin(), pools.end(), each.second) != pools.end()) return false;
+        each.second->retire();
+        return true;
+    });
+    std::erase_if(times_, [](const auto& known) { return known.second.expired(); });
+    std::erase_if(budgets_, [](const auto& known) { return known.second.expired(); });
+    skipped_.reset();  // by OriginIds of another configuration
+    skips_of_.reset();
+    skips_health_.reset();
+}
+
+void Context::close_pools() noexcept {
+    for (const auto& [identity, pool] : pools_) pool->retire();
+    pools_.clear();
+    bound_.reset();
 }
 
 void Context::relieve() noexcept {
@@ -180,12 +227,12 @@ void Context::stalled(const Bound& bound, geo::OriginId origin) {
 
 void Context::report(run::PassiveReport report) {
     const bool is_numbered = report.routing == bound_->routing;
-    auto& load =
-        is_numbered ? *bound_->loads[report.origin] : registry_.load(report.routing->origins[report.origin].name);
+    const auto load =
+        is_numbered ? bound_->loads[report.origin] : registry_.load(report.routing->origins[report.origin].name);
     if (report.address.empty())
-        load.rows.failed();
+        load->rows.failed();
     else
-        load.rows.failed(report.address);
+        load->rows.failed(report.address);
     reports_.push_back(std::move(report));
 }
 

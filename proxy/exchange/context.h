@@ -32,24 +32,55 @@ private:
     std::array<std::uint64_t, 4> state_;
 };
 
+/// Where one worker counts of one site, made when the first request needs it: with many sites, most workers meet few of
+/// them, and of their origins one or two. Without memory for it, counts go where nobody looks.
+class SiteCounting {
+public:
+    SiteCounting(admin::Registry& registry, unsigned worker, const std::string& site) noexcept
+        : registry_{&registry}, worker_{worker}, site_{&site} {}
+    admin::SiteCounters* operator->() const noexcept { return counters_ ? counters_.get() : make(); }
+
+private:
+    admin::SiteCounters* make() const noexcept;
+    admin::Registry* registry_;
+    unsigned worker_;
+    const std::string* site_;
+    mutable std::shared_ptr<admin::SiteCounters> counters_;
+};
+class OriginCounting {
+public:
+    OriginCounting(admin::Registry& registry, unsigned worker, const std::string& site,
+                   const std::vector<OriginInfo>& origins) noexcept
+        : registry_{&registry}, worker_{worker}, site_{&site}, origins_{&origins} {}
+    admin::OriginCounters* operator[](std::size_t id) const noexcept {
+        return id < counters_.size() && counters_[id] ? counters_[id].get() : make(id);
+    }
+
+private:
+    admin::OriginCounters* make(std::size_t id) const noexcept;
+    admin::Registry* registry_;
+    unsigned worker_;
+    const std::string* site_;
+    const std::vector<OriginInfo>* origins_;
+    mutable std::vector<std::shared_ptr<admin::OriginCounters>> counters_;  ///< by OriginId; empty: none yet
+};
+
 /// What one site needs on one worker beside the shared configuration.
 struct SiteState {
-    std::shared_ptr<admin::SiteCounters> counters;
-    RetryBudget* budget = nullptr;
-    Pace client_pace, site_pace;  ///< rate_limit
-    std::uint64_t scope = 0;      ///< of the clients' buckets
-    std::shared_ptr<Bucket> bucket;
-    std::vector<std::shared_ptr<admin::OriginCounters>> origins;  ///< by OriginId; null for origins of other sites
+    SiteCounting counters;
+    OriginCounting origins;  ///< by OriginId
+    std::shared_ptr<RetryBudget> budget{};
+    Capacity::Rates rates{};
 };
 
 /// The worker's resolved view of one configuration: counters and pools by index, looked up once per change. An
 /// exchange keeps the one that it began with.
 struct Bound {
     std::shared_ptr<const Routing> routing;
-    std::vector<SiteState> sites;      ///< by SiteId
-    std::vector<origin::Pool*> pools;  ///< by OriginId, as what follows
-    std::vector<OriginTimes*> times;
-    std::vector<OriginLoad*> loads;
+    std::vector<SiteState> sites;                      ///< by SiteId
+    std::vector<std::shared_ptr<origin::Pool>> pools;  ///< by OriginId, as what follows
+    std::vector<std::shared_ptr<OriginTimes>> times;
+    std::vector<std::shared_ptr<OriginLoad>> loads;
     steering::OriginSet limited;         ///< origins with a capacity: the others' loads are not looked at
     std::vector<std::uint64_t> pin_ids;  ///< what Pins know origins by
 };
@@ -116,13 +147,18 @@ public:
     /// After each batch of events: closes idle origin connections when descriptors are short.
     void relieve() noexcept;
 
+    /// The worker's last moments: what nobody has answered is answered 503, what is being answered is cut.
+    void end() noexcept { ends_ = true; }
+    bool ends() const noexcept { return ends_; }
+
     std::uint64_t replay_bytes = 0;  ///< held in replay buffers now
     unsigned index() const noexcept { return index_; }
     /// Idle origin connections are closed; for the end of the worker.
-    void close_pools() noexcept { pools_.clear(); }
+    void close_pools() noexcept;
 
 private:
-    void bind();
+    void bind(const Snapshot& latest);
+    void forget_others() noexcept;
     const steering::OriginSet& skips(const Routing& routing) noexcept;
     void keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept;
     bool note_trial(geo::OriginId origin) noexcept;
@@ -131,6 +167,7 @@ private:
         told_ = in_flight_;
     }
 
+    bool ends_ = false;
     std::int64_t in_flight_ = 0, told_ = 0;
     std::vector<std::unique_ptr<Attempt>> free_attempts_;
     wire::Date date_;
@@ -141,9 +178,10 @@ private:
     std::shared_ptr<const Snapshot> seen_;
     std::shared_ptr<const Bound> bound_;
     std::shared_ptr<const Addresses> retained_;
-    std::unordered_map<std::string, std::unique_ptr<origin::Pool>> pools_;   // by identity
-    std::unordered_map<std::string, std::unique_ptr<OriginTimes>> times_;    // by identity
-    std::unordered_map<std::string, std::unique_ptr<RetryBudget>> budgets_;  // by site name
+    // Of the present configuration; what an earlier one had besides goes with the last exchange that began with it.
+    std::unordered_map<std::string, std::shared_ptr<origin::Pool>> pools_;  // by identity
+    std::unordered_map<std::string, std::weak_ptr<OriginTimes>> times_;     // by identity
+    std::unordered_map<std::string, std::weak_ptr<RetryBudget>> budgets_;   // by site name
     std::shared_ptr<const Routing> skips_of_;
     std::array<loop::TimePoint, geo::max_origins> skip_until_{};
     steering::OriginSet skipped_, stalled_;  // stalled_: of those that are skipped

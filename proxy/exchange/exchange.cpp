@@ -4,6 +4,7 @@
 #include "proxy/steering/path.h"
 
 #include <openssl/evp.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -52,6 +53,27 @@ loop::Task<Outcome> Exchange::run() {
     began_ = context_.loop.now();
     recorded_ = false;
     context_.counters.exchanges_started.add();
+    Fault fault = Fault::edge_internal;
+    try {
+        fault = co_await carry();
+    } catch (const std::exception& bug) {
+        // Whoever has been taken is answered: a client may repeat what ends without an answer, even a POST.
+        spdlog::error("event=exchange_failed fault=edge_internal request={} what=\"{}\"", id_, bug.what());
+        response_started_ = !client_.take_back();
+        relayed_ = relayed_ && response_started_;
+        if (response_started_)
+            client_.abort();
+        else
+            bytes_out_ = 0;
+    }
+    if (fault != Fault::none && !response_started_) answer(fault);
+    outcome_.fault = fault;
+    record();
+    co_return outcome_;
+}
+
+/// The request's way to its answer, from who and where to the last byte. A fault may still have to be answered.
+loop::Task<Fault> Exchange::carry() {
     locate();
     Fault fault = admit();
     if (fault == Fault::none && spent_) {
@@ -63,13 +85,14 @@ loop::Task<Outcome> Exchange::run() {
         state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
         fault = co_await offer();
         if (fault == Fault::none && got_421()) fault = give_up_421();
-        if (fault != Fault::none && parked_ && info(fault).side != Side::client) {
+        if (fault != Fault::none && parked_ && !is_final(fault)) {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
             fault = got_421() ? give_up_421() : Fault::none;
             // What another origin has read of the body is no longer there to be sent.
             if (fault == Fault::none && !attempt_->request_complete() && !replay_.whole()) attempt_->stop_sending();
         }
         if (parked_) discard(std::move(parked_));
+        let_go();
         if (fault == Fault::none && switched()) {
             note_body(Fault::none);  // how a tunnel ends is the application's own business
             fault = co_await tunnel();
@@ -80,10 +103,13 @@ loop::Task<Outcome> Exchange::run() {
                 state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
         }
     }
-    if (fault != Fault::none && !response_started_) answer(fault);
-    outcome_.fault = fault;
-    record();
-    co_return outcome_;
+    co_return fault;
+}
+
+/// No origin is asked any more, and what is relayed may last for days: the databases of that time need not.
+void Exchange::let_go() noexcept {
+    if (!forwarding_.secret_headers.empty()) trust_ = snapshot_->trust;  // trailers are still judged by them
+    snapshot_.reset();
 }
 
 /// Steps 1 and 2 of the decision: who and where.
@@ -118,6 +144,7 @@ void Exchange::locate() {
 
     forwarding_.peer = peer_.address;
     forwarding_.trusted = trusted;
+    forwarding_.hops = located_.hops;
     forwarding_.secret_headers = secret_headers;
     forwarding_.identity_headers = bound_->routing->identity_headers;
     forwarding_.identity = peer_.identity;
@@ -163,6 +190,7 @@ bool Exchange::misdirected(steering::SiteId site) const {
 /// Whether this request may go on: the edge has room for it, a site serves its host, and neither its client nor the
 /// site gets more than it may. In this order: what is shed must cost as little as possible.
 Fault Exchange::admit() {
+    if (context_.ends()) return Fault::edge_stopped;
     auto& capacity = context_.capacity;
     if (capacity.counts_requests()) {
         const bool speaks_for_many = snapshot_->trust->trusts_hop(located_.client);
@@ -179,11 +207,10 @@ Fault Exchange::admit() {
                 std::max(std::chrono::seconds{1}, std::chrono::ceil<std::chrono::seconds>(taken.retry_after));
         return !taken.allowed;
     };
-    if (state_->client_pace.limits() &&
-        limited(capacity.take(located_.client, state_->scope, state_->client_pace, now)))
+    const auto& rates = state_->rates;
+    if (rates.address.limits() && limited(capacity.take(located_.client, rates.scope, rates.address, now)))
         return Fault::client_rate_limited;
-    if (state_->site_pace.limits() && limited(state_->bucket->take(state_->site_pace, now)))
-        return Fault::site_rate_limited;
+    if (rates.site.limits() && limited(rates.bucket->take(rates.site, now))) return Fault::site_rate_limited;
     return Fault::none;
 }
 
@@ -280,7 +307,9 @@ const Snapshot& Exchange::current() {
 }
 
 void Exchange::answer(Fault fault) {
-    if (fault == Fault::client_gone || fault == Fault::client_write_timeout) {
+    // By nghttp2, for a body that contradicts its head; or else the edge has told the fault as it ended the connection.
+    const bool reset = request_.http2 && client_.gone() && client_.why_gone() != fault;
+    if (fault == Fault::client_gone || fault == Fault::client_write_timeout || reset) {
         client_.abort();
         return;
     }
@@ -320,11 +349,14 @@ void Exchange::record() {
     line.time = std::chrono::system_clock::now();
     line.id = id_;
     line.client = located_.client;
-    line.method = request_.method;
+    line.method = method_in_log(request_);
     line.host = request_.host;
     line.path = request_.target;
     line.protocol = request_.http2 ? "HTTP/2" : request_.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    line.status = outcome_.status;
+    // What the client got: the origin's 101 is a 200 to an extended CONNECT (RFC 8441 section 5).
+    const bool tunnelled = outcome_.status == 101;
+    line.status = tunnelled && request_.extended_connect ? 200 : outcome_.status;
+    if (tunnelled) line.upgrade = forwarding_.upgrade;
     if (site_) line.site = site_->name;
     if (candidate) {
         line.origin = bound_->routing->origins[candidate->id].name;

@@ -49,9 +49,11 @@ public:
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
+    /// Never throws but for want of memory to say even that: what goes wrong below is answered edge_internal.
     loop::Task<Outcome> run();
 
 private:
+    loop::Task<Fault> carry();
     void locate();
     Fault decide();
     Fault check_request();
@@ -62,6 +64,8 @@ private:
     loop::Task<Fault> offer();
     const steering::Considered* next_candidate();
     const steering::Considered* pinned_candidate(std::uint64_t origin);
+    bool is_ordered_out(geo::OriginId id);
+    bool is_news(const Attempt& attempt);
     bool is_pinned() const;
     bool claim_pin(geo::OriginId id);
     bool take_slot(geo::OriginId id);
@@ -89,6 +93,7 @@ private:
     /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
     /// other closely as it is, and waiting would only let them out of the cache.
     bool sends_apart() const noexcept { return !request_.http2; }
+    bool wants_interim(unsigned status) const;
     bool may_leave() const;
     bool awaits_continue() const;
     bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }
@@ -126,7 +131,12 @@ private:
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
     bool was_sent(Fault fault) const noexcept;
-    Move move_after(Fault fault, unsigned status) const noexcept;
+    Move move_after(Fault fault, unsigned status);
+    /// Why it cannot go on, whatever origins do; none: it can.
+    Fault interruption() {
+        if (client_.gone()) return client_.why_gone();
+        return context_.ends() ? Fault::edge_stopped : Fault::none;
+    }
     bool another_candidate() const;
     bool misleading_success() const;
     loop::Task<Fault> back_off();
@@ -135,6 +145,7 @@ private:
     void record();
     void choose_request_id();
     const Snapshot& current();
+    void let_go() noexcept;
     void discard(std::unique_ptr<Attempt> attempt);
     void put_back(Attempt& attempt);
     bool got_421() const noexcept { return attempt_->head().status == 421; }
@@ -154,7 +165,8 @@ private:
     const Peer& peer_;
     loop::Timer timer_;
 
-    std::shared_ptr<const Snapshot> snapshot_;  ///< as it was when the exchange began
+    std::shared_ptr<const Snapshot> snapshot_;  ///< as it was when the exchange began; null once its origin is chosen
+    std::shared_ptr<const steering::Trust> trust_;  ///< what is left of it then, where it is needed
     std::shared_ptr<const Bound> bound_;
     const conf::Config* config_ = nullptr;
     const steering::SiteTable* site_ = nullptr;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace nearhop::exchange {
 
@@ -31,6 +33,15 @@ public:
         const bool ended = addresses_.erase(address) != 0;
         any_.store(!addresses_.empty(), std::memory_order_relaxed);
         return ended;
+    }
+
+    /// The origin has these addresses now: failures of others concern nobody any more.
+    void retain(const std::vector<std::string>& addresses) {
+        const std::lock_guard lock{mutex_};
+        std::erase_if(addresses_, [&](const std::string& known) {
+            return std::find(addresses.begin(), addresses.end(), known) == addresses.end();
+        });
+        any_.store(!addresses_.empty(), std::memory_order_relaxed);
     }
 
 private:

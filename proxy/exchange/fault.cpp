@@ -17,6 +17,8 @@ constexpr FaultInfo table[] = {
     {"client_body_too_large", client, 413, false, R::none, "the request body is above the configured limit"},
     {"client_gone", client, 499, false, R::none, "the client left before the answer was complete"},
     {"client_write_timeout", client, 499, false, R::none, "the client did not read its answer"},
+    {"client_session_ended", client, 503, false, R::none,
+     "the edge ended the connection for what its client did on it"},
     {"client_unknown_host", client, 421, false, R::none, "no site serves this host name"},
     {"client_misdirected", client, 421, false, R::none, "this connection was opened for a site with other rules"},
     {"client_method_refused", client, 405, false, R::none, "the method is not served"},

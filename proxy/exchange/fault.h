@@ -20,6 +20,7 @@ enum class Fault : std::uint8_t {
     client_body_too_large,
     client_gone,
     client_write_timeout,
+    client_session_ended,
     client_unknown_host,
     client_misdirected,
     client_method_refused,
@@ -67,5 +68,10 @@ struct FaultInfo {
 
 /// One row answers everything about a fault.
 const FaultInfo& info(Fault fault) noexcept;
+
+/// No origin can mend it: the client failed or left, or the edge stops or failed itself.
+inline bool is_final(Fault fault) noexcept {
+    return info(fault).side == Side::client || fault == Fault::edge_stopped || fault == Fault::edge_internal;
+}
 
 }  // namespace nearhop::exchange

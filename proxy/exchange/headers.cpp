@@ -1,5 +1,7 @@
 #include "proxy/exchange/headers.h"
 
+#include "proxy/exchange/forwarded.h"
+#include "proxy/exchange/line_writer.h"
 #include "proxy/wire/head.h"
 
 #include <openssl/evp.h>
@@ -7,7 +9,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 namespace nearhop::exchange {
 
@@ -44,27 +45,6 @@ bool is_hop_by_hop(Name name) noexcept {
 
 namespace {
 
-/// Appends to one contiguous block with a single size check per field.
-class Writer {
-public:
-    explicit Writer(wire::Buffer& out) : out_{out} {}
-    template <class... Parts>
-    void operator()(const Parts&... parts) {
-        const std::string_view views[] = {std::string_view{parts}...};
-        std::size_t size = 0;
-        for (const auto view : views) size += view.size();
-        char* to = out_.prepare(size);
-        for (const auto view : views) {
-            std::memcpy(to, view.data(), view.size());
-            to += view.size();
-        }
-        out_.commit(size);
-    }
-
-private:
-    wire::Buffer& out_;
-};
-
 /// Fields that the proxy writes itself, so that what a client sent under these names must go.
 bool is_ours(Name name, bool trusted) noexcept {
     switch (name) {
@@ -75,18 +55,14 @@ bool is_ours(Name name, bool trusted) noexcept {
         case Name::forwarded:
         case Name::expect:
         case Name::x_nearhop:
-        case Name::underscore_twin: return true;
+        case Name::underscore_twin:
         case Name::x_forwarded_proto:
-        case Name::x_forwarded_host:
+        case Name::x_forwarded_host: return true;
         case Name::x_forwarded_other:
         case Name::x_real_ip:
         case Name::cloudfront_viewer: return !trusted;
         default: return false;
     }
-}
-
-bool has(std::span<const wire::Field> fields, Name name) {
-    return std::any_of(fields.begin(), fields.end(), [&](const wire::Field& field) { return field.id == name; });
 }
 
 /// Fields that the proxy or the origin relies on: a client cannot have them removed by listing them in Connection
@@ -115,9 +91,6 @@ bool is_twin(std::string_view left, std::string_view right) noexcept {
 bool has_twin(std::span<const std::string> names, std::string_view name) noexcept {
     return std::any_of(names.begin(), names.end(), [&](const std::string& known) { return is_twin(name, known); });
 }
-
-/// A host is quoted into Forwarded only if it cannot end the quotation.
-bool quotable(std::string_view text) { return text.find_first_of("\"\\") == std::string_view::npos; }
 
 }  // namespace
 
@@ -166,18 +139,12 @@ unsigned passes(std::span<const wire::Field> fields) noexcept {
 
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out) {
-    Writer line{out};
+    const LineWriter line{out};
     const bool via = origin.via.value_or(site.via);
     line(request.method, " ", how.target.empty() ? request.target : how.target,
          " HTTP/1.1\r\nHost: ", host_sent(request, site, origin), "\r\n");
 
     const ConnectionNames listed{request.fields};
-    // Forwarded fields of a trusted peer are continued in one line each; a stranger's do not count.
-    const auto believed = how.trusted ? request.fields : std::span<const wire::Field>{};
-    const auto continue_line = [&](Name name) {
-        for (const auto& field : believed)
-            if (field.id == name && !field.value.empty()) line(field.value, ", ");
-    };
     const bool trailers = request.framing.kind == wire::Framing::Kind::chunked;
     const bool options = request.method == "OPTIONS";
     for (const auto& field : request.fields) {
@@ -207,23 +174,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     line("X-Request-Id: ", how.request_id, "\r\n", origin.header_lines);
 
     if (!how.identity.empty()) line(how.identity);
-    const std::string peer = how.peer.text();
-    line("X-Forwarded-For: ");
-    continue_line(Name::x_forwarded_for);
-    line(peer, "\r\n");
-    const std::string_view proto = request.secure ? "https" : "http";
-    if (!has(believed, Name::x_forwarded_proto)) line("X-Forwarded-Proto: ", proto, "\r\n");
-    if (!has(believed, Name::x_forwarded_host) && !request.authority.empty())
-        line("X-Forwarded-Host: ", request.authority, "\r\n");
-    line("Forwarded: ");
-    continue_line(Name::forwarded);
-    if (how.peer.is_v4())
-        line("for=", peer);
-    else
-        line("for=\"[", peer, "]\"");
-    if (!request.authority.empty() && quotable(request.authority)) line(";host=\"", request.authority, "\"");
-    line(";proto=", proto, "\r\n");
-
+    write_forwarded(request, how, out);
     if (!how.upgrade.empty()) line("Connection: Upgrade\r\nUpgrade: ", how.upgrade, "\r\n");
     if (!how.websocket_key.empty()) line("Sec-WebSocket-Key: ", how.websocket_key, "\r\n");
 
@@ -280,7 +231,7 @@ std::string websocket_accept(std::string_view key) {
 }
 
 void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& out) {
-    Writer line{out};
+    const LineWriter line{out};
     for_each_response_field(fields, [&](const wire::Field& field) { line(field.name, ": ", field.value, "\r\n"); });
 }
 

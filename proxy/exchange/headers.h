@@ -32,6 +32,7 @@ bool is_hop_by_hop(wire::Name name) noexcept;
 struct Forwarding {
     geo::Address peer;     ///< the next hop towards the client, for X-Forwarded-For
     bool trusted = false;  ///< the peer's own forwarded fields are kept and appended to
+    unsigned hops = 0;     ///< steering::Located::hops
     std::string_view request_id;
     std::span<const std::string> secret_headers;    ///< lower case; never forwarded
     std::span<const std::string> identity_headers;  ///< only the edge may send these; '_' counts as '-'

@@ -47,16 +47,24 @@ bool Exchange::another_candidate() const {
     });
 }
 
-/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so.
+/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so,
+/// by the rules and by the operator's order.
 const Considered* Exchange::pinned_candidate(std::uint64_t origin) {
     for (const auto& considered : decision_.all()) {
         if (bound_->pin_ids[considered.id] != origin) continue;
-        if (is_forbidden(considered.reason) || tried_.test(considered.id)) return nullptr;
+        const bool forbidden = is_forbidden(considered.reason) || is_ordered_out(considered.id);
+        if (forbidden || tried_.test(considered.id)) return nullptr;
         candidate_ = considered;
         candidate_.reason = Reason::key_pinned;
         return &candidate_;
     }
     return nullptr;
+}
+
+/// By the latest order, which may have come since the origin was chosen.
+bool Exchange::is_ordered_out(geo::OriginId id) {
+    const auto& origins = current().health->origins;
+    return id < origins.size() && origins[id].state.ordered_out();
 }
 
 bool Exchange::is_pinned() const {
@@ -95,9 +103,9 @@ loop::Task<Fault> Exchange::queue_for(geo::OriginId id) {
     load.waited.fetch_add(1, std::memory_order_relaxed);
     Fault fault = Fault::none;
     while (!(slot_ = place.take()) && fault == Fault::none) {
-        if (client_.gone()) {
-            fault = Fault::client_gone;
-        } else if (context_.loop.now() >= until) {
+        fault = interruption();
+        if (fault != Fault::none) break;
+        if (context_.loop.now() >= until) {
             load.refused_later.fetch_add(1, std::memory_order_relaxed);
             fault = Fault::origin_full;
         } else {
@@ -144,6 +152,11 @@ loop::Task<Fault> Exchange::offer() {
                 continue;
             }
             if (const Fault fault = co_await queue_for(chosen.id); fault != Fault::none) co_return fault;
+            if (is_ordered_out(chosen.id)) {  // meanwhile
+                slot_.release();
+                candidate = next_candidate();
+                continue;
+            }
         }
         if (attempts_ == 0 && chosen.reason == Reason::spilled) count_spill(chosen.id);
         if (attempt_) context_.recycle(std::move(attempt_));
@@ -158,7 +171,7 @@ loop::Task<Fault> Exchange::offer() {
             continue;
         }
         // What the edge lacks it lacks everywhere, except for local ports: they run out towards one address.
-        if (info(fault).side == Side::client || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
+        if (is_final(fault) || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
         const bool sent = was_sent(fault);
         const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
         settle(*attempt_, fault, status);
@@ -227,7 +240,7 @@ bool Exchange::was_sent(Fault fault) const noexcept {
     return attempt_->connection && !(info(fault).nothing_sent && replay_.whole());
 }
 
-Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
+Move Exchange::move_after(Fault fault, unsigned status) {
     const Move move = may_move({.method = method_,
                                 .idempotency_key = pin_key_ != 0,
                                 .body_replayable = replay_.whole(),
@@ -237,7 +250,9 @@ Move Exchange::move_after(Fault fault, unsigned status) const noexcept {
                                 .status = status});
     // Asking an origin again that did not answer in time only takes longer.
     const bool late = fault == Fault::origin_head_timeout || fault == Fault::origin_lost;
-    return late && move == Move::same_origin ? Move::no : move;
+    if (late && move == Move::same_origin) return Move::no;
+    if (move != Move::same_origin || !is_ordered_out(attempt_->candidate.id)) return move;
+    return pin_key_ != 0 ? Move::no : Move::next_origin;
 }
 
 /// The first move is made at once; later ones wait a random moment, so that many exchanges do not knock in step.
@@ -248,7 +263,7 @@ loop::Task<Fault> Exchange::back_off() {
     const auto began = context_.loop.now();
     const auto until = began + std::chrono::duration_cast<loop::milliseconds>(ceiling * context_.dice.fraction());
     while (context_.loop.now() < until) {
-        if (client_.gone()) co_return Fault::client_gone;
+        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
         timer_.expires_at(until);
         co_await wake_.wait();
     }
@@ -289,6 +304,13 @@ void Exchange::put_back(Attempt& attempt) {
         bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
 }
 
+/// Whether the failure of this attempt says something of its origin as it is now.
+bool Exchange::is_news(const Attempt& attempt) {
+    const auto& origins = current().health->origins;
+    const auto id = attempt.candidate.id;
+    return id >= origins.size() || origins[id].state.is_news(attempt.began_at);
+}
+
 /// Counts an attempt that has ended, and what it says of its origin's health. A stale connection says nothing; nor does
 /// a client that left, or a deadline that left the origin no time.
 void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
@@ -302,7 +324,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
     if (fault == Fault::none && !gateway_status(status)) return;  // good when its body is whole: note_body()
     context_.end_trial(id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
-    if (reason == health::Reason::none || cut_short_) return;
+    if (reason == health::Reason::none || cut_short_ || !is_news(attempt)) return;
     if (fault != Fault::none && !is_to_blame(attempt, fault)) return;
     // Not every origin knows Expect: else any client could have one ejected by holding its body back.
     if (fault == Fault::origin_head_timeout && awaits_continue()) return;
@@ -325,6 +347,7 @@ void Exchange::note_body(Fault fault) {
         context_.report_ok(*bound_, id, attempt_->trial);
         return pool.ok.add();
     }
+    if (!is_news(*attempt_)) return;
     pool.failed.add();
     context_.report({bound_->routing, id, health::Passive::answered_failed, info(fault).reason, {}});
 }

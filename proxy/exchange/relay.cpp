@@ -1,4 +1,5 @@
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/forwarded.h"
 #include "proxy/exchange/location.h"
 #include "proxy/exchange/tunnel.h"
 #include "proxy/steering/explain.h"
@@ -40,10 +41,7 @@ void Exchange::mend_locations() {
     if (site_->host_header == "client") return;
     const auto asked = host_sent(request_, *site_, origin_of(*attempt_));
     if (wire::equal_ignoring_case(asked, request_.authority)) return;
-    bool secure = request_.secure;
-    if (forwarding_.trusted)
-        for (const auto& field : request_.fields)
-            if (field.id == wire::Name::x_forwarded_proto) secure = wire::equal_ignoring_case(field.value, "https");
+    const bool secure = came_by_https(request_, forwarding_);
     attempt_->mend_fields([&](const wire::Field& field) {
         const bool locates = wire::equal_ignoring_case(field.name, "location") ||
                              wire::equal_ignoring_case(field.name, "content-location");
@@ -84,8 +82,7 @@ loop::Task<Fault> Exchange::relay() {
     outcome_.status = attempt.head().status;
     auto progress = context_.loop.now();
     std::uint64_t turn_began = 0;
-    LeastRate download;
-    bool awaits_reader = false;
+    ReaderPace& reader = client_.reader();
     std::uint64_t delivered = 0;
     const auto& origin = attempt.connection->stream;
     std::uint64_t uploaded = origin.sent;
@@ -100,7 +97,8 @@ loop::Task<Fault> Exchange::relay() {
         bool moved = false;
         bool complete = false;
         bool client_blocks = false;
-        while (!complete && client_.unsent() < wire::Stream::high_water) {
+        // Its end goes with its last bytes: HTTP/2 would send it later only where the client has opened its window.
+        while (!complete && (client_.unsent() < wire::Stream::high_water || attempt.body_read())) {
             std::string_view bytes;
             const auto body = attempt.body(bytes);
             if (body == Attempt::Body::pending) break;
@@ -135,7 +133,7 @@ loop::Task<Fault> Exchange::relay() {
         const std::size_t queued = client_.unsent();
         if (client_.flush() == Io::failed) {
             client_.abort();
-            co_return Fault::client_gone;
+            co_return client_.why_gone();
         }
         if (complete) break;
         // Not what this flush took: HTTP/2 sends between turns, and plain HTTP/1.1 as it writes.
@@ -153,9 +151,9 @@ loop::Task<Fault> Exchange::relay() {
         }
         client_blocks = client_blocks || client_.unsent() >= wire::Stream::high_water;
         if (client_.unsent() < wire::Stream::high_water && queued >= wire::Stream::high_water) continue;
-        if (client_.gone()) {
+        if (const Fault cause = interruption(); cause != Fault::none) {
             client_.abort();
-            co_return Fault::client_gone;
+            co_return cause;
         }
         const auto now = context_.loop.now();
         const auto& limits = config_->limits;
@@ -164,16 +162,14 @@ loop::Task<Fault> Exchange::relay() {
         // An origin that answers early may well want the whole request before it goes on.
         const bool uploads = std::exchange(uploaded, origin.sent) != origin.sent;
         if (moved || uploads || client_sends) progress = now;
-        if (client_blocks && !awaits_reader) download.begin(now, delivered);
-        awaits_reader = client_blocks;
         // Nor does a client hold anybody up that listens to an answer on its way.
         if (!client_sends || moved) awaits_body_ = false;
         Fault late = Fault::none;
         auto due = progress + limits.origin_body_timeout;
+        reader.await(client_blocks, now);
         if (client_blocks) {
-            if (download.is_too_slow(now, delivered, limits.write_timeout, limits.write_rate))
-                late = Fault::client_write_timeout;
-            due = download.due(limits.write_timeout);
+            if (reader.is_too_slow(now, [this] { return client_.taken(); })) late = Fault::client_write_timeout;
+            due = reader.due();
         } else if (client_sends) {
             if (body_is_too_slow(now)) late = Fault::client_body_timeout;
             due = upload_.due(limits.body_timeout);
@@ -203,7 +199,7 @@ loop::Task<Fault> Exchange::tunnel() {
     response_started_ = relayed_ = true;
     outcome_.status = 101;
     Tunnel tunnel{context_, wake_, timer_, client_, attempt_->connection->stream, {bytes_in_, bytes_out_}};
-    const Fault fault = co_await tunnel.run(limits_->tunnel_idle, config_->limits.write_timeout);
+    const Fault fault = co_await tunnel.run(limits_->tunnel_idle);
     outcome_.response_complete = fault == Fault::none;
     co_return fault;
 }

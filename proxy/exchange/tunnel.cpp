@@ -20,62 +20,66 @@ Tunnel::Tunnel(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& cl
     context_.counters.tunnels_opened.add();
 }
 
-Tunnel::~Tunnel() { context_.counters.tunnels_closed.add(); }
+Tunnel::~Tunnel() {
+    context_.counters.tunnels_closed.add();
+    if (!ended_) origin_.socket().reset();
+}
 
-loop::Task<Fault> Tunnel::run(loop::milliseconds idle, loop::milliseconds write_timeout) {
+loop::Task<Fault> Tunnel::run(loop::milliseconds idle) {
+    const Fault fault = co_await carry(idle);
+    if (fault != Fault::none) client_.abort();
+    ended_ = fault == Fault::none && client_end_ != End::cut;
+    co_return fault;
+}
+
+loop::Task<Fault> Tunnel::carry(loop::milliseconds idle) {
     auto progress = context_.loop.now();
-    auto client_progress = progress;
-    std::uint64_t delivered = 0;
+    ReaderPace& reader = client_.reader();
     std::uint64_t turn_began = bytes_.in + bytes_.out;
     bool quiet = false;
     for (;;) {
         const bool moved = move();
         const auto now = context_.loop.now();
         if (over()) co_return Fault::none;
-        if (client_lost_) {
-            // Nobody is left to read what the origin says; with both directions ended that was only our farewell.
-            client_.abort();
-            co_return Fault::client_gone;
-        }
-        if (client_end_ == End::cut && (origin_.unsent() == 0 || origin_deaf_)) {
-            client_.abort();
-            co_return Fault::client_gone;
-        }
-        if (origin_end_ == End::cut && client_.unsent() == 0) {
-            client_.abort();
-            co_return Fault::origin_truncated;
-        }
+        if (const Fault cause = cut(); cause != Fault::none) co_return cause;
         if (moved) {
             progress = now;
             quiet = false;
-        }
-        // As in Exchange::relay(): by all that left, since HTTP/2 sends between turns.
-        const std::uint64_t so_far = bytes_.out - std::min<std::uint64_t>(bytes_.out, client_.unsent());
-        if (!client_blocks_ || so_far > delivered) client_progress = now;
-        delivered = std::max(delivered, so_far);
-        if (moved) {
             // Again until nothing moves: what stood in the way may have left, and nobody would notify us of that.
             if (bytes_.in + bytes_.out - turn_began < fair_share) continue;
             turn_began = bytes_.in + bytes_.out;
             co_await wake_.yield();
             continue;
         }
-        if (now >= progress + idle || (client_blocks_ && now >= client_progress + write_timeout)) {
-            client_.abort();
-            co_return now >= progress + idle ? Fault::tunnel_idle : Fault::client_write_timeout;
-        }
+        const bool cut_short = client_end_ == End::cut || origin_end_ == End::cut;
+        const bool awaits_client = client_blocks_ || origin_end_ == End::cut;
+        reader.await(awaits_client, now);
+        if (awaits_client && reader.is_too_slow(now, [this] { return client_.taken(); }))
+            co_return Fault::client_write_timeout;
+        if (now >= progress + idle) co_return Fault::tunnel_idle;
         if (!quiet && now >= progress + quiet_after) {
             client_.quiet();
             origin_.release_all();
             quiet = true;
         }
         auto due = progress + idle;
-        if (client_blocks_) due = std::min(due, client_progress + write_timeout);
+        if (awaits_client) due = std::min(due, reader.due());
+        if (cut_short) due = std::min(due, now + loop::Socket::look_again);  // the kernel tells of no delivery
         if (!quiet) due = std::min(due, progress + quiet_after);
         timer_.expires_at(due);
         co_await wake_.wait();
         turn_began = bytes_.in + bytes_.out;
     }
+}
+
+/// Why the tunnel is cut off now. A reset takes back what the other side's system does not have yet: it is waited for.
+Fault Tunnel::cut() const {
+    if (context_.ends()) return Fault::edge_stopped;
+    // Nobody is left to read what the origin says; with both directions ended that was only our farewell.
+    if (client_lost_) return client_.why_gone();
+    if (client_end_ == End::cut && (origin_deaf_ || origin_.is_delivered())) return client_.why_gone();
+    if (origin_end_ == End::cut && client_.is_delivered()) return Fault::origin_truncated;
+    return Fault::none;
 }
 
 /// What can be moved now, both ways. True when anything did.

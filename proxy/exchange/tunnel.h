@@ -23,9 +23,10 @@ public:
     Tunnel(const Tunnel&) = delete;
     Tunnel& operator=(const Tunnel&) = delete;
 
-    /// Until both directions have ended (`none`), a side is lost, nothing moved for `idle`, or the client took nothing
-    /// of what waits for it for `write_timeout`.
-    loop::Task<Fault> run(loop::milliseconds idle, loop::milliseconds write_timeout);
+    /// Until both directions have ended (`none`), a side is lost, nothing moved for `idle`, or the client takes too
+    /// little of what waits for it. What is cut must not pass for an end: the client's side is aborted, the origin's
+    /// reset.
+    loop::Task<Fault> run(loop::milliseconds idle);
 
 private:
     enum class End : std::uint8_t {
@@ -33,13 +34,15 @@ private:
         orderly,  ///< said that it is done
         cut,      ///< ended without a word, or broke
     };
+    loop::Task<Fault> carry(loop::milliseconds idle);
+    Fault cut() const;
     bool move();
     bool to_origin();
     bool to_client();
     /// Both directions are done with, and nothing waits for an origin that could take it.
     bool over() const noexcept {
         if (origin_end_ != End::orderly) return false;
-        return origin_deaf_ || origin_told_ || (client_end_ == End::cut && origin_.unsent() == 0);
+        return origin_deaf_ || origin_told_ || (client_end_ == End::cut && origin_.is_delivered());
     }
 
     Context& context_;
@@ -54,6 +57,7 @@ private:
     bool origin_deaf_ = false;    ///< takes nothing more
     bool client_lost_ = false;    ///< takes nothing more
     bool client_blocks_ = false;  ///< something waits for the client
+    bool ended_ = false;          ///< all that the client had to say has reached the origin; else that is cut off
 };
 
 }  // namespace nearhop::exchange

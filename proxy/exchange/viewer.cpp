@@ -11,9 +11,10 @@ steering::ViewerFields viewer_fields(std::span<const wire::Field> fields) noexce
     bool region_repeated = false;
     for (const auto& field : fields) {
         if (field.id == wire::Name::x_forwarded_for) {
-            viewer.add_forwarded_for(field.value);
+            viewer.forwarded_for.add(field.value);
             continue;
         }
+        if (field.id == wire::Name::forwarded) viewer.forwarded.add(field.value);
         if (field.id != wire::Name::cloudfront_viewer) continue;
         const auto name = field.name.substr(sizeof "CloudFront-Viewer-" - 1);
         if (wire::equal_ignoring_case(name, "Country"))

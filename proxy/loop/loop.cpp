@@ -131,11 +131,20 @@ void Loop::run() {
                 const std::lock_guard lock{mutex_};
                 work.swap(mail_);
             }
-            for (auto& item : work) item();
+            for (const auto& item : work) run_guarded(item);
         }
         run_timers();
         resume_ready();
-        if (after_batch_) after_batch_();
+        if (after_batch_) run_guarded(after_batch_);
+    }
+}
+
+void Loop::run_guarded(const std::function<void()>& work) {
+    try {
+        work();
+    } catch (const std::exception& error) {
+        if (!failed_) throw;
+        failed_(error);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <span>
@@ -163,6 +164,9 @@ public:
     /// Runs `work` on the loop's thread, in order. Any thread. Never on the request path.
     void post(std::function<void()> work);
     void after_batch(std::function<void()> work) { after_batch_ = std::move(work); }
+    /// `failed` hears of what posted work or `after_batch` threw (no memory, in most cases), and the loop goes on. It
+    /// must not throw. Without it, run() throws what they threw.
+    void on_failure(std::function<void(const std::exception&)> failed) { failed_ = std::move(failed); }
 
     /// Time of the current batch: one clock call per wake-up.
     TimePoint now() const noexcept { return now_; }
@@ -188,6 +192,7 @@ private:
     int wait_milliseconds() const noexcept;
     int take_events(int wait);
     void resume_ready();
+    void run_guarded(const std::function<void()>& work);
 
     int epoll_ = -1;
     int wakeup_ = -1;  // eventfd of the mailbox
@@ -201,6 +206,7 @@ private:
     bool mail_came_ = false;
     bool crowded_ = false;
     std::function<void()> after_batch_;
+    std::function<void(const std::exception&)> failed_;
     std::atomic<bool> stopped_{false};
     std::mutex mutex_;
     std::vector<std::function<void()>> mail_;  // guarded by mutex_

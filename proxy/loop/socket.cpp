@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -111,6 +113,12 @@ Socket::Delivery Socket::delivery() const noexcept {
     const bool answer_is_due = std::chrono::milliseconds{std::int64_t{info.tcpi_last_ack_recv}} >= ask_after + answer &&
                                loop_->now() >= asked_at_ + answer;
     return answer_is_due ? Delivery::unanswered : Delivery::acknowledged;
+}
+
+std::size_t Socket::unacknowledged() const noexcept {
+    int bytes = 0;
+    if (descriptor_ < 0 || ioctl(descriptor_, SIOCOUTQ, &bytes) != 0) return 0;
+    return static_cast<std::size_t>(std::max(bytes, 0));
 }
 
 void Socket::ask_path(bool on) noexcept {

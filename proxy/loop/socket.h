@@ -65,6 +65,8 @@ public:
         lost,  ///< sent, or once acknowledged asked for, three times in vain. They may have come all the same
     };
     Delivery delivery() const noexcept;
+    /// Of the bytes that were sent, those that the peer's system has not acknowledged; a system call too.
+    std::size_t unacknowledged() const noexcept;
     static constexpr milliseconds patience{200};    ///< before the first look: the kernel's before it sends again
     static constexpr milliseconds look_again{100};  ///< and how often from then on
     /// Has the kernel ask the peer's whether it is still there after each second that nothing came (keep-alives).

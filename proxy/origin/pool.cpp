@@ -11,10 +11,13 @@ namespace nearhop::origin {
 constexpr loop::milliseconds quiet_after{1000};
 
 Connection::Connection(Pool& owner) noexcept : pool_{owner} {
+    ++pool_.connections_;
+    pool_.begin_use();
     if (auto* const capacity = pool_.capacity()) capacity->add_origin_connections(1);
 }
 
 Connection::~Connection() {
+    --pool_.connections_;
     pool_.counters().active.subtract();
     if (auto* const capacity = pool_.capacity()) capacity->add_origin_connections(-1);
 }
@@ -22,7 +25,11 @@ Connection::~Connection() {
 void Connection::notify() noexcept { pool_.remove(*this); }
 
 Pool::Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters, exchange::Capacity* capacity)
-    : loop_{loop}, counters_{std::move(counters)}, capacity_{capacity}, timer_{loop, *this} {}
+    : loop_{loop},
+      counters_{std::move(counters)},
+      capacity_{capacity},
+      period_began_{loop.now()},
+      timer_{loop, *this} {}
 
 Pool::~Pool() {
     for (std::size_t i = 0; i < idle_.size(); ++i) {
@@ -32,10 +39,29 @@ Pool::~Pool() {
 }
 
 void Pool::set_limits(const conf::Limits& limits) noexcept {
-    most_ = limits.origin_idle;
+    most_.reset();
+    if (limits.origin_idle) most_ = *limits.origin_idle;
     idle_timeout_ = limits.origin_idle_timeout;
     age_ = limits.origin_age;
     requests_ = limits.origin_requests;
+}
+
+void Pool::begin_use() noexcept { peak_ = std::max(peak_, in_use()); }
+
+std::size_t Pool::most_idle() noexcept {
+    if (most_) return *most_;
+    if (const auto passed = loop_.now() - period_began_; passed >= idle_timeout_) {
+        last_peak_ = passed < 2 * idle_timeout_ ? peak_ : in_use();
+        peak_ = in_use();
+        period_began_ = loop_.now();
+    }
+    return std::max({peak_, last_peak_, least_idle});
+}
+
+bool Pool::is_known(const Connection& connection) const noexcept {
+    if (connection.stream.is_tls() && connection.tls_era != tls_era_) return false;
+    return addresses_.empty() ||
+           std::find(addresses_.begin(), addresses_.end(), connection.address) != addresses_.end();
 }
 
 bool Pool::worn(const Connection& connection) const noexcept {
@@ -52,6 +78,7 @@ std::unique_ptr<Connection> Pool::take(const Announcement& announced, std::strin
         idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
         counters_->idle.subtract();
         counters_->active.add();
+        begin_use();
         if (worn(*connection)) continue;
         ++connection->requests;
         counters_->reused.add();
@@ -63,10 +90,11 @@ std::unique_ptr<Connection> Pool::take(const Announcement& announced, std::strin
 void Pool::keep(std::unique_ptr<Connection> connection) {
     auto& stream = connection->stream;
     connection->idle_since = loop_.now();
-    if (!stream.in().empty() || stream.unsent() != 0 || stream.over() || most_ == 0 || worn(*connection)) return;
-    if (stream.is_tls() && connection->tls_era != tls_era_) return;
+    const std::size_t most = most_idle();
+    if (!stream.in().empty() || stream.unsent() != 0 || stream.over() || most == 0 || worn(*connection)) return;
+    if (!is_known(*connection)) return;
     connection->quiet = !stream.is_tls();
-    if (idle_.size() >= most_) drop(0);
+    while (idle_.size() >= most) drop(0);
     stream.socket().ask_path(false);
     stream.release_buffers();
     stream.socket().notify_to(*connection);
@@ -88,7 +116,9 @@ void Pool::set_tls(const std::string& digest) {
     close_idle();
 }
 
-std::shared_ptr<wire::SslSession> Pool::session_for(const std::string& address, const std::string& server_name) {
+std::shared_ptr<wire::SslSession> Pool::session_for(const std::string& digest, const std::string& address,
+                                                    const std::string& server_name) {
+    if (digest != tls_digest_) return nullptr;
     const std::string key = server_name.empty() ? address : address + ' ' + server_name;
     if (sessions_.size() >= most_sessions && !sessions_.contains(key)) sessions_.clear();
     auto& session = sessions_[key];
@@ -116,7 +146,13 @@ void Pool::drop(std::size_t index) noexcept {
     idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-void Pool::retain(const std::vector<Endpoint>& endpoints) noexcept {
+void Pool::retain(const std::vector<Endpoint>& endpoints) {
+    addresses_.clear();
+    for (const auto& endpoint : endpoints) addresses_.push_back(endpoint.text);
+    std::erase_if(sessions_, [&](const auto& session) {
+        const std::string_view address = std::string_view{session.first}.substr(0, session.first.find(' '));
+        return std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end();
+    });
     for (std::size_t i = idle_.size(); i-- > 0;) {
         const bool good = std::any_of(endpoints.begin(), endpoints.end(), [&](const Endpoint& endpoint) {
             return !endpoint.down && endpoint.text == idle_[i]->address;
@@ -127,6 +163,11 @@ void Pool::retain(const std::vector<Endpoint>& endpoints) noexcept {
 
 void Pool::close_idle() noexcept {
     while (!idle_.empty()) drop(idle_.size() - 1);
+}
+
+void Pool::retire() noexcept {
+    most_ = 0;
+    close_idle();
 }
 
 void Pool::doubt(const std::string& address) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,12 +16,19 @@
 namespace nearhop::origin {
 
 /// One worker's idle connections to one origin, and what makes new ones cheap (TLS sessions by address). Found by the
-/// origin's identity, so that a reload keeps it. Not thread-safe: it belongs to its worker.
+/// origin's identity, so that a reload keeps it; outlives the connections that were made from it. Not thread-safe: it
+/// belongs to its worker.
+///
+/// Unless `origin_idle` says otherwise, as many connections idle at most as were in use at the peak of the last
+/// `origin_idle_timeout`, since that many the load needs again, or `least_idle`: of those that announce a client each
+/// serves that one alone, however few are in use at once.
 class Pool final : private loop::Notify {
 public:
     /// `capacity`, where given, hears of every connection and outlives the pool.
     Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters, exchange::Capacity* capacity = nullptr);
     ~Pool();
+
+    static constexpr std::size_t least_idle = 64;
 
     void set_limits(const conf::Limits& limits) noexcept;
 
@@ -32,9 +40,12 @@ public:
     void keep(std::unique_ptr<Connection> connection);
     /// An idle connection had an event: it is of no more use.
     void remove(Connection& connection) noexcept;
-    /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish.
-    void retain(const std::vector<Endpoint>& endpoints) noexcept;
+    /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish. What
+    /// was known of addresses that are gone is forgotten, and none is kept of their connections.
+    void retain(const std::vector<Endpoint>& endpoints);
     void close_idle() noexcept;
+    /// The origin is not in the configuration any more: nothing is kept from now on.
+    void retire() noexcept;
     /// What was sent to this address got lost: idle connections to it are closed.
     void lose(const std::string& address) noexcept { drop_all(address); }
     /// A connection was not made while another address of the origin answered: a weaker sign, which others here know.
@@ -46,17 +57,25 @@ public:
     /// What connections are secured with from now on, as wire::OriginTls says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
     void set_tls(const std::string& digest);
-    const std::string& tls_digest() const noexcept { return tls_digest_; }
-    unsigned tls_era() const noexcept { return tls_era_; }  ///< another one after each change of the digest
-    /// Of connections to this address for this name, which may be a client's word: only so many are kept.
-    std::shared_ptr<wire::SslSession> session_for(const std::string& address, const std::string& server_name);
+    /// The session for connections to an address under `digest`, for this name (followed_name(), which may be a client's
+    /// word: only so many are kept); null when the digest is not what counts any more.
+    std::shared_ptr<wire::SslSession> session_for(const std::string& digest, const std::string& address,
+                                                  const std::string& server_name = {});
     static constexpr std::size_t most_sessions = 256;
+    unsigned tls_era() const noexcept { return tls_era_; }  ///< another one after each change of the digest
+    std::size_t session_count() const noexcept { return sessions_.size(); }
     admin::PoolCounters& counters() noexcept { return *counters_; }
     exchange::Capacity* capacity() const noexcept { return capacity_; }
     loop::Loop& loop() noexcept { return loop_; }
     unsigned next_turn() noexcept { return turn_++; }  ///< spreads connections over an origin's addresses
 
 private:
+    friend class Connection;
+    void begin_use() noexcept;  ///< one connection more is in use than before
+    std::size_t in_use() const noexcept { return connections_ - idle_.size(); }
+    std::size_t most_idle() noexcept;
+    bool is_known(const Connection& connection) const noexcept;
+
     void notify() noexcept override;  ///< timer: close what idled too long
     void set_timer() noexcept;
     loop::TimePoint due_of(const Connection& idle) const noexcept;
@@ -70,15 +89,20 @@ private:
     loop::Loop& loop_;
     std::shared_ptr<admin::PoolCounters> counters_;
     exchange::Capacity* capacity_;
-    std::vector<std::unique_ptr<Connection>> idle_;  // oldest first
-    std::unordered_map<std::string, std::shared_ptr<wire::SslSession>> sessions_;
+    std::size_t connections_ = 0;  ///< all that are open
+    /// Most that were in use at once, in the present period of `idle_timeout_` and in the one before.
+    std::size_t peak_ = 0, last_peak_ = 0;
+    loop::TimePoint period_began_{};
+    std::vector<std::unique_ptr<Connection>> idle_;                                // oldest first
+    std::unordered_map<std::string, std::shared_ptr<wire::SslSession>> sessions_;  // by address, and name
     std::string tls_digest_;
     unsigned tls_era_ = 0;
-    std::string doubted_;  ///< the last one, and when
+    std::vector<std::string> addresses_;  ///< that the origin has; empty: not known yet
+    std::string doubted_;                 ///< the last one, and when
     loop::TimePoint doubted_at_{};
     loop::Timer timer_;
     unsigned turn_ = 0;
-    std::size_t most_ = 64;
+    std::optional<std::size_t> most_;
     loop::milliseconds idle_timeout_{50'000};
     loop::milliseconds age_{300'000};
     unsigned requests_ = 1000;

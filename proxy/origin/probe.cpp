@@ -67,18 +67,25 @@ private:
     bool found_;
 };
 
-/// application/json or anything +json, with or without parameters.
-bool is_json(std::span<const wire::Field> fields) noexcept {
+bool is_json(std::string_view type) noexcept {
+    constexpr std::string_view suffix = "+json";
+    return wire::equal_ignoring_case(type, "application/json") ||
+           (type.size() > suffix.size() && wire::equal_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
+}
+
+health::BodyKind kind_of(std::span<const wire::Field> fields) {
+    health::BodyKind kind{.json = false};
     for (const auto& field : fields) {
-        if (!wire::equal_ignoring_case(field.name, "content-type")) continue;
-        std::string_view type = field.value.substr(0, field.value.find(';'));
-        while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
-        constexpr std::string_view suffix = "+json";
-        return wire::equal_ignoring_case(type, "application/json") ||
-               (type.size() > suffix.size() &&
-                wire::equal_ignoring_case(type.substr(type.size() - suffix.size()), suffix));
+        if (wire::equal_ignoring_case(field.name, "content-type") && kind.type.empty()) {
+            std::string_view type = field.value.substr(0, field.value.find(';'));
+            while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+            kind.type = type;
+            kind.json = is_json(type);
+        }
+        const bool coded = !field.value.empty() && !wire::equal_ignoring_case(field.value, "identity");
+        if (wire::equal_ignoring_case(field.name, "content-encoding") && coded) kind.coding = field.value;
     }
-    return false;
+    return kind;
 }
 
 sockaddr_storage with_port(sockaddr_storage address, std::uint16_t port) noexcept {
@@ -128,9 +135,11 @@ ProbePlan::ProbePlan(const OriginInfo& info, const conf::Probe& settings)
       port{settings.port == info.port ? std::uint16_t{0} : static_cast<std::uint16_t>(settings.port)},
       context{info.context},
       request{probe_head(info, settings)},
-      rules{settings.checks, settings.expect_region.empty()    ? info.region
-                             : settings.expect_region == "off" ? std::string{}
-                                                               : settings.expect_region},
+      rules{.checks = settings.checks,
+            .region = settings.expect_region.empty()    ? info.region
+                      : settings.expect_region == "off" ? std::string{}
+                                                        : settings.expect_region,
+            .region_asked = !settings.expect_region.empty() && settings.expect_region != "off"},
       agent_header{info.agent_header} {}
 
 bool ProbePlan::passes(unsigned status) const noexcept {
@@ -289,14 +298,18 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
     if (!framing) co_return Failure{Reason::bad_response, "the framing of the answer is ambiguous"};
     if (!plan.passes(head.status)) co_return Failure{Reason::status};
     bool keep = wire::keeps_alive(head.minor, head.fields);
-    const bool json = plan.rules.any() && framing->kind != wire::Framing::Kind::none && is_json(head.fields);
+    auto kind = kind_of(head.fields);
+    kind.json = kind.json && framing->kind != wire::Framing::Kind::none;  // what is not there is declared as nothing
+    const bool looks = plan.rules.asked() || (plan.rules.any() && kind.json);
     std::string body;
     in.consume(scan.size());  // ends the views in `head`
-    if (auto failure = co_await read_body(plan, *framing, json ? &body : nullptr, keep)) co_return failure;
-    if (json) {
-        auto reading = health::read_body(body, plan.rules);
+    if (auto failure = co_await read_body(plan, *framing, looks ? &body : nullptr, keep)) co_return failure;
+    if (looks) {
+        auto reading = health::read_body(body, plan.rules, kind);
         outcome.result.checks = reading.findings;
         if (reading.reason != Reason::none) co_return Failure{reading.reason, std::move(reading.detail)};
+        outcome.unread = reading.unread;
+        outcome.detail = std::move(reading.detail);
     }
 
     idle_ = keep && in.empty() && stream_->unsent() == 0 && !stream_->over();
@@ -307,7 +320,7 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
     co_return std::nullopt;
 }
 
-Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing framing, std::string* json, bool& keep) {
+Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing framing, std::string* text, bool& keep) {
     using Kind = wire::Framing::Kind;
     auto& in = stream_->in();
     TextSearch search{plan.how.body_contains};
@@ -347,7 +360,7 @@ Task<Prober::Result> Prober::read_body(const ProbePlan& plan, wire::Framing fram
         piece = piece.substr(0, room);
         room -= piece.size();
         search.add(piece);
-        if (json) json->append(piece);
+        if (text) text->append(piece);
         in.consume(used);
     }
     if (!complete || framing.kind == Kind::until_close) keep = false;

@@ -30,8 +30,8 @@ struct ProbePlan {
     std::string server_name;      ///< SNI and verified name
     std::uint16_t port = 0;       ///< other than that of requests; 0: the same
     std::shared_ptr<ssl_ctx_st> context;
-    std::string request;       ///< the whole head
-    health::BodyRules rules;   ///< for a body that is declared JSON
+    std::string request;  ///< the whole head
+    health::BodyRules rules;
     std::string agent_header;  ///< empty: what the origin says of itself is not believed
 
     bool passes(unsigned status) const noexcept;
@@ -52,6 +52,7 @@ struct ProbeOutcome {
     health::Agent agent = health::Agent::none;  ///< what the origin said of itself
     bool path_lost = false;                     ///< nothing of the request was acknowledged
     bool reused = false;  ///< over the connection of an earlier probe: connect and tls were not needed
+    bool unread = false;  ///< passed, but the body is not looked at although something is asked of it: see `detail`
     std::string detail;   ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
 };
 
@@ -80,7 +81,7 @@ private:
     loop::Task<Result> connect(const ProbePlan& plan, ProbePhases& phases);
     loop::Task<Result> handshake(const ProbePlan& plan, ProbeOutcome& outcome);
     loop::Task<Result> exchange(const ProbePlan& plan, ProbeOutcome& outcome);
-    loop::Task<Result> read_body(const ProbePlan& plan, wire::Framing framing, std::string* json, bool& keep);
+    loop::Task<Result> read_body(const ProbePlan& plan, wire::Framing framing, std::string* text, bool& keep);
 
     loop::Wake wake_;
     loop::Timer timer_;

@@ -35,6 +35,7 @@ std::string probe_head(const OriginInfo& info, const conf::Probe& settings) {
     for (const auto& field : info.headers.set) write(field.name, field.value.value);
     write("User-Agent", "nearhop-probe");
     write("Accept", "*/*");
+    write("Accept-Encoding", "identity");
     return head + "Connection: keep-alive\r\n\r\n";
 }
 

@@ -6,6 +6,8 @@
 #include <array>
 #include <limits>
 #include <netdb.h>
+#include <new>
+#include <set>
 #include <stdexcept>
 #include <sys/epoll.h>
 #include <sys/time.h>
@@ -27,15 +29,34 @@ void add_from_hosts_file(ares_channel channel, const std::string& name, int fami
 }
 
 /// IPv4 before IPv6, then by value: the order of an answer says nothing, and a stable one changes nothing.
-void sort_addresses(std::vector<geo::Address>& addresses) {
-    std::sort(addresses.begin(), addresses.end(), [](const geo::Address& left, const geo::Address& right) {
-        if (left.is_v4() != right.is_v4()) return left.is_v4();
-        return left.bytes() < right.bytes();
-    });
-    addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+bool comes_before(const geo::Address& left, const geo::Address& right) {
+    if (left.is_v4() != right.is_v4()) return left.is_v4();
+    return left.bytes() < right.bytes();
 }
 
 }  // namespace
+
+std::size_t bound_addresses(std::vector<geo::Address>& addresses, const std::vector<geo::Address>& known,
+                            std::size_t most) {
+    std::set<geo::Address, decltype(&comes_before)> all{&comes_before};
+    // Those in use come first, then each in its place in the answer.
+    std::stable_partition(addresses.begin(), addresses.end(), [&](const geo::Address& address) {
+        return std::find(known.begin(), known.end(), address) != known.end();
+    });
+    std::erase_if(addresses, [&](const geo::Address& address) { return !all.insert(address).second; });
+    const auto is_v4 = [](const geo::Address& address) { return address.is_v4(); };
+    const auto v4 = static_cast<std::size_t>(std::count_if(addresses.begin(), addresses.end(), is_v4));
+    const std::size_t v6 = std::min(addresses.size() - v4, std::max(most - std::min(most, v4), most / 2));
+    std::array<std::size_t, 2> room{v6, most - v6};
+    std::erase_if(addresses, [&](const geo::Address& address) {
+        auto& left = room[address.is_v4() ? 1 : 0];
+        const bool full = left == 0;
+        if (!full) --left;
+        return full;
+    });
+    std::sort(addresses.begin(), addresses.end(), comes_before);
+    return all.size() - addresses.size();
+}
 
 struct Resolver::SocketWatch final : loop::Watch {
     SocketWatch(Resolver& resolver, int descriptor) : owner{resolver}, fd{descriptor} {}
@@ -50,10 +71,21 @@ struct Resolver::SocketWatch final : loop::Watch {
 /// The answers for one address family.
 struct Resolver::Half {
     int family = 0;
-    int status = ARES_EDESTRUCTION;
+    bool answered = false;
+    int status = ARES_ETIMEOUT;  ///< until it is answered
     std::vector<geo::Address> addresses{};
     int ttl = std::numeric_limits<int>::max();
 
+    /// False without memory for it: c-ares is no place to throw through.
+    bool add(const geo::Address& address) noexcept {
+        try {
+            addresses.push_back(address);
+            return true;
+        } catch (const std::bad_alloc&) {
+            status = ARES_ENOMEM;
+            return false;
+        }
+    }
     bool failed() const noexcept {
         return status != ARES_SUCCESS && status != ARES_ENODATA && status != ARES_ENOTFOUND;
     }
@@ -65,6 +97,14 @@ struct Resolver::Query {
     loop::Wake* wake;  ///< null: nobody waits any more
     std::array<Half, 2> halves{Half{.family = AF_INET}, Half{.family = AF_INET6}};
     int pending = 0;
+    loop::TimePoint first_at{};  ///< when the first half was answered
+
+    /// The one half that has addresses while the other is not answered: what is there is worth using.
+    bool has_half() const noexcept {
+        return pending == 1 && std::any_of(halves.begin(), halves.end(),
+                                           [](const Half& half) { return half.answered && !half.addresses.empty(); });
+    }
+    Resolved result(const std::vector<geo::Address>& known, std::size_t most) const;
 
     struct Reference {
         std::shared_ptr<Query> query;
@@ -72,12 +112,12 @@ struct Resolver::Query {
     };
 
     static void ask(const std::shared_ptr<Query>& query, std::size_t half, ares_channel channel, const char* name) {
+        auto reference = std::make_unique<Reference>(Reference{query, half});
         ++query->pending;
         ++query->owner->in_flight_;
         ares_addrinfo_hints hints{};
         hints.ai_family = query->halves[half].family;
         hints.ai_flags = ARES_AI_NOSORT;
-        auto reference = std::make_unique<Reference>(Reference{query, half});
         ares_getaddrinfo(channel, name, nullptr, &hints, &Query::answered, reference.release());
     }
 
@@ -85,24 +125,56 @@ struct Resolver::Query {
         const std::unique_ptr<Reference> reference{static_cast<Reference*>(argument)};
         Query& query = *reference->query;
         Half& half = query.halves[reference->half];
+        half.answered = true;
         half.status = status;
         for (const auto* each = answer ? answer->nodes : nullptr; each; each = each->ai_next) {
             if (each->ai_family != half.family) continue;
-            if (const auto address = geo::Address::from(each->ai_addr)) half.addresses.push_back(*address);
+            if (const auto address = geo::Address::from(each->ai_addr); address && !half.add(*address)) break;
             half.ttl = std::min(half.ttl, each->ai_ttl);
         }
         for (const auto* each = answer ? answer->cnames : nullptr; each; each = each->next)
             half.ttl = std::min(half.ttl, each->ttl);
         if (answer) ares_freeaddrinfo(answer);
-        --query.pending;
+        if (--query.pending == 1) query.first_at = query.owner->loop_.now();
         --query.owner->in_flight_;
         if (half.failed() && status != ARES_EDESTRUCTION) query.owner->renew_ = true;
         if (query.wake) query.wake->notify();
     }
 };
 
+/// What the answers that are there say; a half without one keeps what was known of it.
+Resolved Resolver::Query::result(const std::vector<geo::Address>& known, std::size_t most) const {
+    Resolved result;
+    bool any = false;
+    for (const Half& half : halves) {
+        if (half.failed()) result.error = ares_strerror(half.status);
+        any |= !half.addresses.empty();
+    }
+    if (!any) {
+        if (result.error.empty()) result.error = ares_strerror(halves[0].status);
+        return result;
+    }
+    int ttl = std::numeric_limits<int>::max();
+    for (const Half& half : halves) {
+        ttl = std::min(ttl, half.ttl);
+        result.addresses.insert(result.addresses.end(), half.addresses.begin(), half.addresses.end());
+        if (!half.failed()) continue;
+        for (const auto& address : known)
+            if (address.is_v4() == (half.family == AF_INET)) result.addresses.push_back(address);
+    }
+    result.ttl = std::chrono::seconds{std::max(ttl, 0)};
+    result.dropped = bound_addresses(result.addresses, known, most);
+    return result;
+}
+
 Resolver::Resolver(loop::Loop& loop, const conf::Dns& settings)
-    : loop_{loop}, timer_{loop, *this}, timeout_{settings.timeout} {
+    : loop_{loop},
+      timer_{loop, *this},
+      timeout_{settings.timeout},
+      // A third, so that one server is asked twice, and each of three once; resolv.conf has no more that count.
+      try_{
+          std::max<loop::milliseconds>(timeout_ / std::max<std::size_t>(settings.servers.size(), 3), loop::Loop::tick)},
+      most_{settings.addresses} {
     for (const auto& server : settings.servers) servers_ += (servers_.empty() ? "" : ",") + *server;
     if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) throw std::runtime_error{"c-ares cannot be initialised"};
     open();
@@ -117,12 +189,15 @@ void Resolver::open() {
     renew_ = false;
     ares_options options{};
     options.flags = ARES_FLAG_NOSEARCH;
-    options.timeout = static_cast<int>(timeout_.count());
+    options.timeout = static_cast<int>(try_.count());
     options.tries = 2;
     char lookups[] = "b";  // DNS alone: the hosts file is read for both families at once, before
     options.lookups = lookups;
     options.sock_state_cb = [](void* self, ares_socket_t descriptor, int reads, int writes) {
-        static_cast<Resolver*>(self)->watch(descriptor, reads != 0, writes != 0);
+        try {
+            static_cast<Resolver*>(self)->watch(descriptor, reads != 0, writes != 0);
+        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): no event comes, and c-ares tries again
+        }
     };
     options.sock_state_cb_data = this;
     const int wanted = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
@@ -140,7 +215,7 @@ void Resolver::close() noexcept {
     sockets_.clear();
 }
 
-loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Address> known) {
+loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Address> known, Early early) {
     const auto began = loop_.now();
     Resolved result;
     // Other servers may be configured in the system by now, when the ones that we know do not answer.
@@ -153,7 +228,7 @@ loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Addres
     }
     for (const int family : {AF_INET, AF_INET6}) add_from_hosts_file(channel_, name, family, result.addresses);
     if (!result.addresses.empty()) {
-        sort_addresses(result.addresses);
+        result.dropped = bound_addresses(result.addresses, known, most_);
         co_return result;
     }
 
@@ -167,28 +242,21 @@ loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Addres
     arm();
     // From here on `this` may be gone: ending the resolver answers the query.
     loop::Loop& loop = wake.loop();
-    while (query->pending > 0) co_await wake.wait();
-
+    loop::Timer timer{loop, wake};
+    const auto until = began + timeout_;
+    const std::size_t most = most_;
+    // c-ares may go on after `until`, where there are many servers; whoever dropped the query hears nothing of it.
+    while (query->pending > 0 && loop.now() < until) {
+        auto due = until;
+        if (early && query->has_half()) {
+            due = std::min(due, query->first_at + half_after);
+            if (loop.now() >= due) std::exchange(early, nullptr)(query->result(known, most));
+        }
+        timer.expires_at(due);
+        co_await wake.wait();
+    }
+    result = query->result(known, most);
     result.seconds = std::chrono::duration<double>(loop.now() - began).count();
-    int ttl = std::numeric_limits<int>::max();
-    bool any = false;
-    for (const Half& half : query->halves) {
-        if (half.failed()) result.error = ares_strerror(half.status);
-        any |= !half.addresses.empty();
-    }
-    if (!any) {
-        if (result.error.empty()) result.error = ares_strerror(query->halves[0].status);
-        co_return result;
-    }
-    for (const Half& half : query->halves) {
-        ttl = std::min(ttl, half.ttl);
-        result.addresses.insert(result.addresses.end(), half.addresses.begin(), half.addresses.end());
-        if (!half.failed()) continue;
-        for (const auto& address : known)
-            if (address.is_v4() == (half.family == AF_INET)) result.addresses.push_back(address);
-    }
-    result.ttl = std::chrono::seconds{std::max(ttl, 0)};
-    sort_addresses(result.addresses);
     co_return result;
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t path_at_most = 8 * 1024;
 constexpr std::size_t text_at_most = 256;
-static_assert((path_at_most + 6 * text_at_most) * escaped_at_most + 2048 <= access_line_room);
+static_assert((path_at_most + 7 * text_at_most) * escaped_at_most + 2048 <= access_line_room);
 
 char* write_number(char* out, std::uint64_t number) noexcept { return std::to_chars(out, out + 20, number).ptr; }
 
@@ -126,6 +126,7 @@ std::string_view format_access_line(char* out, const AccessRecord& record, conf:
     line.text("host", record.host);
     line.text("path", record.path, path_at_most);
     line.text("protocol", record.protocol);
+    line.text("upgrade", record.upgrade);
     line.number("status", record.status);
     line.text("site", record.site);
     line.text("origin", record.origin);

@@ -21,6 +21,7 @@ struct AccessRecord {
     geo::Address client;
     std::string_view method, host, path;  ///< as received; escaped here
     std::string_view protocol = "HTTP/1.1";
+    std::string_view upgrade;       ///< the protocol that the connection, or the stream, switched to; empty: none
     unsigned status = 0;            ///< 0: nothing was answered
     std::string_view site, origin;  ///< empty: none
     steering::Reason reason = steering::Reason::nearest;
@@ -48,13 +49,13 @@ public:
 
     private:
         friend class AccessLog;
-        struct Ring;
-        std::shared_ptr<Ring> ring_;
+        struct Form;
+        std::shared_ptr<Form> form_;
     };
 
     /// Starts the writer thread unless the log is off. Throws std::runtime_error when the file cannot be opened.
     AccessLog(const conf::Log& log, admin::Registry& registry);
-    ~AccessLog();  ///< writes what is queued
+    ~AccessLog();  ///< writes what is queued, within five seconds
     AccessLog(const AccessLog&) = delete;
     AccessLog& operator=(const AccessLog&) = delete;
 

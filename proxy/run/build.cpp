@@ -1,7 +1,9 @@
 #include "proxy/run/build.h"
 
 #include "proxy/run/build_origins.h"
+#include "proxy/run/database_cache.h"
 #include "proxy/run/listener_key.h"
+#include "proxy/run/memory_watch.h"
 #include "proxy/run/rto.h"
 #include "proxy/run/secrets.h"
 #include "proxy/run/trusted.h"
@@ -94,10 +96,11 @@ void check_access_log(const conf::Log& log, conf::Problems& problems) {
         refuse("want a file in a folder that is there, found no folder " + folder.string());
 }
 
-std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Geo& geo, conf::Problems& problems) {
+std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Config& config, conf::Problems& problems) {
+    const auto& geo = config.geo;
     std::vector<std::shared_ptr<const geo::Database>> databases;
     for (const auto& file : geo.databases) {
-        auto opened = open_database(*file);
+        auto opened = open_database(*file, most_geo_bytes(config.limits));
         if (!opened.database) {
             problems.push_back({Severity::error, file.mark, file.path, opened.error});
             continue;
@@ -114,6 +117,12 @@ std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Geo
             databases.push_back(embedded.database);
         else
             problems.push_back({Severity::error, {}, "geo.databases", "the embedded database: " + embedded.error});
+    } else if (databases.size() == geo.databases.size()) {
+        if (const std::string version{unlocated_by(databases)}; !version.empty())
+            problems.push_back({Severity::warning, geo.databases.front().mark, geo.databases.front().path,
+                                "no client with an " + version +
+                                    " address will be located: no database given here holds " + version +
+                                    " networks; want a file that does beside " + *geo.databases.front()});
     }
     return databases;
 }
@@ -153,8 +162,10 @@ std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::P
     return cidr;
 }
 
-geo::Database::OpenResult open_database(const std::string& file) {
-    auto opened = geo::Database::open(file);
+geo::Database::OpenResult open_database(const std::string& file, std::uint64_t most_bytes) {
+    const FileStamp stamp = FileStamp::of(file);
+    if (auto known = find_database(file, stamp)) return {std::move(known), {}};
+    auto opened = geo::Database::open(file, most_bytes);
     if (!opened.database) return opened;
     // Addresses of all corners of the tree, IPv4 and IPv6: a record that cannot be read shows before it is needed.
     for (const std::string_view text : {"1.1.1.1", "8.8.8.8", "81.2.69.142", "196.216.2.1", "202.12.29.205",
@@ -163,11 +174,20 @@ geo::Database::OpenResult open_database(const std::string& file) {
         if (opened.database->lookup(*geo::Address::parse(text), record) == geo::Lookup::error)
             return {nullptr, "the geo database " + file + " is corrupt: looking up " + std::string{text} + " fails"};
     }
+    remember_database(file, stamp, opened.database);
     return opened;
 }
 
 bool is_old(const geo::Database& database) {
     return std::chrono::system_clock::now() - database.built() > std::chrono::days{30};
+}
+
+std::string_view unlocated_by(const std::vector<std::shared_ptr<const geo::Database>>& databases) {
+    const auto none = [&](bool (geo::Database::*locates)() const noexcept) {
+        return std::none_of(databases.begin(), databases.end(),
+                            [&](const auto& database) { return (*database.*locates)(); });
+    };
+    return none(&geo::Database::locates_v4) ? "IPv4" : none(&geo::Database::locates_v6) ? "IPv6" : "";
 }
 
 std::shared_ptr<const geo::Locator> build_locator(const conf::Geo& geo,
@@ -196,7 +216,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     const bool listens = std::any_of(config.listeners.begin(), config.listeners.end(),
                                      [](const auto& listener) { return listener.kind == conf::ListenerKind::https; });
     if (!listens) snapshot.server_tls = nullptr;
-    auto databases = open_databases(config.geo, problems);
+    auto databases = open_databases(config, problems);
     snapshot.locator =
         std::make_shared<const geo::Locator>(build_overrides(config.geo, problems), std::move(databases));
     if (conf::has_errors(problems)) return result;

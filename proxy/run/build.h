@@ -4,9 +4,11 @@
 #include "geo/database.h"
 #include "proxy/snapshot.h"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nearhop::run {
@@ -25,9 +27,12 @@ BuildResult load(const std::string& file, const wire::TicketKeys& keys, conf::Ac
 /// A network of the configuration; what is none is a problem.
 std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::Problems& problems);
 
-/// Opens a geo database and tries it out; also what a changed file has to pass before it replaces the one in use.
-geo::Database::OpenResult open_database(const std::string& file);
+/// Opens a geo database and tries it out; also what a changed file has to pass before it replaces the one in use. A
+/// file that has not changed since somebody who still uses it opened it is not read again.
+geo::Database::OpenResult open_database(const std::string& file, std::uint64_t most_bytes = UINT64_MAX);
 bool is_old(const geo::Database& database);  ///< built more than 30 days ago
+/// The version of IP, "IPv4" or "IPv6", of which none of the databases locates any address; empty: there is none.
+std::string_view unlocated_by(const std::vector<std::shared_ptr<const geo::Database>>& databases);
 
 /// The overrides of a configuration that build() accepted, over other databases.
 std::shared_ptr<const geo::Locator> build_locator(const conf::Geo& geo,

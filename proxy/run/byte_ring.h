@@ -28,6 +28,12 @@ public:
         return true;
     }
 
+    static constexpr std::size_t capacity() noexcept { return Size; }
+    std::size_t size() const noexcept {  ///< of what is queued; any thread
+        const std::size_t tail = tail_.load(std::memory_order_acquire);
+        return head_.load(std::memory_order_acquire) - tail;
+    }
+
     /// What is queued, oldest first, in one or two pieces; it stays until pop().
     std::array<std::string_view, 2> peek() const noexcept {
         const std::size_t tail = tail_.load(std::memory_order_relaxed);

@@ -7,9 +7,13 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <fcntl.h>
 #include <string_view>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -107,9 +111,24 @@ std::string unknown_name(const CLI::App& app, int argc, char** argv) {
     return {};
 }
 
+/// Where one of them is closed, the next file or socket would get its number, and with it what is printed or logged.
+void fill_standard_descriptors() noexcept {
+    for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (::fcntl(number, F_GETFD) < 0) [[maybe_unused]]
+            const int opened = ::open("/dev/null", O_RDWR);
+}
+
+/// A disk that is full must not look like a short answer.
+int printed(int code) {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    std::fprintf(stderr, "nearhop: cannot write to standard output: %s\n", std::strerror(errno));
+    return code == exit_ok ? exit_failed : code;
+}
+
 }  // namespace
 
 int command_line(int argc, char** argv) {
+    fill_standard_descriptors();
     CLI::App app{"nearhop sends each HTTPS request to the nearest healthy region.", "nearhop"};
     app.footer(exit_codes);
     app.require_subcommand(1);
@@ -147,7 +166,7 @@ int command_line(int argc, char** argv) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
     try {
-        return chosen(app, config, file, explain, simulate, order, demo);
+        return printed(chosen(app, config, file, explain, simulate, order, demo));
     } catch (const std::exception& error) {
         std::fprintf(stderr, "nearhop: %s\n", error.what());
         return exit_failed;

@@ -1,6 +1,10 @@
 #include "proxy/run/control.h"
 
+#include "proxy/loop/keeper.h"
+#include "proxy/loop/turn.h"
+#include "proxy/run/background.h"
 #include "proxy/run/build.h"
+#include "proxy/run/failures.h"
 #include "proxy/run/headroom_watch.h"
 #include "proxy/run/isolation_watch.h"
 #include "proxy/run/leader_watch.h"
@@ -16,6 +20,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -28,6 +33,12 @@ using loop::TimePoint;
 constexpr milliseconds traffic_pause{50};         ///< between two looks at traffic counters because of failures
 constexpr milliseconds tick{1'000};               ///< traffic counters, round trips, watched files
 constexpr milliseconds first_round_limit{5'000};  ///< then clients are served, whatever is still unknown
+constexpr milliseconds disk_patience{2'000};      ///< for what is being read or written when the process ends
+
+/// What a reload read.
+struct Loaded : BuildResult {
+    std::optional<OverrideWatch::OtherFile> orders{};  ///< set where admin.state_file is another one
+};
 
 }  // namespace
 
@@ -57,14 +68,39 @@ struct Control::Impl final : private loop::Notify {
         timer.expires_at(next_tick);
         headroom.look(latest, loop.now());
         republish();
+        looking = loop::keep(loop, [this] { return keep_looking_at_files(); }, noting(registry, admin::Duty::files));
+        looking.start();
     }
 
-    ReloadResult reload() {
-        auto loaded = load(latest.routing->config.file, keys, conf::Accept::regular_file);
+    loop::Task<ReloadResult> reload() {
+        const auto turn = co_await reloads.take();
+        Loaded loaded;
+        auto read = [file = latest.routing->config.file, tickets = keys, present = overrides.file()] {
+            Loaded found{load(file, tickets, conf::Accept::regular_file)};
+            if (found.snapshot) found.orders = OverrideWatch::look_at(found.snapshot->routing->config.admin, present);
+            return found;
+        };
+        try {
+            loaded = co_await disk.run(std::move(read));
+        } catch (const std::exception& error) {  // no memory, or no thread
+            loaded.problems.push_back({conf::Severity::error, {}, {}, std::string{"not read: "} + error.what()});
+        }
+        co_return take(std::move(loaded));
+    }
+
+    /// What a configuration has to pass in the light of the one in force, and then takes its place.
+    ReloadResult take(Loaded loaded) {
         std::unique_ptr<origin::Resolver> other;
-        if (loaded.snapshot) {
-            refuse_short_ranges(latest, *loaded.snapshot, loaded.snapshot->routing->config.clients, loaded.problems);
+        const auto refuse_errors = [&] {
             if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+        };
+        if (loaded.snapshot) {
+            const auto& config = loaded.snapshot->routing->config;
+            refuse_short_ranges(latest, *loaded.snapshot, config.clients, loaded.problems);
+            if (loaded.orders && !loaded.orders->problem.empty())
+                loaded.problems.push_back({conf::Severity::error, config.admin.state_file.mark, "admin.state_file",
+                                           "want a file of overrides or none, found " + loaded.orders->problem});
+            refuse_errors();
         }
         if (loaded.snapshot) {
             try {
@@ -76,7 +112,7 @@ struct Control::Impl final : private loop::Notify {
         }
         if (loaded.snapshot && before_reload) {
             before_reload(loaded.snapshot->routing->config, loaded.problems);
-            if (conf::has_errors(loaded.problems)) loaded.snapshot.reset();
+            refuse_errors();
         }
         if (loaded.snapshot) start_only.compare(loaded.snapshot->routing->config, loaded.problems);
         status.reload_problems = loaded.problems;
@@ -102,8 +138,10 @@ struct Control::Impl final : private loop::Notify {
         latest.server_tls = loaded.snapshot->server_tls;
         set_log_level(latest.routing->config.log.level);
         files.follow(latest, loop.now());
-        overrides.follow(latest.routing->config.admin);
+        if (loaded.orders) overrides.follow(std::move(*loaded.orders));
         if (started) follow_origins(std::move(other));
+        std::erase_if(status.figures, [this](const auto& each) { return !has_origin(each.first); });
+        has_old_rows = true;
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
         latest.addresses = make_addresses();
@@ -132,25 +170,23 @@ struct Control::Impl final : private loop::Notify {
         if (std::exchange(latest.ready, next) != next) publish();
     }
 
-    OverrideResult override_origin(const OverrideOrder& order) {
+    loop::Task<OverrideResult> override_origin(OverrideOrder order) {
         OverrideResult result;
-        const auto& origins = latest.routing->origins;
-        result.known_origin =
-            std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == order.origin; });
-        if (!result.known_origin) return result;
+        result.known_origin = has_origin(order.origin);
+        if (!result.known_origin) co_return result;
         if (!order.force) result.overload = headroom.overload_by(order, latest);
         if (!result.overload.empty()) {
             log_warning("override_refused", {{"origin", order.origin},
                                              {"override", health::name(order.order)},
                                              {"author", order.author},
                                              {"what", result.overload}});
-            return result;
+            co_return result;
         }
         result.record = overrides.take(order, loop.now());
         watches.apply(overrides, *latest.routing);
-        result.not_saved = overrides.save();
+        result.not_saved = co_await overrides.save();
         result.saved = result.not_saved.empty();
-        return result;
+        co_return result;
     }
 
     const Status& refresh_status() {
@@ -175,18 +211,26 @@ struct Control::Impl final : private loop::Notify {
     const Snapshot& current() const noexcept { return latest; }
 
     std::function<void(const conf::Config&, conf::Problems&)> before_reload;
-    std::function<void()> on_reload;
+    std::function<void()> on_reload, on_new_files;
     std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);  ///< lets mail find out that we are gone
     loop::Loop& loop;
 
 private:
     void notify() noexcept override {
-        const TimePoint now = loop.now();
-        if (now >= next_traffic && now < next_tick) {
-            read_traffic();
-            timer.expires_at(next_tick);
+        try {
+            on_time();
+        } catch (const std::exception& error) {
+            note_failure(registry, admin::Duty::tick, error);
         }
-        if (now < next_tick) return;
+    }
+
+    void on_time() {
+        const TimePoint now = loop.now();
+        if (now < next_tick) {
+            timer.expires_at(next_tick);
+            if (now >= next_traffic) read_traffic();
+            return;
+        }
         next_tick = now + tick;
         timer.expires_at(next_tick);
         read_traffic();
@@ -194,8 +238,7 @@ private:
         if (!isolation.isolated()) leaders.look(*latest.routing->table, *latest.health, now);
         end_overrides();
         headroom.look(latest, now);
-        if (files.look_at_databases(latest, now)) publish();
-        if (files.look_at_ranges(latest, now)) publish();
+        forget_old_rows();
         republish();
     }
 
@@ -250,7 +293,36 @@ private:
     void end_overrides() {
         if (!overrides.end(loop.now())) return;
         watches.apply(overrides, *latest.routing);
-        overrides.save();
+        overrides.save_soon();
+    }
+
+    loop::Task<> keep_looking_at_files() {
+        loop::Wake wake{loop};
+        loop::Timer timer_of_files{loop, wake};
+        for (;;) {
+            timer_of_files.expires_after(tick);
+            while (!timer_of_files.expired()) co_await wake.wait();
+            const bool databases = co_await files.look_at_databases(latest, disk, loop.now());
+            const bool ranges = co_await files.look_at_ranges(latest, disk, loop.now());
+            if (!databases && !ranges) continue;
+            publish();
+            if (on_new_files) on_new_files();
+        }
+    }
+
+    bool has_origin(std::string_view name) const noexcept {
+        const auto& origins = latest.routing->origins;
+        return std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == name; });
+    }
+
+    /// Counters of what the configuration does not have any more, once nothing goes on there: a request of an older one
+    /// may make some anew, so it is looked at now and then in any case.
+    void forget_old_rows() {
+        if (!has_old_rows && ++ticks % 64 != 0) return;
+        std::set<std::string_view> sites, origins;
+        for (const auto& site : latest.routing->table->sites) sites.insert(site.name);
+        for (const auto& origin : latest.routing->origins) origins.insert(origin.name);
+        has_old_rows = !registry.retain(sites, origins);
     }
 
     std::shared_ptr<const health::Table> make_health() {
@@ -289,7 +361,10 @@ private:
         const bool decided = !isolation.in_doubt() && watches.decided();
         if (!decided && loop.now() < first_round_ends) return;
         // Not from here: this may be the inside of a probe, and the callee may do anything.
-        loop.post(std::exchange(on_first_round, nullptr));
+        loop.post([gone = std::weak_ptr{self}] {
+            if (const auto here = gone.lock())
+                if (const auto then = std::exchange((*here)->on_first_round, nullptr)) then();
+        });
     }
 
     /// What workers counted since the last look, for the rule on shares of failures.
@@ -310,24 +385,30 @@ private:
     Snapshot latest;
     const StartOnly start_only;
     Status status;
+    Background disk{loop, disk_patience};
+    loop::Turn reloads{loop};
     WatchedFiles files;
-    OverrideWatch overrides;
+    OverrideWatch overrides{loop, disk, noting(registry, admin::Duty::orders)};
     std::minstd_rand random{std::random_device{}()};
     TrafficWatch traffic{registry};
     LeaderWatch leaders;
     HeadroomWatch headroom{registry};
     bool started = false;
     bool wanted_ready = false;  // but for isolation
-    bool holding = false;       // several changes are under way: one publication for all
+    bool has_old_rows = false;  // in the registry
+    unsigned ticks = 0;
+    bool holding = false;  // several changes are under way: one publication for all
     std::function<void()> on_first_round;
     TimePoint first_round_ends{}, next_tick{};
     TimePoint traffic_read{}, next_traffic = TimePoint::max();
     loop::Timer timer{loop, *this};
     std::function<double()> dice = [this] { return std::uniform_real_distribution<double>{0, 1}(random); };
-    IsolationWatch isolation{
-        loop, dice, {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); }}};
-    OriginWatches watches{
-        {loop, dice, [this] { republish(); }, isolation, registry}};  // last: it uses all of the above
+    IsolationWatch isolation{loop,
+                             dice,
+                             {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); },
+                              noting(registry, admin::Duty::control_target)}};
+    OriginWatches watches{{loop, dice, [this] { republish(); }, isolation, registry}};
+    loop::Task<> looking;  // last, as the watches are: they use all of the above
 };
 
 Control::Control(loop::Loop& loop, Board& board, admin::Registry& registry, Snapshot first,
@@ -344,12 +425,15 @@ void Control::report(std::vector<PassiveReport> reports) {
     });
 }
 
-Control::ReloadResult Control::reload() { return impl_->reload(); }
+loop::Task<Control::ReloadResult> Control::reload() { return impl_->reload(); }
 void Control::before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare) {
     impl_->before_reload = std::move(prepare);
 }
 void Control::on_reload(std::function<void()> then) { impl_->on_reload = std::move(then); }
-Control::OverrideResult Control::override_origin(const OverrideOrder& order) { return impl_->override_origin(order); }
+void Control::on_new_files(std::function<void()> then) { impl_->on_new_files = std::move(then); }
+loop::Task<Control::OverrideResult> Control::override_origin(OverrideOrder order) {
+    return impl_->override_origin(std::move(order));
+}
 void Control::set_ready(bool ready) { impl_->set_ready(ready); }
 const Snapshot& Control::current() const noexcept { return impl_->current(); }
 const Control::Status& Control::status() { return impl_->refresh_status(); }

@@ -3,6 +3,7 @@
 #include "health/verdict.h"
 #include "proxy/admin/counters.h"
 #include "proxy/loop/loop.h"
+#include "proxy/loop/task.h"
 #include "proxy/run/overrides.h"
 #include "proxy/snapshot.h"
 
@@ -48,12 +49,16 @@ public:
     /// Any thread.
     void report(std::vector<PassiveReport> reports);
 
-    /// Reads the configuration file again and everything it names. On any error the old snapshot stays.
-    ReloadResult reload();
+    /// Reads the configuration file again and everything it names, on a thread of its own. On any error the old
+    /// snapshot stays. One at a time: what is asked for meanwhile waits its turn. Dropping the Task is fine: then
+    /// nothing changes.
+    loop::Task<ReloadResult> reload();
     /// Called before a reload that nothing else speaks against takes effect: an error among the problems refuses it.
     void before_reload(std::function<void(const conf::Config&, conf::Problems&)> prepare);
     /// Called after each successful reload, with the new snapshot published.
     void on_reload(std::function<void()> then);
+    /// Called after a changed file has been taken into use, with the new snapshot published.
+    void on_new_files(std::function<void()> then);
 
     void set_ready(bool ready);
 
@@ -65,8 +70,8 @@ public:
         std::string overload{};   ///< why it was refused: the others could not carry what would be left to them
     };
     /// Holds from now on, whether it could be saved or not, unless it would overload the other origins and is not
-    /// forced. Override::none clears. The texts were checked.
-    OverrideResult override_origin(const OverrideOrder& order);
+    /// forced. Override::none clears. The texts were checked. Comes back once it is saved.
+    loop::Task<OverrideResult> override_origin(OverrideOrder order);
 
     const Snapshot& current() const noexcept;
 

@@ -122,6 +122,7 @@ void print_tour(const Server& server, const DemoOrigins& origins) {
 
 int run_demo(const DemoOptions& options) {
     block_signals();
+    const EventLog events;
     raise_descriptor_limit();
     wire::initialise_tls();
     try {
@@ -135,7 +136,7 @@ int run_demo(const DemoOptions& options) {
         for (const auto* problems : {&parsed.problems, &built.problems})
             for (const auto& problem : *problems)
                 if (problem.severity == conf::Severity::error || !built.snapshot)
-                    std::fprintf(stderr, "%s\n", conf::to_string(problem, "demo").c_str());
+                    log_plain(conf::to_string(problem, "demo"));
         if (!built.snapshot) return exit_failed;
         set_log_level("warning");
         Server server{std::move(*built.snapshot), keys};

@@ -19,11 +19,12 @@ struct FileStamp {
         return {now.st_mtim.tv_sec, now.st_mtim.tv_nsec, static_cast<std::uint64_t>(now.st_size),
                 static_cast<std::uint64_t>(now.st_ino)};
     }
-    /// Of a file that has just been read. One that was written at about that time may have changed in between: it gets
-    /// a stamp that no file has, and so is read once more.
+    /// A stamp that no file has: whoever compares reads once more.
+    static FileStamp of_none() noexcept { return {.seconds = -1}; }
+    /// Of a file that has just been read. One that was written at about that time may have changed in between.
     static FileStamp of_read(const std::string& file) noexcept {
         const FileStamp stamp = of(file);
-        return stamp.seconds + 2 >= std::time(nullptr) ? FileStamp{.seconds = -1} : stamp;
+        return stamp.seconds + 2 >= std::time(nullptr) ? of_none() : stamp;
     }
 };
 

@@ -22,8 +22,9 @@ public:
         std::string failure;  ///< why the file's present content is not in use; empty: it is
     };
 
-    /// From now on these, which were just opened from the configuration's files.
-    void follow(const conf::Geo& geo, const std::vector<std::shared_ptr<const geo::Database>>& databases);
+    /// From now on these, which were opened from the configuration's files. `most_bytes`: of a file that replaces one.
+    void follow(const conf::Geo& geo, const std::vector<std::shared_ptr<const geo::Database>>& databases,
+                std::uint64_t most_bytes = UINT64_MAX);
 
     /// Looks at all files once and logs what it finds; `replaced` and `refused` count databases.
     struct Result {
@@ -37,6 +38,7 @@ public:
 private:
     std::vector<Followed> followed_;
     std::vector<FileStamp> stamps_;
+    std::uint64_t most_bytes_ = UINT64_MAX;
 };
 
 }  // namespace nearhop::run

@@ -27,12 +27,22 @@ std::string takes_text(const steering::Loss& loss, const Snapshot& snapshot) {
     return text.empty() ? "-" : text;
 }
 
+/// What is counted together is judged as the first of those sites that have the origin.
+std::string one_of_others(
+    const std::string& origin, const steering::Table& table,
+    const admin::Registry::Rows<std::pair<std::string, std::string>, admin::OriginCounters>& rows) {
+    for (const auto& site : table.sites)
+        for (const auto id : site.failover_order)
+            if (table.origins[id].name == origin && !rows.contains({site.name, origin})) return site.name;
+    return std::string{admin::other_sites};
+}
+
 }  // namespace
 
 void HeadroomWatch::look(const Snapshot& snapshot, health::TimePoint now) {
     const auto capacities = capacities_of(snapshot);
     headroom_.look(*snapshot.routing->table, *snapshot.health, capacities,
-                   has_limits(capacities) ? in_flight() : steering::Headroom::Sample{}, now);
+                   has_limits(capacities) ? in_flight(*snapshot.routing->table) : steering::Headroom::Sample{}, now);
     for (const auto& row : headroom_.rows())
         if (row.changed)
             log_event(row.survivable ? LogLevel::info : LogLevel::warning, "headroom",
@@ -51,20 +61,24 @@ std::string HeadroomWatch::overload_by(const OverrideOrder& order, const Snapsho
     const auto lost =
         std::find_if(origins.begin(), origins.end(), [&](const auto& origin) { return origin.name == order.origin; });
     const auto loss = headroom_.ask(static_cast<geo::OriginId>(lost - origins.begin()), *snapshot.routing->table,
-                                    *snapshot.health, capacities, in_flight());
+                                    *snapshot.health, capacities, in_flight(*snapshot.routing->table));
     if (loss.survivable()) return {};
     return "without " + order.origin + " the other origins would get " + std::to_string(std::lround(loss.load)) +
            " more requests in flight and have room for " + std::to_string(std::lround(loss.placed)) + " (" +
            takes_text(loss, snapshot) + ")";
 }
 
-steering::Headroom::Sample HeadroomWatch::in_flight() const {
+steering::Headroom::Sample HeadroomWatch::in_flight(const steering::Table& table) const {
     steering::Headroom::Sample sample;
-    for (const auto& [pair, blocks] : registry_.origins()) {
+    const auto rows = registry_.origins();
+    for (const auto& [pair, blocks] : rows) {
         std::uint64_t sum = 0;
         for (const auto& block : blocks)
             if (block) sum += block->in_flight.get();
-        if (sum != 0) sample[pair] = static_cast<double>(sum);
+        if (sum == 0) continue;
+        auto key = pair;
+        if (pair.first == admin::other_sites) key.first = one_of_others(pair.second, table, rows);
+        sample[key] += static_cast<double>(sum);
     }
     return sample;
 }

@@ -23,7 +23,7 @@ public:
     const std::vector<steering::Headroom::Row>& rows() const noexcept { return headroom_.rows(); }
 
 private:
-    steering::Headroom::Sample in_flight() const;
+    steering::Headroom::Sample in_flight(const steering::Table& table) const;
 
     const admin::Registry& registry_;
     steering::Headroom headroom_;

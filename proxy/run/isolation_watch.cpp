@@ -1,10 +1,10 @@
 #include "proxy/run/isolation_watch.h"
 
 #include "conf/syntax.h"
+#include "proxy/loop/keeper.h"
 #include "proxy/run/logging.h"
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 namespace nearhop::run {
@@ -43,7 +43,7 @@ void IsolationWatch::configure(const conf::Isolation& settings, const std::vecto
     controls_ = std::move(next);
     if (guard_.follow(origins, names, loop_.now())) notices_.changed("reload");
     for (auto* control : fresh) {
-        control->task = keep_checking(*control);
+        control->task = loop::keep(loop_, [this, control] { return keep_checking(*control); }, notices_.failed);
         control->task.start();
     }
     hurry();
@@ -64,14 +64,15 @@ loop::Task<> IsolationWatch::keep_checking(Control& control) {
         control.timer.expires_at(control.due);
         while (loop_.now() < control.due) co_await control.wake.wait();
         control.began = loop_.now();
-        control.checking = true;
+        struct Checking {
+            bool& now;
+            ~Checking() { now = false; }
+        };
         origin::ControlCheck::Outcome outcome;
-        try {
+        {
+            const Checking checking{control.checking = true};
             outcome = co_await control.check.check(settings_.timeout);
-        } catch (const std::bad_alloc&) {
-            outcome = {};  // says nothing of the target
         }
-        control.checking = false;
         learn(control, outcome);
         control.due = std::max(next_check(control), loop_.now() + loop::milliseconds{1});
     }

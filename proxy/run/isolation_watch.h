@@ -7,6 +7,7 @@
 #include "proxy/loop/task.h"
 #include "proxy/origin/control_check.h"
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,10 +21,11 @@ namespace nearhop::run {
 class IsolationWatch {
 public:
     /// `decide` runs before silence is taken for an end of the network: whoever knows of answers that were not told yet
-    /// tells them. `changed`: isolated() did, `by` says what answered.
+    /// tells them. `changed`: isolated() did, `by` says what answered. `failed` hears of what went wrong inside.
     struct Notices {
         std::function<void()> decide;
         std::function<void(std::string_view by)> changed;
+        std::function<void(const std::exception&)> failed;
     };
     IsolationWatch(loop::Loop& loop, std::function<double()> dice, Notices notices);
     IsolationWatch(const IsolationWatch&) = delete;

@@ -21,12 +21,15 @@ void LogFile::close() noexcept {
 }
 
 bool LogFile::open(const std::string& where, std::string& error) {
-    const bool standard = where == "stdout";
-    const int fresh =
-        standard ? STDOUT_FILENO : ::open(where.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    const bool standard = where == "stdout" || where == "stderr";
+    const int fresh = where == "stdout" ? STDOUT_FILENO
+                      : where == "stderr"
+                          ? STDERR_FILENO
+                          : ::open(where.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
     struct stat kind{};
     if (fresh < 0 || ::fstat(fresh, &kind) != 0) {
-        error = "cannot open the access log " + where + ": " + std::strerror(errno);
+        error = "cannot open the log " + where + ": " + std::strerror(errno);
+        if (fresh >= 0 && !standard) ::close(fresh);
         return false;
     }
     close();
@@ -50,6 +53,8 @@ LogFile::Result LogFile::write(std::string_view& bytes, int patience_ms) noexcep
             if (count == 0) return Result::busy;
             if (count < 0 && errno != EINTR) return Result::failed;
             part = part.substr(0, PIPE_BUF);
+            // stdout and stderr may be one pipe: what is cut between lines stays whole beside the other log's.
+            if (const auto end = part.rfind('\n'); end != part.npos) part = part.substr(0, end + 1);
         }
         const ssize_t done = socket_ ? ::send(descriptor_, part.data(), part.size(), MSG_DONTWAIT | MSG_NOSIGNAL)
                                      : ::write(descriptor_, part.data(), part.size());

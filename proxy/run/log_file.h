@@ -7,8 +7,9 @@
 
 namespace nearhop::run {
 
-/// Where whole lines go: stdout or a file that is appended to. Never waits for long: a reader that does not read, or a
-/// full disk, loses lines instead.
+/// Where whole lines go: stdout, stderr or a file that is appended to. A reader that does not read, or a full disk,
+/// loses lines. It waits for neither, but a hanging disk, or another process that fills the same pipe, may hold write()
+/// up: only a thread that has nothing else to do may call it (LogWriter).
 class LogFile {
 public:
     LogFile() = default;
@@ -16,7 +17,7 @@ public:
     LogFile(const LogFile&) = delete;
     LogFile& operator=(const LogFile&) = delete;
 
-    /// "stdout" or a file name. False with `error` set; what was open before then stays in use.
+    /// "stdout", "stderr" or a file name. False with `error` set; what was open before then stays in use.
     bool open(const std::string& where, std::string& error);
 
     enum class Result : std::uint8_t {

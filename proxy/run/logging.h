@@ -8,7 +8,7 @@
 
 /// The event log: one logfmt line per event on stderr, for people and for machines.
 ///   time=2026-03-01T08:15:02.113Z level=info event=listening listener=https address=0.0.0.0:443
-/// Nothing on the request path writes here; any thread may.
+/// Nothing on the request path writes here; any thread may, and none waits while an EventLog lives.
 namespace nearhop::run {
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
@@ -27,12 +27,29 @@ struct LogField {
 };
 using LogFields = std::initializer_list<LogField>;
 
+/// While it lives, a thread of its own writes the lines to stderr: a pipe that nobody reads, a stopped terminal or a
+/// full disk loses lines, which are counted, and delays nobody. One per process; without one, who logs writes and
+/// waits.
+class EventLog {
+public:
+    EventLog();
+    ~EventLog();  ///< writes what is queued, within five seconds
+    EventLog(const EventLog&) = delete;
+    EventLog& operator=(const EventLog&) = delete;
+};
+
+/// Lines that were lost since the process began.
+std::uint64_t event_lines_lost() noexcept;
+
 /// "debug", "info", "warning" or "error", as configured; also after a reload. Before the first call: info.
 void set_log_level(std::string_view level);
 
-void log_event(LogLevel level, std::string_view event, LogFields fields = {});
+/// Without memory for the line it is lost, and counted.
+void log_event(LogLevel level, std::string_view event, LogFields fields = {}) noexcept;
 /// For fields that are a logfmt text already, such as health::describe().
-void log_event(LogLevel level, std::string_view event, std::string_view fields);
+void log_event(LogLevel level, std::string_view event, std::string_view fields) noexcept;
+/// A line for people, as it is: what is wrong with the configuration of a process that has not begun yet.
+void log_plain(std::string_view line) noexcept;
 
 inline void log_debug(std::string_view event, LogFields fields = {}) { log_event(LogLevel::debug, event, fields); }
 inline void log_info(std::string_view event, LogFields fields = {}) { log_event(LogLevel::info, event, fields); }

@@ -1,3 +1,10 @@
 #include "proxy/run/commands.h"
+#include "proxy/run/left_behind.h"
 
-int main(int argc, char** argv) { return nearhop::run::command_line(argc, argv); }
+#include <unistd.h>
+
+int main(int argc, char** argv) {
+    const int code = nearhop::run::command_line(argc, argv);
+    if (nearhop::run::any_left_behind()) ::_exit(code);
+    return code;
+}

@@ -1,5 +1,7 @@
 #include "proxy/run/memory_watch.h"
 
+#include "geo/database.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -56,34 +58,55 @@ std::uint64_t available_memory() {
     return least;
 }
 
+std::uint64_t memory_limit(const conf::Limits& limits) {
+    return limits.memory != 0 ? limits.memory : available_memory() / 10 * 8;
+}
+
+std::uint64_t most_geo_bytes(const conf::Limits& limits) {
+    return limits.geo_bytes != 0 ? limits.geo_bytes : memory_limit(limits) / 2;
+}
+
+std::uint64_t held_memory(std::string_view status, std::uint64_t copies) noexcept {
+    // "VmRSS:\t   12345 kB"
+    const auto kibibytes = [&](std::string_view name) {
+        std::uint64_t value = 0;
+        const auto at = status.find(name);
+        if (at == status.npos) return value;
+        const auto text = status.substr(at + name.size());
+        const auto digits = std::min(text.find_first_not_of(" \t"), text.size());
+        std::from_chars(text.data() + digits, text.data() + text.size(), value);
+        return value;
+    };
+    const auto resident = kibibytes("\nVmRSS:"), in_files = std::min(kibibytes("\nRssShmem:"), resident);
+    return resident == 0 ? 0 : (resident - in_files) * 1024 + copies;
+}
+
 MemoryWatch::MemoryWatch(loop::Loop& loop, exchange::Capacity& capacity)
-    : loop_{loop}, capacity_{capacity}, statm_{::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)}, timer_{loop, *this} {
+    : loop_{loop},
+      capacity_{capacity},
+      status_{::open("/proc/self/status", O_RDONLY | O_CLOEXEC)},
+      timer_{loop, *this} {
     timer_.expires_after(interval);
 }
 
 MemoryWatch::~MemoryWatch() {
-    if (statm_ >= 0) ::close(statm_);
+    if (status_ >= 0) ::close(status_);
 }
 
-std::uint64_t MemoryWatch::resident() const noexcept {
-    // "size resident shared ...", in pages.
-    std::array<char, 128> text{};
-    const ssize_t size = ::pread(statm_, text.data(), text.size(), 0);
+std::uint64_t MemoryWatch::held() const noexcept {
+    std::array<char, 4096> text;
+    const ssize_t size = ::pread(status_, text.data(), text.size(), 0);
     if (size <= 0) return 0;
-    const char* const end = text.data() + size;
-    const char* const space = std::find(std::as_const(text).data(), end, ' ');
-    std::uint64_t pages = 0;
-    if (space != end) std::from_chars(space + 1, end, pages);
-    return pages * page_size();
+    return held_memory({text.data(), static_cast<std::size_t>(size)}, geo::Database::bytes_in_use());
 }
 
 void MemoryWatch::notify() noexcept {
     timer_.expires_after(interval);
-    capacity_.set_memory(resident());
+    capacity_.set_memory(held());
     if (capacity_.load(exchange::Resource::memory) < trim_from || loop_.now() < next_trim_) return;
     next_trim_ = loop_.now() + between_trims;
     ::malloc_trim(0);
-    capacity_.set_memory(resident());
+    capacity_.set_memory(held());
 }
 
 }  // namespace nearhop::run

@@ -40,6 +40,11 @@ health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& 
     return thresholds;
 }
 
+health::FailbackSettings settings_of(const conf::Failback& failback) {
+    return {failback.hold_min, failback.hold,      failback.ramp,
+            failback.hold_max, failback.half_life, failback.error_percent};
+}
+
 void OriginWatch::note_failure() {
     if (around_.isolation.is_on() && !around_.isolation.isolated())
         before_.note(monitor_, failback_, around_.isolation.guard().last_answer(), around_.loop.now());
@@ -64,7 +69,8 @@ void OriginWatch::look_at_return(std::uint64_t answers, std::uint64_t failures) 
     if (state.order == health::Override::force_up) failback_.pardon();  // the operator wants its traffic now
     const bool held = failback_.holding();
     const bool grew = failback_.ramping();
-    failback_.look(state.verdict != health::Verdict::down && !state.ejected, answers, failures, now);
+    failback_.look(state, answers, failures, now);
+    if (failback_.holding()) monitor_.put_off_trial(now);
     if (failback_.holding() && !held) {
         const auto held_ms = std::chrono::duration_cast<loop::milliseconds>(failback_.hold_until() - now).count();
         log_info("failback", {{"origin", name_}, {"state", "held"}, {"for_ms", static_cast<std::uint64_t>(held_ms)}});
@@ -149,6 +155,21 @@ void OriginWatch::log_checks(std::string_view address) {
     }
 }
 
+/// What is configured and can move nothing, because no body tells of it: one line for each configuration.
+void OriginWatch::warn_of_checks(const origin::ProbeOutcome& outcome, std::string_view address) {
+    if (outcome.unread) {
+        if (std::exchange(told_unread_, true)) return;
+        return log_warning("health_body_unread", {{"origin", name_}, {"address", address}, {"what", outcome.detail}});
+    }
+    if (!outcome.result.checks.read) return;
+    const auto missing = missing_.look(outcome.result.checks, checks_.size(), plan_->how.rise);
+    for (std::size_t i = 0; i < checks_.size(); ++i)
+        if ((missing >> i & 1u) != 0)
+            log_warning("check_missing", {{"origin", name_},
+                                          {"check", checks_[i].name},
+                                          {"what", "no health body has told of it so far: it moves nothing"}});
+}
+
 Control::Status::Origin OriginWatch::status() const {
     const auto now = around_.loop.now();
     Control::Status::Origin status;
@@ -166,6 +187,7 @@ Control::Status::Origin OriginWatch::status() const {
     if (known_.resolved_at != loop::TimePoint{})
         status.dns_age_s = std::chrono::duration<double>(now - known_.resolved_at).count();
     status.dns_ttl_s = static_cast<double>(known_.ttl.count());
+    status.dns_dropped = dropped_;
     status.resolve_error = resolve_error_;
     return status;
 }

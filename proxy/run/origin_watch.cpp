@@ -1,12 +1,13 @@
 #include "proxy/run/origin_watch.h"
 
 #include "health/describe.h"
+#include "proxy/loop/keeper.h"
+#include "proxy/run/failures.h"
 #include "proxy/run/logging.h"
 
 #include <algorithm>
 #include <cstring>
 #include <netinet/in.h>
-#include <new>
 #include <utility>
 
 namespace nearhop::run {
@@ -65,8 +66,10 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
     monitor_.set_thresholds(thresholds_of(health, origin.passive));
-    failback_.set({failback.hold, failback.ramp, failback.hold_max, failback.half_life, failback.error_percent});
+    failback_.set(settings_of(failback));
     checks_ = health.checks;
+    missing_ = {};
+    told_unread_ = false;
     agent_expiry_ = health.agent_expiry;
     apply({}, [&] {
         monitor_.set_checks(checks_, around_.loop.now());
@@ -82,7 +85,8 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     if (first && !known_.addresses.empty()) set_addresses(known_.addresses);
     if (by_name_ && other_resolver) {
         // What is being resolved starts again; an answer that still holds is waited out.
-        resolving_ = keep_resolving();
+        resolving_ = loop::keep(
+            around_.loop, [this] { return keep_resolving(); }, noting(around_.registry, admin::Duty::resolve));
         resolving_.start();
     }
     if (!first) hurry();
@@ -129,7 +133,8 @@ loop::Task<> OriginWatch::keep_resolving() {
     for (;;) {
         resolve_timer_.expires_at(known_.next_resolve);
         while (!resolve_timer_.expired()) co_await resolve_wake_.wait();
-        const auto resolved = co_await resolver_->resolve(host_, known_.addresses);
+        origin::Resolver::Early early = [this](const origin::Resolved& half) { use(half); };
+        const auto resolved = co_await resolver_->resolve(host_, known_.addresses, std::move(early));
         const bool good = !resolved.addresses.empty();
         const auto ttl = good ? std::clamp(resolved.ttl, min_ttl_, max_ttl_) : min_ttl_;
         known_.next_resolve = around_.loop.now() + ttl;
@@ -159,6 +164,16 @@ void OriginWatch::learn(const origin::Resolved& resolved) {
         if (around_.isolation.isolated()) return;
         return apply({}, [&] { return monitor_.on_resolve_failed(around_.loop.now()); });
     }
+    if ((resolved.dropped == 0) != (dropped_ == 0))
+        log_event(
+            resolved.dropped == 0 ? LogLevel::info : LogLevel::warning, "addresses_dropped",
+            {{"origin", name_}, {"host", host_}, {"used", resolved.addresses.size()}, {"dropped", resolved.dropped}});
+    dropped_ = resolved.dropped;
+    use(resolved);
+}
+
+/// The addresses of a good answer, or of the half of one that came first.
+void OriginWatch::use(const origin::Resolved& resolved) {
     known_.resolved_at = around_.loop.now();
     if (resolved.addresses == known_.addresses) return;
     log_info("addresses",
@@ -167,33 +182,35 @@ void OriginWatch::learn(const origin::Resolved& resolved) {
     set_addresses(resolved.addresses);
 }
 
-void OriginWatch::set_addresses(std::vector<geo::Address> addresses) {
-    known_.addresses = std::move(addresses);
+void OriginWatch::set_addresses(const std::vector<geo::Address>& addresses) {
+    // What needs memory comes first: without it nothing has changed yet, and the next resolve tries again.
     std::vector<std::unique_ptr<AddressWatch>> next;
+    std::vector<std::unique_ptr<AddressWatch>*> known;  // by place in `next`; null: there is none
     std::vector<std::string> texts;
-    std::vector<AddressWatch*> fresh;
-    for (const auto& address : known_.addresses) {
+    for (const auto& address : addresses) {
         const Endpoint endpoint = endpoint_of(address, port_);
         texts.push_back(endpoint.text);
-        const auto known = std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& watch) {
-            return watch && watch->endpoint.text == endpoint.text;
-        });
-        if (known != addresses_.end()) {
-            next.push_back(std::move(*known));
-        } else {
-            next.push_back(std::make_unique<AddressWatch>(around_.loop, endpoint));
-            fresh.push_back(next.back().get());
-        }
+        const auto found = std::find_if(addresses_.begin(), addresses_.end(),
+                                        [&](const auto& watch) { return watch->endpoint.text == endpoint.text; });
+        known.push_back(found != addresses_.end() ? &*found : nullptr);
+        next.push_back(known.back() ? nullptr : std::make_unique<AddressWatch>(around_.loop, endpoint));
     }
+    for (std::size_t i = 0; i < next.size(); ++i)
+        if (known[i]) next[i] = std::move(*known[i]);
     addresses_ = std::move(next);
+    around_.registry.load(name_)->rows.retain(texts);
     apply({}, [&] {
         monitor_.set_addresses(texts, around_.loop.now());
         return true;  // a new list is published whatever the verdict
     });
-    for (auto* address : fresh) {
-        address->task = keep_probing(*address);
+    for (const auto& address : addresses_) {
+        if (!address->task.done()) continue;  // it is probed already
+        address->task = loop::keep(
+            around_.loop, [this, &probed = *address] { return keep_probing(probed); },
+            noting(around_.registry, admin::Duty::probe));
         address->task.start();
     }
+    known_.addresses = addresses;
 }
 
 loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
@@ -204,13 +221,8 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
         const bool first = !address.probed;
         address.began = around_.loop.now();
         address.due = TimePoint::max();
-        origin::ProbeOutcome outcome;
         const auto plan = plan_;
-        try {
-            outcome = co_await address.prober.probe(plan);
-        } catch (const std::bad_alloc&) {
-            outcome = {};  // says nothing of the origin
-        }
+        auto outcome = co_await address.prober.probe(plan);
         if (plan != plan_) outcome.result.checks = {};  // numbered by another configuration
         learn(address, outcome);
         address.dice = around_.dice();
@@ -225,6 +237,7 @@ loop::Task<> OriginWatch::keep_probing(AddressWatch& address) {
 TimePoint OriginWatch::next_probe(const AddressWatch& address) const {
     health::State state = monitor_.schedule_state(address.endpoint.text);
     state.changing |= around_.isolation.isolated();  // the first answer ends it
+    state.changing |= failback_.returning() && state.verdict != health::Verdict::down;
     return health::next_probe(intervals_, state, address.began, around_.loop.now(), address.dice);
 }
 
@@ -287,13 +300,12 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
 
     const std::string& text = address.endpoint.text;
     const auto now = around_.loop.now();
-    if (outcome.result.passed) around_.registry.load(name_).tell_probe_passed(outcome.result.began);
+    if (outcome.result.passed) around_.registry.load(name_)->tell_probe_passed(outcome.result.began);
     // One SYN may get lost: where no more was sent, the second probe in a row tells.
     // Of the way that requests go: another port may be behind another rule of a firewall.
     const bool is_lost =
         outcome.path_lost || (failed_before && outcome.result.reason == health::Reason::connect_timeout);
-    if (is_lost && plan_->port == 0)
-        around_.registry.load(name_).lost.note(text, outcome.result.began);
+    if (is_lost && plan_->port == 0) around_.registry.load(name_)->lost.note(text, outcome.result.began);
     if (phases.connect >= 0) monitor_.on_rtt(text, phases.connect * 1000, now);
     if (!outcome.result.passed)
         log_debug(
@@ -302,7 +314,9 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
              {"address", text},
              {"reason", health::reason_text(outcome.result.reason, outcome.result.status, outcome.result.certificate)},
              {"detail", outcome.detail}});
+    warn_of_checks(outcome, text);
     outage_.on_probe(outcome.result.passed, now);
+    failback_.on_probe(outcome.result.passed, now);
     apply(text, [&] { return monitor_.on_probe(text, outcome.result, now); });
 }
 

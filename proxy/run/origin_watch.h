@@ -2,6 +2,7 @@
 
 #include "conf/config.h"
 #include "health/isolation.h"
+#include "health/missing_checks.h"
 #include "health/origin_health.h"
 #include "health/outage.h"
 #include "health/schedule.h"
@@ -93,9 +94,11 @@ private:
     loop::Task<> keep_resolving();
     loop::Task<> keep_probing(AddressWatch& address);
     void learn(const origin::Resolved& resolved);
+    void use(const origin::Resolved& resolved);
     void learn(AddressWatch& address, const origin::ProbeOutcome& outcome);
     void log_checks(std::string_view address);
-    void set_addresses(std::vector<geo::Address> addresses);
+    void warn_of_checks(const origin::ProbeOutcome& outcome, std::string_view address);
+    void set_addresses(const std::vector<geo::Address>& addresses);
     void note_failure();
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
     void probe_now() noexcept;
@@ -126,6 +129,8 @@ private:
     std::shared_ptr<const origin::ProbePlan> plan_;
     std::vector<conf::Check> checks_;
     health::CheckSet logged_ = 0;  ///< checks that fail, as the log knows it
+    health::MissingChecks missing_;
+    bool told_unread_ = false;  ///< under this configuration
     conf::milliseconds agent_expiry_{};
     conf::seconds min_ttl_{}, max_ttl_{};
     double shown_rtt_ = -1;
@@ -138,6 +143,7 @@ private:
     origin::Resolver* resolver_ = nullptr;
     Known known_;
     std::string resolve_error_;
+    std::size_t dropped_ = 0;  ///< of the last answer's addresses, for want of room
     loop::Wake resolve_wake_;
     loop::Timer resolve_timer_;
 
@@ -146,6 +152,7 @@ private:
 };
 
 health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive);
+health::FailbackSettings settings_of(const conf::Failback& failback);
 Endpoint endpoint_of(const geo::Address& address, std::uint16_t port);
 
 }  // namespace nearhop::run

@@ -7,6 +7,7 @@ namespace nearhop::run {
 std::unique_ptr<origin::Resolver> OriginWatches::other_resolver(const conf::Dns& dns) const {
     const auto same_server = [](const auto& a, const auto& b) { return *a == *b; };
     const bool needed = !resolver_ || dns.timeout != resolver_settings_.timeout ||
+                        dns.addresses != resolver_settings_.addresses ||
                         !std::equal(dns.servers.begin(), dns.servers.end(), resolver_settings_.servers.begin(),
                                     resolver_settings_.servers.end(), same_server);
     return needed ? std::make_unique<origin::Resolver>(around_.loop, dns) : nullptr;

@@ -1,8 +1,11 @@
 #include "proxy/run/override_watch.h"
 
+#include "proxy/loop/keeper.h"
 #include "proxy/run/logging.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <ctime>
 #include <string_view>
@@ -34,6 +37,12 @@ void log_override(std::string_view event, const OverrideRecord& record) {
 
 }  // namespace
 
+OverrideWatch::OverrideWatch(loop::Loop& loop, Background& files, std::function<void(const std::exception&)> failed)
+    : loop_{loop}, files_{files}, wake_{loop} {
+    saving_ = loop::keep(loop, [this] { return keep_saving(); }, std::move(failed));
+    saving_.start();
+}
+
 void OverrideWatch::restore(const conf::Admin& admin, loop::TimePoint now) {
     overrides_.set_file(state_file_of(admin));
     if (const auto problem = overrides_.load(std::chrono::system_clock::now(), now); !problem.empty())
@@ -41,11 +50,20 @@ void OverrideWatch::restore(const conf::Admin& admin, loop::TimePoint now) {
     for (const auto& [name, record] : overrides_.all()) log_override("override_restored", record);
 }
 
-void OverrideWatch::follow(const conf::Admin& admin) {
+std::optional<OverrideWatch::OtherFile> OverrideWatch::look_at(const conf::Admin& admin, const std::string& present) {
     auto file = state_file_of(admin);
-    if (file == overrides_.file()) return;
-    overrides_.set_file(std::move(file));
-    save();
+    if (file == present) return std::nullopt;
+    OtherFile other;
+    other.orders.set_file(std::move(file));
+    other.problem = other.orders.load(std::chrono::system_clock::now(), loop::Clock::now());
+    return other;
+}
+
+void OverrideWatch::follow(OtherFile other) {
+    old_files_.push_back(overrides_.file());
+    overrides_.set_file(other.orders.file());
+    for (const auto& record : overrides_.take_over(other.orders)) log_override("override_restored", record);
+    save_soon();
 }
 
 std::optional<OverrideRecord> OverrideWatch::take(const OverrideOrder& order, loop::TimePoint now) {
@@ -65,11 +83,50 @@ bool OverrideWatch::end(loop::TimePoint now) {
     return !ended.empty();
 }
 
-std::string OverrideWatch::save() {
-    auto problem = overrides_.save();
-    if (!problem.empty() && !overrides_.file().empty())
-        log_error("overrides_not_saved", {{"what", problem}, {"held_in_memory", true}});
-    return problem;
+void OverrideWatch::save_soon() {
+    ++wanted_;
+    wake_.notify();
+}
+
+loop::Task<std::string> OverrideWatch::save() {
+    save_soon();
+    const auto mine = wanted_;
+    loop::Wake wake{loop_};
+    waiting_.push_back(&wake);
+    struct Leave {
+        std::vector<loop::Wake*>& all;
+        loop::Wake& wake;
+        ~Leave() { std::erase(all, &wake); }
+    } const leave{waiting_, wake};
+    while (saved_ < mine) co_await wake.wait();
+    co_return problem_;
+}
+
+/// One file at a time, and always the newest orders: several that come at once need one write.
+loop::Task<> OverrideWatch::keep_saving() {
+    for (;;) {
+        while (saved_ == wanted_) co_await wake_.wait();
+        const auto version = wanted_;
+        const auto superseded = static_cast<std::ptrdiff_t>(old_files_.size());
+        auto write = [orders = overrides_, old = old_files_] {
+            auto problem = orders.save();
+            if (problem.empty())
+                for (const auto& file : old) orders.supersede(file);
+            return problem;
+        };
+        std::string problem;
+        try {
+            problem = co_await files_.run(std::move(write));
+            if (problem.empty()) old_files_.erase(old_files_.begin(), old_files_.begin() + superseded);
+        } catch (const std::exception& error) {
+            problem = error.what();
+        }
+        if (!problem.empty() && !overrides_.file().empty())
+            log_error("overrides_not_saved", {{"what", problem}, {"held_in_memory", true}});
+        problem_ = std::move(problem);
+        saved_ = version;
+        for (auto* waiter : waiting_) waiter->notify();
+    }
 }
 
 }  // namespace nearhop::run

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
@@ -106,6 +107,35 @@ std::optional<OverrideRecord> record_of(const json::value& value) {
     return record;
 }
 
+using Records = std::map<std::string, OverrideRecord>;
+
+/// What a file holds and has not expired; no file is a good file. A sentence when it is there and cannot be understood.
+std::string read_records(const std::string& file, system_clock::time_point now, health::TimePoint steady_now,
+                         Records& found) {
+    std::string text;
+    bool there = false;
+    if (auto problem = read_whole(file, text, there); !problem.empty() || !there) return problem;
+
+    const std::string refused = file + ": is no file of overrides that this version understands";
+    boost::system::error_code error;
+    const auto value = json::parse(text, error);
+    const auto* content = error ? nullptr : value.if_object();
+    const auto* version = content ? content->if_contains("version") : nullptr;
+    const auto* list = content ? content->if_contains("overrides") : nullptr;
+    if (!version || *version != format || !list || !list->is_array()) return refused;
+    for (const auto& each : list->get_array()) {
+        auto record = record_of(each);
+        if (!record) return refused;
+        // A clock that was set back while nothing ran must not make an order outlive its length.
+        const auto left = std::min<system_clock::duration>(record->expires - now, record->expires - record->set);
+        if (left <= system_clock::duration::zero()) continue;
+        record->ends = steady_now + std::chrono::duration_cast<health::Clock::duration>(left);
+        auto origin = record->origin;
+        if (!found.emplace(std::move(origin), std::move(*record)).second) return refused;
+    }
+    return {};
+}
+
 }  // namespace
 
 bool is_note(std::string_view text, std::size_t most) {
@@ -118,35 +148,17 @@ bool is_note(std::string_view text, std::size_t most) {
 }
 
 std::string Overrides::load(SystemTime now, health::TimePoint steady_now) {
-    std::string text;
-    bool there = false;
     if (file_.empty()) return {};
-    if (auto problem = read_whole(file_, text, there); !problem.empty() || !there) return problem;
-
-    const std::string refused = file_ + ": is no file of overrides that this version understands";
-    boost::system::error_code error;
-    const auto value = json::parse(text, error);
-    const auto* file = error ? nullptr : value.if_object();
-    const auto* version = file ? file->if_contains("version") : nullptr;
-    const auto* list = file ? file->if_contains("overrides") : nullptr;
-    if (!version || *version != format || !list || !list->is_array()) return refused;
-    std::map<std::string, OverrideRecord> found;
-    for (const auto& each : list->get_array()) {
-        auto record = record_of(each);
-        if (!record) return refused;
-        // A clock that was set back while nothing ran must not make an order outlive its length.
-        const auto left = std::min<SystemTime::duration>(record->expires - now, record->expires - record->set);
-        if (left <= SystemTime::duration::zero()) continue;
-        record->ends = steady_now + std::chrono::duration_cast<health::Clock::duration>(left);
-        auto origin = record->origin;
-        if (!found.emplace(std::move(origin), std::move(*record)).second) return refused;
-    }
-    records_ = std::move(found);
-    return {};
+    Records found;
+    auto problem = read_records(file_, now, steady_now, found);
+    if (problem.empty()) records_ = std::move(found);
+    return problem;
 }
 
 std::string Overrides::save() const {
     if (file_.empty()) return std::string{no_state_file};
+    Records there;
+    if (auto problem = read_records(file_, {}, {}, there); !problem.empty()) return problem;
     json::array list;
     for (const auto& [origin, record] : records_)
         list.push_back(json::object{{"origin", origin},
@@ -173,6 +185,21 @@ std::string Overrides::save() const {
     const std::string folder = slash == std::string::npos ? "." : file_.substr(0, std::max<std::size_t>(slash, 1));
     const Descriptor of{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     return of.number >= 0 && ::fsync(of.number) == 0 ? std::string{} : words(folder);
+}
+
+void Overrides::supersede(const std::string& old) const {
+    Records there;
+    struct stat now{}, before{};
+    if (old.empty() || file_.empty() || !read_records(old, {}, {}, there).empty()) return;
+    if (::stat(old.c_str(), &before) != 0 || ::stat(file_.c_str(), &now) != 0) return;
+    if (before.st_dev != now.st_dev || before.st_ino != now.st_ino) ::unlink(old.c_str());
+}
+
+std::vector<OverrideRecord> Overrides::take_over(const Overrides& other) {
+    std::vector<OverrideRecord> taken;
+    for (const auto& [origin, record] : other.records_)
+        if (records_.emplace(origin, record).second) taken.push_back(record);
+    return taken;
 }
 
 const OverrideRecord& Overrides::put(const OverrideOrder& order, SystemTime now, health::TimePoint steady_now) {

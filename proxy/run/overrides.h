@@ -50,8 +50,13 @@ public:
     /// then nothing of it is taken. No file is a good file.
     std::string load(SystemTime now, health::TimePoint steady_now);
     /// Writes the file in one step: whoever reads it, or finds it after a crash, sees the old orders or the new ones.
-    /// A sentence when that failed; the old file is still there then.
+    /// A sentence when that failed; the old file is still there then. What is no file of ours is never written over.
     std::string save() const;
+    /// They are kept in another file now: what `old` holds must not come back later. It is removed, unless it is the
+    /// same file by another name or none of ours.
+    void supersede(const std::string& old) const;
+    /// Those of `other` for origins that have no order here. Returns them.
+    std::vector<OverrideRecord> take_over(const Overrides& other);
 
     const OverrideRecord& put(const OverrideOrder& order, SystemTime now, health::TimePoint steady_now);
     bool remove(const std::string& origin) { return records_.erase(origin) != 0; }

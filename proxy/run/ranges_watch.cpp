@@ -12,7 +12,7 @@ void RangesWatch::follow(const std::vector<TrustedRanges>& ranges) {
     stamps_.clear();
     for (const TrustedRanges& each : ranges) {
         followed_.push_back({each});
-        stamps_.push_back(FileStamp::of_read(each.file));
+        stamps_.push_back(each.read_at);
     }
 }
 

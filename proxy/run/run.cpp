@@ -5,19 +5,18 @@
 #include "proxy/run/server.h"
 #include "proxy/wire/stream.h"
 
-#include <cstdio>
 #include <exception>
 
 namespace nearhop::run {
 
 int run_proxy(const std::string& config_file) {
     block_signals();
+    const EventLog events;  // first: from here on nothing waits for whoever reads stderr
     raise_descriptor_limit();
     wire::initialise_tls();
     const auto keys = wire::make_ticket_keys();
     auto loaded = load(config_file, keys);
-    for (const auto& problem : loaded.problems)
-        std::fprintf(stderr, "%s\n", conf::to_string(problem, config_file).c_str());
+    for (const auto& problem : loaded.problems) log_plain(conf::to_string(problem, config_file));
     if (!loaded.snapshot) return exit_usage;
     set_log_level(loaded.snapshot->routing->config.log.level);
     try {

@@ -1,12 +1,13 @@
 #include "proxy/run/server.h"
 
+#include "proxy/loop/keeper.h"
+#include "proxy/run/failures.h"
 #include "proxy/run/listener_key.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/notify.h"
 
 #include <algorithm>
 #include <csignal>
-#include <set>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -16,6 +17,8 @@
 
 namespace nearhop::run {
 namespace {
+
+constexpr loop::milliseconds last_answers{1000};  // for those to leave that the end of the drain makes
 
 sigset_t handled_signals() {
     sigset_t set;
@@ -63,8 +66,11 @@ public:
 private:
     void on_events(std::uint32_t) noexcept override {
         signalfd_siginfo got{};
-        while (::read(descriptor_, &got, sizeof got) == static_cast<ssize_t>(sizeof got))
-            server_.on_signal(static_cast<int>(got.ssi_signo));
+        while (::read(descriptor_, &got, sizeof got) == static_cast<ssize_t>(sizeof got)) try {
+                server_.on_signal(static_cast<int>(got.ssi_signo));
+            } catch (const std::exception& error) {
+                note_failure(server_.registry_, admin::Duty::signals, error);
+            }
     }
     Server& server_;
     int descriptor_ = -1;
@@ -79,7 +85,12 @@ public:
 private:
     void notify() noexcept override {
         timer_.clear();
-        server_.look_for_sessions();
+        try {
+            server_.look_for_sessions();
+        } catch (const std::exception& error) {
+            note_failure(server_.registry_, admin::Duty::signals, error);
+            after(loop::milliseconds{20});
+        }
     }
     Server& server_;
     loop::Timer timer_;
@@ -97,7 +108,7 @@ Server::Server(Snapshot first, const wire::TicketKeys& keys)
     stage_timer_ = std::make_unique<StageTimer>(*this);
     registry_.capacity.prepare(*config().limits.addresses);
     registry_.pins.prepare(*config().failover.idempotency_keys);
-    set_capacity();
+    set_capacity(config());
     memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
 }
 
@@ -106,28 +117,39 @@ Server::~Server() { stop_all(); }
 int Server::run() {
     if (!open_admin()) return 1;
     for (const auto& worker : workers_) worker->start();
-    control_->before_reload(
-        [this](const conf::Config& next, conf::Problems& problems) { open_missing(next, problems); });
+    control_->before_reload([this](const conf::Config& next, conf::Problems& problems) {
+        prepare(next, problems);
+        if (!conf::has_errors(problems)) set_capacity(next);  // before workers see the change
+    });
     control_->on_reload([this] {
         set_log_level(config().log.level);
-        set_capacity();
-        match_listeners();
+        if (accepts()) match_listeners();
+        look();
     });
+    control_->on_new_files([this] { look(); });
+    loop_.on_failure(noting(registry_, admin::Duty::mail));
+    reloading_ = loop::keep(loop_, [this] { return keep_reloading(); }, noting(registry_, admin::Duty::reload));
+    reloading_.start();
     control_->start([this] { start_serving(); });
     loop_.run();
     stop_all();
     return exit_code_;
 }
 
-/// The first round of probes is over: the first answers can be right, so the listeners open.
+/// The first round of probes is over: the first answers can be right, so the listeners open. Where that is not possible
+/// the process ends.
 void Server::start_serving() {
     if (stage_ != Stage::running) return;
+    struct EndUnless {
+        Server& server;
+        ~EndUnless() {
+            if (server.serving_) return;
+            server.exit_code_ = 1;
+            server.loop_.stop();
+        }
+    } const end_unless{*this};
     conf::Problems problems;
-    if (!open_missing(config(), problems)) {  // each has its line in the log
-        exit_code_ = 1;
-        loop_.stop();
-        return;
-    }
+    if (!open_missing(config(), problems)) return;  // each has its line in the log
     match_listeners();
     serving_ = true;
     control_->set_ready(true);
@@ -149,94 +171,22 @@ bool Server::open_admin() {
     return true;
 }
 
-/// Opens what `next` names and nobody serves yet: all of it, or nothing and a problem for each that cannot be opened.
-bool Server::open_missing(const conf::Config& next, conf::Problems& problems) {
-    bool all = true;
-    const auto& listeners = next.listeners;
-    for (std::size_t index = 0; index < listeners.size(); ++index) {
-        const auto key = key_of(listeners, index);
-        if (open_.contains(key)) continue;
-        const auto& listener = listeners[index];
-        auto& opened = opened_[key] = {*listener.address};
-        std::string error;
-        // At start only: after a reload a worker may not have closed its old socket yet.
-        if (!serving_ && opened.address.port != 0 && client::in_use(opened.address))
-            error = text_of(opened.address) + ": address already in use";
-        while (error.empty() && opened.descriptors.size() < workers_.size()) {
-            const int descriptor = client::open_listener(opened.address, error);
-            if (descriptor >= 0) opened.descriptors.push_back(descriptor);
-        }
-        if (error.empty()) continue;
-        all = false;
-        log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
-        problems.push_back({conf::Severity::error, listener.address.mark, listener.address.path,
-                            "want an address to listen on, found " + error});
-    }
-    if (all) return true;
-    for (const auto& [key, opened] : opened_)
-        for (const int descriptor : opened.descriptors) ::close(descriptor);
-    opened_.clear();
-    return false;
-}
-
-/// Serves on the listeners that the configuration names, which are open by now, and closes the others; what stays keeps
-/// its queue. Runs at start and after each reload.
-void Server::match_listeners() {
-    std::set<std::string> wanted;
-    const auto& listeners = config().listeners;
-    for (std::size_t index = 0; index < listeners.size(); ++index) {
-        const auto key = key_of(listeners, index);
-        wanted.insert(key);
-        if (!open_.contains(key)) serve_on(key, listeners[index], index);
-    }
-    // Now that all ports are known, those that redirect know where to.
-    for (std::size_t index = 0; index < listeners.size(); ++index)
-        for (const auto& worker : workers_) worker->update(key_of(listeners, index), facts_of(index));
-    std::erase_if(open_, [&](const auto& open) {
-        if (wanted.contains(open.first)) return false;
-        for (const auto& worker : workers_) worker->stop_listening(open.first);
-        log_info("listener_closed", {{"address", text_of(open.second)}});
-        return true;
-    });
-}
-
-void Server::serve_on(const std::string& key, const conf::Listener& listener, std::size_t index) {
-    const auto opened = std::move(opened_.extract(key).mapped());
-    open_[key] = opened.address;
-    const auto facts = facts_of(index);
-    for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, opened.descriptors[i], facts);
-    addresses_.emplace(name(listener.kind), text_of(opened.address));
-    log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(opened.address)}});
-}
-
-std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index) const {
-    const auto& listeners = config().listeners;
-    const auto& listener = listeners[index];
-    auto facts = std::make_shared<client::ListenerFacts>();
-    facts->rules = control_->current().routing->listeners[index];
-    facts->kind = listener.kind;
-    facts->plain = listener.plain;
-    facts->ready_path = listener.ready_path;
-    facts->min_version = listener.min_version;
-    facts->ciphers = *listener.ciphers;
-    facts->http2 = listener.http2;
-    for (std::size_t other = listeners.size(); other-- > 0;)  // the first https listener is where redirects lead
-        if (const auto open = open_.find(key_of(listeners, other));
-            open != open_.end() && listeners[other].kind == conf::ListenerKind::https)
-            facts->https_port = open->second.port;
-    return facts;
+/// What was replaced is freed once nobody uses it any more, and a worker that is idle asks for nothing.
+void Server::look() {
+    for (const auto& worker : workers_) worker->look();
 }
 
 /// The limits of the process: as configured, or what the descriptors and the machine allow. Half of the descriptors are
 /// for clients and half for origins, after a reserve for probes, admin, logs and databases.
-void Server::set_capacity() {
-    const auto& limits = config().limits;
-    for (const auto& origin : config().origins)
-        registry_.load(origin.name).set(origin.capacity, config().failover.queue);
+void Server::set_capacity(const conf::Config& next) {
+    const auto& limits = next.limits;
+    registry_.set_most_rows(limits.counter_rows);
+    for (const auto& origin : next.origins) registry_.load(origin.name)->set(origin.capacity, next.failover.queue);
+    registry_.capacity.set_rates(next.sites, loop_.now().time_since_epoch());
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     const std::uint64_t reserve =
-        64 + config().origins.size() * 4 + worker_count_ * (2 + std::uint64_t{config().listeners.size()});
+        64 + next.origins.size() * 4 + worker_count_ * (2 + std::uint64_t{next.listeners.size()});
     const std::uint64_t free = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
     const auto or_half = [&](std::uint64_t configured) {
         return configured != 0 ? configured : std::max<std::uint64_t>(1, free / 2);
@@ -246,24 +196,43 @@ void Server::set_capacity() {
                             .requests = or_half(limits.requests),
                             .handshakes = limits.handshakes,
                             .descriptors = free,
-                            .memory = limits.memory != 0 ? limits.memory : available_memory() / 10 * 8,
-                            .handshake_rate = exchange::Pace::of(limits.handshakes_per_second, std::chrono::seconds{1},
-                                                                 limits.handshakes_per_second)});
+                            .memory = memory_limit(limits),
+                            .handshakes_per_second = limits.handshakes_per_second});
+}
+
+/// What a signal asks for; several that come while one is under way ask for one more.
+loop::Task<> Server::keep_reloading() {
+    for (;;) {
+        while (!reload_asked_) co_await reload_wake_.wait();
+        reload_asked_ = false;
+        // READY=1 is the end of a reload, but before the listeners are open, or once it stops, it would be a lie.
+        const auto tells = [this] { return serving_ && stage_ == Stage::running; };
+        const bool told = tells() && notify_reloading();
+        struct Ready {
+            bool due;
+            decltype(tells)& still;
+            ~Ready() {
+                if (due && still()) notify_ready();
+            }
+        } const ready{told, tells};
+        co_await control_->reload();
+    }
 }
 
 void Server::on_signal(int number) {
     switch (number) {
         case SIGHUP:
-            notify_reloading();
-            control_->reload();
-            notify_ready();
+            reload_asked_ = true;
+            reload_wake_.notify();
             break;
         case SIGUSR1: log_.reopen(); break;
-        default: log_info("stopping", {{"signal", number}}); next_stage();
+        default:
+            log_info("stopping", {{"signal", number}, {"at_once", stage_ != Stage::running}});
+            stage_ == Stage::running ? next_stage() : end();
     }
 }
 
-/// Not ready but accepting, then draining, then gone. A second signal goes on to the next stage at once.
+/// Not ready but accepting, then draining, then ending what is left, then gone.
 void Server::next_stage() {
     const auto& shutdown = config().shutdown;
     switch (stage_) {
@@ -272,7 +241,7 @@ void Server::next_stage() {
             notify_stopping();
             control_->set_ready(false);
             for (const auto& worker : workers_) worker->close_after_responses();
-            stage_ends_ = loop_.now() + shutdown.grace;
+            stage_ends_ = loop_.now() + (serving_ ? shutdown.grace : conf::milliseconds{0});
             break;
         case Stage::grace:
             stage_ = Stage::draining;
@@ -281,7 +250,8 @@ void Server::next_stage() {
             stage_ends_ = loop_.now() + shutdown.drain;
             log_info("draining");
             break;
-        case Stage::draining:
+        case Stage::draining: return end();
+        case Stage::ending:
         case Stage::stopped:
             stage_ = Stage::stopped;
             loop_.stop();
@@ -290,14 +260,26 @@ void Server::next_stage() {
     stage_timer_->after(loop::milliseconds{20});
 }
 
+/// What still waits is answered 503, what is being answered is cut. Over in a moment, also where another signal comes.
+void Server::end() {
+    if (stage_ == Stage::ending || stage_ == Stage::stopped) return;
+    stage_ = Stage::ending;
+    for (const auto& worker : workers_) worker->end();
+    stage_ends_ = loop_.now() + last_answers;
+    stage_timer_->after(loop::milliseconds{20});
+}
+
 void Server::look_for_sessions() {
     if (loop_.now() >= stage_ends_) return next_stage();
     const bool idle =
         std::all_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->sessions() == 0; });
     // A worker that has not yet seen drain() may still have somebody in its accept queue: one more look.
-    if (stage_ == Stage::draining && idle &&
-        loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100})
+    const bool drained =
+        stage_ == Stage::draining && loop_.now() >= stage_ends_ - config().shutdown.drain + loop::milliseconds{100};
+    if (idle && (drained || stage_ == Stage::ending)) {
+        stage_ = Stage::ending;  // with nobody to wait for
         return next_stage();
+    }
     stage_timer_->after(loop::milliseconds{20});
 }
 

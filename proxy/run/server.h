@@ -37,17 +37,24 @@ public:
 private:
     class Signals;
     class StageTimer;
+    loop::Task<> keep_reloading();
     void start_serving();
     bool open_admin();
+    void prepare(const conf::Config& next, conf::Problems& problems);
+    void look_whether_free(const conf::Config& next, conf::Problems& problems);
     bool open_missing(const conf::Config& next, conf::Problems& problems);
     void match_listeners();
+    void look();
     void serve_on(const std::string& key, const conf::Listener& listener, std::size_t index);
     void on_signal(int number);
     void next_stage();
+    void end();
     void look_for_sessions();
     void stop_all();
+    /// The listeners are open, and will be for a while yet.
+    bool accepts() const noexcept { return serving_ && stage_ <= Stage::grace; }
     std::shared_ptr<const client::ListenerFacts> facts_of(std::size_t index) const;
-    void set_capacity();
+    void set_capacity(const conf::Config& next);
     const conf::Config& config() const { return control_->current().routing->config; }
 
     loop::Loop loop_;
@@ -69,11 +76,14 @@ private:
     std::map<std::string, Opened> opened_;  ///< by key; not served yet
     std::map<std::string, std::string> addresses_;
     std::function<void(const Server&)> on_ready_;
-    enum class Stage : std::uint8_t { running, grace, draining, stopped } stage_ = Stage::running;
+    enum class Stage : std::uint8_t { running, grace, draining, ending, stopped } stage_ = Stage::running;
     std::unique_ptr<StageTimer> stage_timer_;
     loop::TimePoint stage_ends_{};
     bool serving_ = false;
     int exit_code_ = 0;
+    bool reload_asked_ = false;  ///< by a signal
+    loop::Wake reload_wake_{loop_};
+    loop::Task<> reloading_;  // last: ends before what it uses
 };
 
 /// Raises the soft descriptor limit to the hard one; returns the limit in force.

@@ -70,10 +70,11 @@ struct Control::Status {
         double share = 1;                             ///< of its clients, 0 to 1; below 1 while it comes back
         double held_s = 0;                            ///< until it gets the first of them
         std::vector<Address> addresses;
-        bool by_name = false;       ///< DNS is asked; else the address is in the configuration
-        double dns_age_s = -1;      ///< since the last good answer; negative: none yet
-        double dns_ttl_s = 0;       ///< of that answer, as clamped
-        std::string resolve_error;  ///< of the last resolve; empty: it was good
+        bool by_name = false;         ///< DNS is asked; else the address is in the configuration
+        double dns_age_s = -1;        ///< since the last good answer; negative: none yet
+        double dns_ttl_s = 0;         ///< of that answer, as clamped
+        std::size_t dns_dropped = 0;  ///< of its addresses, for want of room
+        std::string resolve_error;    ///< of the last resolve; empty: it was good
     };
     struct Database {
         std::string name, type;

@@ -5,7 +5,7 @@
 namespace nearhop::run {
 
 std::map<std::string, TrafficWatch::Counted> TrafficWatch::look() {
-    std::map<std::string, Counted> since;
+    std::map<std::string, Counted> since, seen;
     for (const auto& [name, blocks] : registry_.pools()) {
         Counted now;
         for (const auto& block : blocks) {
@@ -13,9 +13,13 @@ std::map<std::string, TrafficWatch::Counted> TrafficWatch::look() {
             now.ok += block->ok.get();
             now.failed += block->failed.get();
         }
-        const Counted before = std::exchange(before_[name], now);
-        since[name] = {now.ok - before.ok, now.failed - before.failed};
+        // A row that went and came back begins with 0.
+        const Counted before = before_[name];
+        const bool is_same = now.ok >= before.ok && now.failed >= before.failed;
+        since[name] = is_same ? Counted{now.ok - before.ok, now.failed - before.failed} : now;
+        seen[name] = now;
     }
+    before_ = std::move(seen);
     return since;
 }
 

@@ -59,7 +59,9 @@ bool asks_for_certificates(const conf::Config& config) {
 TrustedRanges read_ranges(const std::string& file, const std::string& service, std::string& error) {
     TrustedRanges ranges{file, service, {}};
     std::string bytes;
+    const FileStamp before = FileStamp::of(file);
     error = wire::read_file(file, bytes);
+    if (FileStamp::of_read(file) == before) ranges.read_at = before;
     if (error.empty()) {
         auto parsed = geo::parse_ip_ranges(bytes, service);
         ranges.networks = std::move(parsed.networks);

@@ -1,41 +1,67 @@
 #include "proxy/run/watched_files.h"
 
 #include "proxy/run/build.h"
+#include "proxy/run/memory_watch.h"
 #include "proxy/run/trusted.h"
+
+#include <utility>
 
 namespace nearhop::run {
 
 void WatchedFiles::follow(const Snapshot& snapshot, loop::TimePoint now) {
+    ++followed_;
     const auto& config = snapshot.routing->config;
-    geo_.follow(config.geo, snapshot.locator->databases());
+    geo_.follow(config.geo, snapshot.locator->databases(), most_geo_bytes(config.limits));
     next_databases_ = now + config.geo.watch;
     ranges_.follow(snapshot.trusted_ranges ? *snapshot.trusted_ranges : std::vector<TrustedRanges>{});
     next_ranges_ = now + config.clients.watch;
 }
 
-bool WatchedFiles::look_at_databases(Snapshot& snapshot, loop::TimePoint now) {
-    if (now < next_databases_) return false;
-    const auto& geo = snapshot.routing->config.geo;
-    next_databases_ = now + geo.watch;
-    const auto found = geo_.look();
+loop::Task<bool> WatchedFiles::look_at_databases(Snapshot& snapshot, Background& files, loop::TimePoint now) {
+    if (now < next_databases_) co_return false;
+    next_databases_ = now + snapshot.routing->config.geo.watch;
+    const auto followed = followed_;
+    auto look = [watch = geo_]() mutable {
+        const auto found = watch.look();
+        return std::pair{std::move(watch), found};
+    };
+    auto [watch, found] = co_await files.run(std::move(look));
+    if (followed != followed_) co_return false;
+    geo_ = std::move(watch);
     databases_seen_.replaced += found.replaced;
     databases_seen_.refused += found.refused;
-    if (found.replaced == 0) return false;
-    snapshot.locator = build_locator(geo, geo_.in_use());
-    return true;
+    if (found.replaced == 0) co_return false;
+    snapshot.locator = build_locator(snapshot.routing->config.geo, geo_.in_use());
+    co_return true;
 }
 
-bool WatchedFiles::look_at_ranges(Snapshot& snapshot, loop::TimePoint now) {
-    if (now < next_ranges_) return false;
-    const auto& clients = snapshot.routing->config.clients;
-    next_ranges_ = now + clients.watch;
-    const auto found = ranges_.look();
-    ranges_seen_.replaced += found.replaced;
-    ranges_seen_.refused += found.refused;
-    if (found.replaced == 0) return false;
-    snapshot.trusted_ranges = std::make_shared<const std::vector<TrustedRanges>>(ranges_.in_use());
-    snapshot.trust = make_trust(clients, *snapshot.trusted_ranges);
-    return true;
+loop::Task<bool> WatchedFiles::look_at_ranges(Snapshot& snapshot, Background& files, loop::TimePoint now) {
+    if (now < next_ranges_) co_return false;
+    next_ranges_ = now + snapshot.routing->config.clients.watch;
+    const auto followed = followed_;
+    struct Looked {
+        RangesWatch watch;
+        RangesWatch::Result found;
+        std::shared_ptr<const std::vector<TrustedRanges>> ranges;
+        std::shared_ptr<const steering::Trust> trust;
+    };
+    auto look = [watch = ranges_, routing = snapshot.routing]() mutable {
+        Looked looked{.watch = std::move(watch), .found = {}, .ranges = {}, .trust = {}};
+        looked.found = looked.watch.look();
+        if (looked.found.replaced == 0) return looked;
+        looked.ranges = std::make_shared<const std::vector<TrustedRanges>>(looked.watch.in_use());
+        looked.trust = make_trust(routing->config.clients, *looked.ranges);
+        return looked;
+    };
+    auto looked = co_await files.run(std::move(look));
+    if (followed != followed_) co_return false;
+    ranges_ = std::move(looked.watch);
+    ranges_seen_.replaced += looked.found.replaced;
+    ranges_seen_.refused += looked.found.refused;
+    if (looked.found.replaced == 0) co_return false;
+    snapshot.trusted_ranges = std::move(looked.ranges);
+    snapshot.trust = std::move(looked.trust);
+    co_return true;
 }
 
 void WatchedFiles::show(Control::Status& status) const {

@@ -1,24 +1,29 @@
 #pragma once
 
 #include "proxy/loop/loop.h"
+#include "proxy/loop/task.h"
+#include "proxy/run/background.h"
 #include "proxy/run/geo_watch.h"
 #include "proxy/run/ranges_watch.h"
 #include "proxy/run/status.h"
 #include "proxy/snapshot.h"
 
+#include <cstdint>
+
 namespace nearhop::run {
 
 /// The files behind a snapshot that may change without a reload, geo databases and lists of trusted networks: each kind
 /// is looked at by its own `watch` interval, and the parts of the snapshot that are made of it are made anew. On the
-/// control thread.
+/// control thread, but for the files, which may be large or slow.
 class WatchedFiles {
 public:
     /// From now on those of this snapshot, which was just built of them.
     void follow(const Snapshot& snapshot, loop::TimePoint now);
 
-    // When they are due. True when a part of the snapshot was replaced.
-    bool look_at_databases(Snapshot& snapshot, loop::TimePoint now);
-    bool look_at_ranges(Snapshot& snapshot, loop::TimePoint now);
+    // When they are due. True when a part of the snapshot was replaced; whatever a follow() in between made void was
+    // not.
+    loop::Task<bool> look_at_databases(Snapshot& snapshot, Background& files, loop::TimePoint now);
+    loop::Task<bool> look_at_ranges(Snapshot& snapshot, Background& files, loop::TimePoint now);
 
     void show(Control::Status& status) const;
 
@@ -28,6 +33,7 @@ private:
     GeoWatch::Result databases_seen_;  ///< since the process began
     RangesWatch::Result ranges_seen_;
     loop::TimePoint next_databases_{}, next_ranges_{};
+    std::uint64_t followed_ = 0;  ///< calls of follow()
 };
 
 }  // namespace nearhop::run

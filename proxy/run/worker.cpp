@@ -1,11 +1,17 @@
 #include "proxy/run/worker.h"
 
+#include "proxy/run/failures.h"
+
 #include <utility>
 
 namespace nearhop::run {
 
 Worker::Worker(unsigned index, const Board& board, admin::Registry& registry, Control& control, AccessLog& log)
     : context_{index, loop_, board, registry, control, log}, sessions_{context_} {
+    loop_.on_failure([this](const std::exception& error) {
+        context_.counters.faults[static_cast<std::size_t>(exchange::Fault::edge_internal)].add();
+        log_failure("worker", error);
+    });
     loop_.after_batch([this] {
         sessions_.flush();
         sessions_.sweep();
@@ -46,6 +52,10 @@ void Worker::stop_listening(std::string key) {
     loop_.post([this, key = std::move(key)] { listeners_.erase(key); });
 }
 
+void Worker::look() {
+    loop_.post([this] { context_.snapshot(); });
+}
+
 void Worker::close_after_responses() {
     loop_.post([this] { sessions_.close_after_responses(); });
 }
@@ -54,6 +64,13 @@ void Worker::drain() {
     loop_.post([this] {
         listeners_.clear();
         sessions_.drain();
+    });
+}
+
+void Worker::end() {
+    loop_.post([this] {
+        context_.end();
+        sessions_.end();
     });
 }
 

@@ -27,8 +27,10 @@ public:
     void listen(std::string key, int descriptor, std::shared_ptr<const client::ListenerFacts> facts);
     void update(std::string key, std::shared_ptr<const client::ListenerFacts> facts);
     void stop_listening(std::string key);
+    void look();                   ///< at the latest snapshot: without a request it would keep the last one that it saw
     void close_after_responses();  ///< grace: still accepting, answers carry Connection: close
     void drain();                  ///< listeners closed, idle sessions ended
+    void end();                    ///< what is left is answered or cut
     void stop();                   ///< sessions cut, thread ends
 
     std::size_t sessions() const noexcept { return session_count_.load(std::memory_order_relaxed); }

@@ -18,6 +18,7 @@ void Exchanges::attempt(Index index, bool fresh) {
     ++exchange.attempts;
     ++exchange.step;
     exchange.sent = exchange.reused = exchange.silent = false;
+    exchange.asked_at = events_.now();
     const auto second = static_cast<std::size_t>(std::chrono::floor<std::chrono::seconds>(events_.time()).count());
     auto& attempts = outcome_.attempts[origin];
     if (second < attempts.size()) ++attempts[second];

@@ -106,7 +106,9 @@ void Exchanges::end_attempt(Index index, Code fault, unsigned status) {
     if (exchange.sent || !late) note(exchange, fault, status);  // a deadline that left a dial no time says nothing
     if (fault == Code::none) {
         auto& pool = workers_[exchange.worker].pools[from];
-        if (pool.size() < scenario_.config.limits.origin_idle)
+        // By default all that were in use are kept, and none is opened while one idles.
+        const auto& most = scenario_.config.limits.origin_idle;
+        if (!most || pool.size() < *most)
             pool.push_back({exchange.address, events_.now() + scenario_.config.limits.origin_idle_timeout});
         if (!exchange::is_retried(status)) return finish(index, fault, status);
     }
@@ -149,7 +151,7 @@ void Exchanges::note(Exchange& exchange, Code fault, unsigned status) {
         return;
     }
     const auto reason = fault == Code::none ? health::Reason::status : info(fault).reason;
-    if (reason == health::Reason::none) return;
+    if (reason == health::Reason::none || !verdicts_.table().origins[id].state.is_news(exchange.asked_at)) return;
     verdicts_.count(id, false);
     troubled_.set(id);
     const bool answered = fault == Code::none || fault == Code::origin_head_timeout;

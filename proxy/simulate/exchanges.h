@@ -64,8 +64,8 @@ private:
         steering::Considered candidate;
         unsigned address = 0;
         bool sent = false, reused = false, silent = false;
-        TimePoint began{};    ///< of the exchange
-        TimePoint sent_at{};  ///< of the attempt
+        TimePoint began{};                ///< of the exchange
+        TimePoint asked_at{}, sent_at{};  ///< of the attempt
         std::unique_ptr<Watch> watch{};
     };
     struct Kept {

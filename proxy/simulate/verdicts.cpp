@@ -28,12 +28,11 @@ bool same(const health::OriginHealth& left, const health::OriginHealth& right) {
 Verdicts::Verdicts(const Scenario& scenario, Events& events, Network& network, Random& random,
                    std::vector<Happening>& timeline)
     : scenario_{scenario}, events_{events}, network_{network}, random_{random}, timeline_{timeline} {
-    const auto& back = scenario.config.failback;
     for (std::size_t id = 0; id < scenario.config.origins.size(); ++id) {
         const auto& given = scenario.config.origins[id];
         const auto& probe = given.health;
         Origin origin{health::OriginMonitor{run::thresholds_of(probe, given.passive)},
-                      health::Failback{{back.hold, back.ramp, back.hold_max, back.half_life, back.error_percent}},
+                      health::Failback{run::settings_of(scenario.config.failback)},
                       {probe.interval, probe.interval_transitional, probe.interval_down, probe.jitter}};
         std::vector<std::string> texts;
         for (unsigned address = 1; address <= scenario.origins[id].addresses; ++address)
@@ -152,8 +151,10 @@ void Verdicts::probe(geo::OriginId id, Address& address) {
             heard(scenario_.config.origins[id].name, address.began);
         else if (health::sign_of(result.reason) == health::Sign::silent)
             silent(id);
-        if (result.passed || !guard_.is_ours(address.began))
+        if (result.passed || !guard_.is_ours(address.began)) {
+            origin.failback.on_probe(result.passed, events_.now());
             apply(id, [&] { return origin.monitor.on_probe(address.text, result, events_.now()); });
+        }
         TimePoint due = next_probe(origin, address);
         if (first && !origin.monitor.schedule_state(address.text).changing)
             due = std::max(events_.now() + milliseconds{1},
@@ -215,6 +216,7 @@ Verdicts::Probed Verdicts::ask(geo::OriginId id, Address& address) {
 TimePoint Verdicts::next_probe(const Origin& origin, const Address& address) const {
     health::State state = origin.monitor.schedule_state(address.text);
     state.changing |= guard_.isolated();
+    state.changing |= origin.failback.returning() && state.verdict != health::Verdict::down;
     return health::next_probe(origin.intervals, state, address.began, events_.now(), address.dice);
 }
 
@@ -247,10 +249,10 @@ void Verdicts::look_at_failback(geo::OriginId id, std::uint64_t ok, std::uint64_
     const health::State state = origin.monitor.state();
     if (state.verdict == health::Verdict::unknown) return;
     if (guard_.isolated()) return;
-    const bool in = state.verdict != health::Verdict::down && !state.ejected;
     auto& failback = origin.failback;
     const bool held = failback.holding(), grew = failback.ramping();
-    failback.look(in, ok + failed, failed, events_.now());
+    failback.look(state, ok + failed, failed, events_.now());
+    if (failback.holding()) origin.monitor.put_off_trial(events_.now());
     const std::string name = "origin=" + scenario_.config.origins[id].name;
     if (failback.holding() && !held) {
         const auto lasts = std::chrono::duration_cast<milliseconds>(failback.hold_until() - events_.now());

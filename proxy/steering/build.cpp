@@ -117,6 +117,7 @@ private:
         site.server_timing = given.server_timing;
         site.via = given.via;
         site.via_header = given.via_header;
+        site.interim_responses = given.interim_responses;
         site.normalize_path = given.normalize_path;
         site.encoded_slashes = given.encoded_slashes;
         for (const auto& name : given.origins) {

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace nearhop::steering {
@@ -14,7 +16,7 @@ namespace {
 bool takes_requests(OriginId id, const health::Table& health) noexcept {
     if (id >= health.origins.size()) return true;
     const auto& state = health.origins[id].state;
-    return state.eligible() && state.order != health::Override::force_down;
+    return state.eligible() && !state.ordered_out();
 }
 
 bool is_forbidden(Reason reason) noexcept {
@@ -86,6 +88,12 @@ void Headroom::look(const Table& table, const health::Table& health, std::span<c
         const auto found = in_flight.find(pair);
         mean += ((found == in_flight.end() ? 0 : found->second) - mean) * weight;
     }
+    constexpr double nothing = 1e-3;
+    std::erase_if(means_, [&](const auto& each) { return each.second < nothing && !in_flight.contains(each.first); });
+    std::erase_if(overload_seen_, [&](const auto& each) {
+        return std::none_of(table.origins.begin(), table.origins.end(),
+                            [&](const auto& origin) { return origin.name == each.first; });
+    });
     const auto loads = loads_of(table, nullptr);
     for (std::size_t id = 0; id < table.origins.size(); ++id) {
         const std::string& name = table.origins[id].name;
@@ -110,15 +118,19 @@ Loss Headroom::ask(OriginId lost, const Table& table, const health::Table& healt
 
 Loads Headroom::loads_of(const Table& table, const Sample* least) const {
     Loads loads(table.sites.size(), std::vector<double>(table.origins.size()));
-    const auto value = [](const Sample& sample, const std::pair<std::string, std::string>& pair) {
-        const auto found = sample.find(pair);
-        return found == sample.end() ? 0 : found->second;
-    };
-    for (std::size_t site = 0; site < table.sites.size(); ++site)
-        for (std::size_t id = 0; id < table.origins.size(); ++id) {
-            const std::pair pair{table.sites[site].name, table.origins[id].name};
-            loads[site][id] = std::max(value(means_, pair), least ? value(*least, pair) : 0);
+    std::unordered_map<std::string_view, std::size_t> sites, origins;
+    for (std::size_t site = 0; site < table.sites.size(); ++site) sites.emplace(table.sites[site].name, site);
+    for (std::size_t id = 0; id < table.origins.size(); ++id) origins.emplace(table.origins[id].name, id);
+    const auto take = [&](const Sample& sample) {
+        for (const auto& [pair, count] : sample) {
+            const auto site = sites.find(pair.first), origin = origins.find(pair.second);
+            if (site == sites.end() || origin == origins.end()) continue;
+            auto& load = loads[site->second][origin->second];
+            load = std::max(load, count);
         }
+    };
+    take(means_);
+    if (least) take(*least);
     return loads;
 }
 

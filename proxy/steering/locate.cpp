@@ -1,6 +1,7 @@
 #include "proxy/steering/locate.h"
 
 #include "geo/catalogue.h"
+#include "proxy/steering/forwarded.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,7 +10,7 @@
 namespace nearhop::steering {
 namespace {
 
-constexpr std::size_t max_hops = 20;  ///< of X-Forwarded-For entries that are looked at
+constexpr std::size_t max_hops = 20;  ///< entries of a chain that are looked at
 
 std::string_view trimmed(std::string_view text) noexcept {
     const auto first = text.find_first_not_of(" \t");
@@ -36,37 +37,61 @@ std::optional<geo::Address> parse_viewer_address(std::string_view text) noexcept
     return geo::Address::parse(address);
 }
 
-/// One X-Forwarded-For entry: an address, as some proxies write it with a port ("192.0.2.1:4711", "[2001:db8::1]:80").
-std::optional<geo::Address> parse_hop(std::string_view text) noexcept {
-    if (const auto plain = geo::Address::parse(text)) return plain;
-    if (!text.empty() && text.front() == '[' && text.back() == ']')
-        return text.find(':') == text.npos ? std::nullopt : geo::Address::parse(text.substr(1, text.size() - 2));
-    if (text.empty() || (text.front() != '[' && text.find(':') != text.rfind(':'))) return std::nullopt;
-    return parse_viewer_address(text);
-}
-
 /// From our peer towards the client: every hop is believed only as far as the one that named it is trusted. The first
 /// untrusted address is the client; where the walk ends early (a malformed entry, too many of them), it is the last
-/// one that was reached.
-geo::Address walk_forwarded_for(const geo::Address& peer, const ViewerFields& fields, const Trust& trust) noexcept {
-    geo::Address reached = peer;
+/// one that was reached. X-Forwarded-For is walked, or Forwarded where there is none.
+struct Walk {
+    geo::Address reached;
+    std::uint8_t hops = 0;  ///< entries that were looked at, the last ones of the list
+    bool bad = false;       ///< the last of them is a malformed element of Forwarded
+
+    /// False: the walk ends here.
+    bool step(std::string_view entry, const Trust& trust) noexcept {
+        ++hops;
+        const Node node = parse_node(entry);
+        if (!node.address) return false;
+        reached = *node.address;
+        return trust.trusts_hop(reached) && hops < max_hops;
+    }
+};
+
+/// False: nobody is named.
+bool walk_forwarded_for(const ChainLines& chain, const Trust& trust, Walk& walk) noexcept {
     std::size_t seen = 0;
-    for (std::size_t line = std::min<std::size_t>(fields.forwarded_for_count, fields.forwarded_for.size());
-         line-- > 0;) {
-        std::string_view rest = fields.forwarded_for[line];
+    for (std::size_t line = chain.count; line-- > 0;) {
+        std::string_view rest = chain.lines[line];
         while (!rest.empty()) {
             const auto comma = rest.rfind(',');
             const std::string_view entry = trimmed(comma == rest.npos ? rest : rest.substr(comma + 1));
             rest = comma == rest.npos ? std::string_view{} : rest.substr(0, comma);
-            if (++seen > max_hops) return reached;
+            if (++seen > max_hops) return walk.hops > 0;
             if (entry.empty()) continue;  // RFC 9110 section 5.6.1: empty list elements mean nothing
-            const auto hop = parse_hop(entry);
-            if (!hop) return reached;
-            reached = *hop;
-            if (!trust.trusts_hop(reached)) return reached;
+            if (!walk.step(entry, trust)) return true;
         }
     }
-    return reached;
+    return walk.hops > 0;
+}
+
+void walk_forwarded(const ChainLines& chain, const Trust& trust, Walk& walk) noexcept {
+    std::array<std::string_view, max_hops> elements;  // the last ones: quotes are read from left to right
+    std::size_t count = 0;
+    for (std::size_t line = 0; line < chain.count; ++line) {
+        std::string_view rest = chain.lines[line];
+        const bool quotes = closes_quotes(rest);
+        while (!rest.empty())
+            if (const auto item = cut_item(rest, ',', quotes); !item.empty()) elements[count++ % max_hops] = item;
+    }
+    for (std::size_t i = 0; i < std::min(count, max_hops); ++i) {
+        const auto element = parse_element(elements[(count - 1 - i) % max_hops]);
+        walk.bad = !element;
+        if (!walk.step(element ? element->node : std::string_view{}, trust)) return;
+    }
+}
+
+Walk walk_chain(const geo::Address& peer, const ViewerFields& fields, const Trust& trust) noexcept {
+    Walk walk{peer};
+    if (!walk_forwarded_for(fields.forwarded_for, trust, walk)) walk_forwarded(fields.forwarded, trust, walk);
+    return walk;
 }
 
 struct Coordinates {
@@ -131,6 +156,12 @@ Told read_fields(const ViewerFields& fields) noexcept {
     return told;
 }
 
+/// Whether a continent that was told says more than what the databases found: nothing, or only on another continent
+/// where the network is registered.
+bool knows_less(const geo::Place& looked_up, geo::Continent told) noexcept {
+    return looked_up.level == geo::Level::none || (looked_up.low_confidence && looked_up.continent != told);
+}
+
 geo::Place place_told(const Told& told) noexcept {
     if (told.point) return geo::place_of(*told.point, told.country, geo::Source::header);
     return geo::place_of(*told.country, told.subdivision, geo::Source::header);
@@ -146,12 +177,12 @@ std::optional<double> parse_degrees(std::string_view text, double limit) noexcep
     return value;
 }
 
-void ViewerFields::add_forwarded_for(std::string_view line) noexcept {
-    if (forwarded_for_count == forwarded_for.size()) {
-        std::move(forwarded_for.begin() + 1, forwarded_for.end(), forwarded_for.begin());
-        --forwarded_for_count;
+void ChainLines::add(std::string_view line) noexcept {
+    if (count == lines.size()) {
+        std::move(lines.begin() + 1, lines.end(), lines.begin());
+        --count;
     }
-    forwarded_for[forwarded_for_count++] = line;
+    lines[count++] = line;
 }
 
 Located locate(const geo::Address& peer, bool trusted, const ViewerFields& fields, const Trust& trust,
@@ -164,8 +195,10 @@ Located locate(const geo::Address& peer, bool trusted, const ViewerFields& field
     }
 
     const Told told = read_fields(fields);
-    located.bad_viewer_field = told.bad;
-    located.client = told.viewer ? *told.viewer : walk_forwarded_for(peer, fields, trust);
+    const Walk walk = told.viewer ? Walk{*told.viewer} : walk_chain(peer, fields, trust);
+    located.bad_viewer_field = told.bad || walk.bad;
+    located.client = walk.reached;
+    located.hops = walk.hops;
 
     const auto chosen = locator.override_of(located.client);
     if (chosen && chosen->level != geo::Level::none) {
@@ -174,10 +207,13 @@ Located locate(const geo::Address& peer, bool trusted, const ViewerFields& field
     }
     if (!told.point && !told.country) {
         located.place = locator.locate(located.client);
-        if (located.place.level == geo::Level::none && told.continent) {
-            located.place.continent = told.continent;
-            located.place.level = geo::Level::continent;
-            if (!located.place.override_index) located.place.source = geo::Source::header;
+        if (told.continent && knows_less(located.place, *told.continent)) {
+            geo::Place place;
+            place.continent = told.continent;
+            place.level = geo::Level::continent;
+            place.override_index = located.place.override_index;
+            place.source = place.override_index ? geo::Source::cidr : geo::Source::header;
+            located.place = place;
         }
         return located;
     }
@@ -192,8 +228,7 @@ Located locate(const geo::Address& peer, bool trusted, const ViewerFields& field
     if (located.client == peer) return located;
     const geo::Place looked_up = locator.locate(located.client);
     if (!told.country) {  // coordinates alone: a country rule still wants its country
-        located.place.country = looked_up.country;
-        located.place.continent = looked_up.continent;
+        geo::add_country(located.place, looked_up);
     } else {
         located.disagreement = looked_up.country && !looked_up.low_confidence && *looked_up.country != *told.country;
     }

@@ -11,6 +11,15 @@
 
 namespace nearhop::steering {
 
+/// The lines of one field that names a chain of hops, in order. When there are more than eight the oldest goes: what
+/// our trusted peer appended is at the end, and a client that sends nine lines of its own must not push it out.
+struct ChainLines {
+    std::array<std::string_view, 8> lines{};
+    std::uint8_t count = 0;
+
+    void add(std::string_view line) noexcept;
+};
+
 /// The forwarded and viewer fields of one request, collected while the head is read. Empty view: absent.
 /// `repeated` marks a field that came more than once, which makes it worthless.
 struct ViewerFields {
@@ -22,12 +31,8 @@ struct ViewerFields {
     bool country_repeated = false;
     bool address_repeated = false;
     bool point_repeated = false;
-    std::array<std::string_view, 8> forwarded_for{};  ///< X-Forwarded-For field lines in order, the last eight
-    std::uint8_t forwarded_for_count = 0;
-
-    /// Adds a field line. When there are more than eight the oldest goes: what our trusted peer appended is at the
-    /// end, and a client that sends nine lines of its own must not push it out.
-    void add_forwarded_for(std::string_view line) noexcept;
+    ChainLines forwarded_for;  ///< X-Forwarded-For
+    ChainLines forwarded;      ///< Forwarded; counts where X-Forwarded-For names nobody
 };
 
 /// By what a peer's verified certificate may be known. Empty: it has shown none.
@@ -81,6 +86,7 @@ private:
 struct Located {
     geo::Address client;  ///< the address that was located
     geo::Place place;
+    std::uint8_t hops = 0;          ///< last entries of the peer's chain that lead to `client`; 0: it names nobody
     bool bad_viewer_field = false;  ///< a trusted viewer field was malformed or repeated: counted
     bool disagreement = false;      ///< header country and database differ: counted; the header wins
 };
@@ -88,10 +94,10 @@ struct Located {
 /// A plain decimal number, whole, from -limit to limit: no sign but '-', no exponent, no "inf", no spaces.
 std::optional<double> parse_degrees(std::string_view text, double limit) noexcept;
 
-/// Pure, no allocation. The client is the Viewer-Address, else the X-Forwarded-For client, else the peer; its place is
-/// the operator's override of that address, else trusted coordinates, else the header country, else the databases.
-/// From an untrusted peer no field counts. `peer` is the TCP peer or what the PROXY protocol said; `trusted` from
-/// Trust::trusts.
+/// Pure, no allocation. The client is the Viewer-Address, else that of X-Forwarded-For, else that of Forwarded, else
+/// the peer; its place is the operator's override of that address, else trusted coordinates, else the header country,
+/// else the databases. From an untrusted peer no field counts. `peer` is the TCP peer or what the PROXY protocol said;
+/// `trusted` from Trust::trusts.
 Located locate(const geo::Address& peer, bool trusted, const ViewerFields& fields, const Trust& trust,
                const geo::Locator& locator) noexcept;
 

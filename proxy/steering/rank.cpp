@@ -9,7 +9,7 @@ Rank rank_of(OriginId id, const Facts& facts, const Table& table, const health::
         return local_skips[id] ? Rank::local_skip : local.full[id] ? Rank::full : Rank::unknown;
     const health::OriginHealth& seen = health.origins[id];
     const health::State& state = seen.state;
-    if (state.draining || state.order == health::Override::force_down) return Rank::never;
+    if (state.ordered_out()) return Rank::never;
     if (state.verdict == health::Verdict::down) return Rank::down;
     Rank aside = Rank::up;
     if (state.ejected)

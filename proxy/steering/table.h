@@ -64,6 +64,7 @@ struct SiteTable {
     bool server_timing = false;
     bool via = true;
     bool via_header = false;
+    conf::InterimResponses interim_responses = conf::InterimResponses::http2;
 };
 
 /// The route for a request. `decoded`: `path` went through read_path() with decoding.

@@ -72,6 +72,10 @@ public:
     /// Sends what is queued. ok: all of it; blocked: some is left.
     Io flush();
     std::size_t unsent() const noexcept { return out_.size(); }
+    /// Of `sent`, what the peer's system has acknowledged; a system call.
+    std::uint64_t acknowledged() const noexcept { return sent - socket_.unacknowledged(); }
+    /// Everything that was written has reached the peer's system.
+    bool is_delivered() const noexcept { return out_.empty() && socket_.unacknowledged() == 0; }
 
     /// TLS close_notify, queued; flush() afterwards.
     void close_notify();

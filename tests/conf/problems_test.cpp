@@ -148,12 +148,13 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"ConnectAboveTls", "failover: {connect_timeout: 3s}", "4:29",
             "want connect_timeout at most tls_timeout, found it above"},
         Row{"Hold", "failback: {hold: 11m}", "4:18", "want hold at most hold_max"},
+        Row{"HoldMin", "failback: {hold_min: 3m}", "4:22", "want hold_min at most hold"},
         Row{"RatioWindow", "passive: {ratio_window: 61s}", "4:25",
             "want a duration in whole seconds with its unit (s, m, h) from 1s to 1m, found \"61s\""},
         Row{"Control", "isolation: {interval_failing: 6s}", "4:31", "want interval_failing at most interval"},
         Row{"Backoff", "failover: {backoff: 1s}", "4:21", "want backoff at most backoff_max"},
         Row{"Ttl", "dns: {min_ttl: 2m}", "4:16", "want min_ttl at most max_ttl"},
-        Row{"Ejection", "passive: {ejection_max: 5s}", "4:25", "want ejection at most ejection_max"},
+        Row{"Ejection", "passive: {ejection_max: 4s}", "4:25", "want ejection at most ejection_max"},
         Row{"Target", "limits: {target_bytes: 64KiB}", "4:24", "want target_bytes at most head_bytes"}),
     name_of);
 

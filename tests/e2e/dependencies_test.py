@@ -1,5 +1,6 @@
 """Dependencies, not hosts: a failing check in a health body moves only what needs it. And what an origin says of itself."""
 
+import gzip
 import json
 
 import pytest
@@ -136,11 +137,62 @@ def test_an_answer_of_another_region_is_a_failed_probe_with_its_reason(scene, ed
     assert regions(edge) == [NEXT] * 4
 
 
-def test_a_body_that_is_no_json_is_a_failed_probe_and_one_that_does_not_say_so_is_none(scene, edge):
-    say(scene[NEAR], b"ok", "text/plain")
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "text/html", None])
+def test_a_body_that_begins_like_json_is_read_whatever_its_type(scene, edge, kind):
+    def undeclared(region, **failing):
+        text = json.dumps(body(region, **failing)).encode()
+        return lambda request: request.respond(200, text, [("Content-Type", kind)] if kind else [])
+
+    scene[NEAR].health = undeclared(NEAR, database="fail")
+    wait_check(edge, "database", True)
+    assert regions(edge) == [NEAR, NEXT, NEAR, NEXT]
+    scene[NEAR].health = undeclared(NEAR)
+    wait_check(edge, "database", False)
+    assert not edge.log.find(event="health_body_unread")
+
+
+COMPRESSED = gzip.compress(b'{"checks": {}}', mtime=0)
+
+
+@pytest.mark.parametrize("text, fields, why", [
+    (b"ok", [("Content-Type", "text/plain")], "it is no JSON but text/plain"),
+    (b"", [], "it is empty"),
+    (COMPRESSED, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")], "coded (gzip)"),
+    (COMPRESSED, [("Content-Type", "application/json")], "compressed"),
+], ids=["a word", "nothing", "coded", "compressed"])  # fmt: skip
+def test_a_body_that_is_not_looked_at_takes_nobody_down_and_is_told_of_once(scene, edge, text, fields, why):
+    say(scene[NEAR], body(NEAR, database="fail"))
+    wait_check(edge, "database", True)
+    scene[NEAR].health = lambda request: request.respond(200, text, fields)
+    wait_check(edge, "database", False)
+    assert check(edge, "database")["last"] == "missing", "what was said before does not stand for ever"
     seen = len(scene[NEAR].probes)
     wait_until(lambda: len(scene[NEAR].probes) > seen + 4, what="probes")
     assert edge.verdict(NEAR) == "up"
+    lines = edge.log.find(event="health_body_unread")
+    assert len(lines) == 1 and lines[0]["origin"] == NEAR and why in lines[0]["what"], lines
+    assert why in edge.origin_status(NEAR)["addresses"][0]["last_probe"]["detail"]
+    assert edge.metrics().value("nearhop_origin_check_missing", origin=NEAR, check="database") == 1
+    assert edge.metrics().value("nearhop_origin_check_missing", origin=NEXT, check="database") == 0
+
+
+def test_a_utf8_mark_is_no_syntax_error(scene, edge):
+    say(scene[NEAR], b"\xef\xbb\xbf" + json.dumps(body(NEAR, cache="fail")).encode())
+    wait_check(edge, "cache", True)
+    assert edge.verdict(NEAR) == "up"
+    assert {probe.get("Accept-Encoding") for probe in scene[NEAR].probes} == {"identity"}
+
+
+def test_a_check_that_no_body_has_told_of_is_warned_of_once(scene, start):
+    for name in scene.origins:
+        say(scene[name], body(name))
+    edge = start(scene.config(health=quick(checks={"databse": "writes", "cache": "note"})))
+    seen = len(scene[NEAR].probes)
+    wait_until(lambda: len(scene[NEAR].probes) > seen + 6, what="probes")
+    assert [line["check"] for line in edge.log.find(event="check_missing", origin=NEAR)] == ["databse"]
+
+
+def test_what_is_declared_json_and_is_none_is_a_failed_probe(scene, edge):
     say(scene[NEAR], b'{"checks":')
     assert edge.wait_verdict(NEAR, "down")["reason"] == "body is no JSON"
 

@@ -7,7 +7,7 @@ from support import faults
 from support.clock import SLOW, patient, wait_until
 from support.load import Load
 from support.origin import Origin
-from support.resolver import Resolver
+from support.resolver import AAAA, Resolver
 from support.setup import quick, viewer
 
 NAME = "eu.origins.test"
@@ -132,6 +132,47 @@ def test_a_name_that_never_resolved_is_down_with_a_reason_and_comes_up_later(sce
     resolver.set(NAME, "127.0.0.3")
     edge.wait_verdict("eu-west-1", "up", 20)
     assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+
+
+def test_a_silent_family_holds_back_no_address_of_the_other(scene, start, resolver, two):
+    """RFC 8305 section 3: at the start and at each refresh, and `timeout` is of the whole."""
+    resolver.set(NAME, "127.0.0.2", ttl=1)
+    resolver.silence(NAME, AAAA)
+    config = config_for(scene, resolver, two)
+    config["dns"]["timeout"] = "2s"
+    began = time.monotonic()
+    edge = start(config)
+    edge.wait_verdict("eu-west-1", "up")
+    assert time.monotonic() - began < patient(4), "three times the timeout was more"
+    wait_until(lambda: edge.origin_status("eu-west-1")["dns"]["error"], what="the silent half to be noticed")
+    for address in ("127.0.0.3", "127.0.0.2"):
+        resolver.set(NAME, address, ttl=1)
+        began = time.monotonic()
+        wait_until(lambda address=address: [a["address"] for a in edge.origin_status("eu-west-1")["addresses"]] == [f"{address}:{two[0].port}"])
+        assert time.monotonic() - began < patient(5), f"{address}: at most a timeout, a TTL and a moment"
+    phases = edge.metrics()
+    count = phases.value("nearhop_probe_phase_seconds_count", origin="eu-west-1", phase="resolve")
+    assert phases.value("nearhop_probe_phase_seconds_sum", origin="eu-west-1", phase="resolve") / count < patient(2.5)
+
+
+def test_thousands_of_addresses_are_bounded_and_do_not_stop_the_control_thread(scene, start, resolver, two):
+    resolver.set(NAME, *(f"127.9.{n // 250}.{n % 250 + 1}" for n in range(2000)), ttl=5)
+    edge = start(config_for(scene, resolver, two), wait=False)
+    slowest, until = 0, time.monotonic() + 3
+    edge.log.wait(event="listening", listener="admin")
+    while time.monotonic() < until:
+        began = time.monotonic()
+        assert edge.admin("/livez").status == 200
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < patient(1), slowest
+    dropped = edge.log.wait(event="addresses_dropped", origin="eu-west-1")[0]
+    assert (dropped["used"], dropped["dropped"]) == ("64", "1936")
+    wait_until(lambda: edge.metrics().value("nearhop_origin_addresses_dropped", origin="eu-west-1") == 1936)
+    assert edge.metrics().sum("nearhop_origin_addresses", origin="eu-west-1") == 64
+    resolver.set(NAME, "127.0.0.2", ttl=1)
+    edge.wait_verdict("eu-west-1", "up", 20)
+    assert edge.metrics().value("nearhop_origin_addresses_dropped", origin="eu-west-1") == 0
+    assert len(edge.log.find(event="addresses_dropped")) == 2
 
 
 GARBAGE = {

@@ -10,6 +10,9 @@ NEAR, NEXT = "eu-west-1", "us-east-1"
 CLIENTS = [f"81.2.{69 + number // 200}.{number % 200}" for number in range(400)]  # one place, many addresses
 
 
+HOUR = {"hold_min": "1h", "hold": "1h", "hold_max": "1h", "ramp": "1h"}
+
+
 def region_of(edge, address):
     fields = [("X-Forwarded-For", address), ("CloudFront-Viewer-Country", "DE")]
     return edge.fetch(fields=fields).region
@@ -28,13 +31,21 @@ def fell(scene, edge):
 
 
 def test_nobody_is_held_back_when_the_edge_starts(scene, start):
-    edge = start(scene.config(health=quick(), failback={"hold": "1h", "hold_max": "1h", "ramp": "1h"}))
+    edge = start(scene.config(health=quick(), failback=HOUR))
     assert share(edge) == 1
     assert region_of(edge, CLIENTS[0]) == NEAR
 
 
+def test_a_short_outage_costs_a_short_hold(scene, start):
+    edge = start(scene.config(health=quick(), failback={"hold": "2m", "ramp": "1m"}))  # the defaults
+    fell(scene, edge)
+    line = edge.log.wait(event="failback", origin=NEAR, state="held")[0]
+    assert int(line["for_ms"]) < patient(10_000), "as long as it lasted, five seconds at least, not two minutes"
+    wait_until(lambda: share(edge) == 1, 30, what="everybody to be back")
+
+
 def test_clients_go_back_after_the_hold_each_of_them_once(scene, start):
-    edge = start(scene.config(health=quick(), failback={"hold": "1500ms", "ramp": "4s"}))
+    edge = start(scene.config(health=quick(), failback={"hold_min": "8s", "hold": "8s"}))
     fell(scene, edge)
     edge.log.wait_text(rf"failback.*{NEAR}.*held")
     assert share(edge) == 0
@@ -65,7 +76,7 @@ def test_clients_go_back_after_the_hold_each_of_them_once(scene, start):
 
 
 def test_an_origin_that_is_held_serves_where_nobody_else_can(scene, start):
-    edge = start(scene.config(health=quick(), failback={"hold": "1h", "hold_max": "1h"}))
+    edge = start(scene.config(health=quick(), failback=HOUR))
     fell(scene, edge)
     for name in (NEXT, "ap-southeast-1"):
         scene[name].health = 503
@@ -76,7 +87,7 @@ def test_an_origin_that_is_held_serves_where_nobody_else_can(scene, start):
 
 
 def test_explain_and_status_say_who_is_held_and_for_how_long(scene, start):
-    edge = start(scene.config(health=quick(), failback={"hold": "1h", "hold_max": "1h"}))
+    edge = start(scene.config(health=quick(), failback=HOUR))
     fell(scene, edge)
     assert "returning" in str(edge.explain(country="DE", host="api.example.com"))
     origin = edge.origin_status(NEAR)

@@ -58,7 +58,8 @@ def expected(row):
         head += "Expect: 100-continue\r\n"
     head += f"Via: {row.via} nearhop\r\nX-Request-Id: row\r\nX-Forwarded-For: {row.forwarded_for}127.0.0.1\r\n"
     head += f"X-Forwarded-Proto: https\r\nX-Forwarded-Host: {host}\r\n"
-    head += f'Forwarded: for=127.0.0.1;host="{host}";proto=https\r\n'
+    says = f';host="{host}";proto=https'
+    head += f"Forwarded: {row.forwarded.format(says=says)}for=127.0.0.1{says}\r\n"
     head += f"{row.framing}\r\n" if row.framing else ""
     return head.encode("latin-1") + b"\r\n" + row.body
 
@@ -87,6 +88,48 @@ def test_what_was_normalised_is_counted(edge):
 
     wait_until(lambda: counted() == dict(ran), what=lambda: f"{dict(ran)}, found {counted()}")
     assert not [row for row, _ in edge.metrics().all("nearhop_deviations_total") if row["class"] != "acceptable"]
+
+
+BALANCERS = {  # what a balancer that ends TLS sends, and what an origin learns: hops, scheme, host
+    "X-Forwarded-*": ([("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-Proto", "https")], ["203.0.113.5"], "https", HOST),
+    "X-Forwarded-Proto alone": ([("X-Forwarded-Proto", "https")], [], "https", HOST),
+    "all of X-Forwarded-*": ([("X-Forwarded-For", "2001:db8::5"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.test")], ["2001:db8::5"], "https", "shop.test"),
+    "Forwarded": ([("Forwarded", "for=\"[2001:db8::5]:4711\";proto=https;host=shop.test")], ["2001:db8::5"], "https", "shop.test"),
+    "both": ([("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-Proto", "https"), ("Forwarded", "for=203.0.113.5;proto=https")], ["203.0.113.5"], "https", HOST),
+    "a client's Forwarded passes it": ([("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-Proto", "https"), ("Forwarded", "for=10.9.9.9;host=evil;proto=http")], ["203.0.113.5"], "https", HOST),
+    "an unknown client": ([("X-Forwarded-For", "unknown"), ("X-Forwarded-Proto", "https")], ["unknown"], "https", HOST),
+    "nothing": ([], [], None, HOST),
+}
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_both_families_of_forwarded_fields_say_the_same(start, plain_scene, authority, secure):
+    config = plain_scene.config(site={"policy": "failover"})
+    config["listeners"].append({"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"})
+    edge = start(config)
+    address = edge.https if secure else edge.http
+    for name, (fields, hops, scheme, host) in BALANCERS.items():
+        with edge.connect(address=address, ca=authority.file if secure else None) as connection:
+            assert connection.request(fields=fields).status == 200, name
+        request = plain_scene["us-east-1"].last()
+        scheme = scheme or ("https" if secure else "http")
+        assert request.all("X-Forwarded-For") == [", ".join([*hops, "127.0.0.1"])], name
+        assert request.all("X-Forwarded-Proto") == [scheme] and request.all("X-Forwarded-Host") == [host], name
+        assert len(request.all("Forwarded")) == 1, name
+        elements = [dict(pair.split("=", 1) for pair in element.split(";")) for element in request.get("Forwarded").split(", ")]
+        nodes = [element["for"].strip('"').split("]")[0].strip("[") for element in elements]
+        assert nodes == [*hops, "127.0.0.1"], name
+        for element in (elements[0], elements[-1]):  # whichever an origin reads
+            assert (element["proto"], element["host"]) == (scheme, f'"{host}"'), name
+
+
+def test_a_client_that_only_forwarded_names_is_located(start, plain_scene):
+    config = plain_scene.config()
+    config["clients"]["trusted"] = [{"cidr": "127.0.0.0/8"}]
+    edge = start(config)
+    for text, region in (("for=133.11.1.1", "ap-southeast-1"), ("for=133.11.1.1, for=\"127.0.0.30:80\"", "ap-southeast-1"),
+                         ("for=193.0.6.139;proto=https;by=_a", "eu-west-1"), ("for=133.11.1.1;x", "us-east-1")):  # fmt: skip
+        assert edge.fetch(fields=[("Forwarded", text)]).region == region, text
 
 
 def test_a_spent_max_forwards_is_answered_here(edge, scene):

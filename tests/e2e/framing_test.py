@@ -249,6 +249,31 @@ def test_a_head_above_the_limits_is_refused(edge, scene, name):
     assert not scene.attempts()
 
 
+REFUSED_HEADS = {name: (data, status) for name, (data, status, _) in HEAD_LIMITS.items()}
+REFUSED_HEADS["a head that never ends"] = (GET + b"X: y\r\n", 408)
+REFUSED_HEADS["no Host"] = (b"GET / HTTP/1.1\r\n\r\n", 400)
+REFUSED_HEADS["a bare LF"] = (GET + b"X: y\n\r\n", 400)
+REFUSED_HEADS["two lengths"] = (GET + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400)
+
+
+@pytest.mark.parametrize("name", REFUSED_HEADS)
+def test_a_head_of_the_method_head_is_refused_without_content(edge, name):
+    """Whoever asked so reads what follows the answer's head as the next answer."""
+    data, status = REFUSED_HEADS[name]
+    with edge.connect() as connection:
+        connection.send(data.replace(b"GET ", b"HEAD ", 1))
+        response = connection.response("HEAD")
+        assert response.status == status and int(response.get("Content-Length")) > 0
+        assert connection.rest() == b""
+
+
+def test_a_head_behind_one_of_the_method_head_is_refused_with_content(edge):
+    with edge.connect() as connection:
+        assert connection.request("HEAD").status == 200
+        connection.send(HEAD_LIMITS["endless field"][0])
+        assert connection.response().body
+
+
 def test_a_head_that_never_ends_is_408(edge, scene):
     with edge.connect() as connection:
         connection.send(GET + b"X: y\r\n")

@@ -107,3 +107,22 @@ def test_an_origin_without_a_capacity_takes_everything(plain_scene, start):
     assert order(edge, "drain", NEAR).status == 200
     go.set()
     assert [answer.status for answer in asking.all()] == [200]
+
+
+def test_a_drain_keeps_away_who_waits_in_the_queue_as_well(plain_scene, start):
+    made = config(plain_scene, {NEAR: 1, NEXT: 1}, site={"origins": [NEAR, NEXT], "policy": "failover"},
+                  failover={"queue_time": "20s"})  # fmt: skip
+    edge = start(made)
+    go = {name: held(plain_scene[name]) for name in (NEAR, NEXT)}
+    asking = Asking(edge)
+    for name in (NEAR, NEXT):
+        asking.ask()
+        wait_until(lambda name=name: edge.metrics().sum("nearhop_origin_in_flight", origin=name) == 1, what="a full origin")
+    asking.ask()
+    wait_until(lambda: edge.metrics().sum("nearhop_origin_queued", origin=NEAR) == 1, what="the third to wait")
+    assert order(edge, "drain", NEAR, force="true").status == 200
+    go[NEAR].set()
+    wait_until(lambda: edge.metrics().sum("nearhop_origin_queued", origin=NEXT) == 1, what="it to wait elsewhere")
+    go[NEXT].set()
+    assert sorted(answer.region for answer in asking.all()) == [NEAR, NEXT, NEXT]
+    assert len(plain_scene[NEAR].requests) == 1, "the one that was there before the order"

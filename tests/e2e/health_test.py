@@ -2,13 +2,14 @@
 
 import json
 import re
+import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 from support import faults
 from support.client import Truncated
-from support.clock import SLOW, wait_until
+from support.clock import SLOW, patient, wait_until
 from support.load import Load
 from support.setup import quick, viewer
 
@@ -267,6 +268,33 @@ def test_an_origin_back_from_an_ejection_is_tried_by_one_request_at_a_time(scene
     assert [request.method for request in tried] == ["GET", "GET"]
     scene[NEAR].answer = faults.normally
     wait_until(lambda: ask(edge) == NEAR and ask(edge) == NEAR and ask(edge) == NEAR, what="its traffic to return")
+
+
+def test_a_request_that_an_outage_left_behind_says_nothing_of_the_origin_that_is_back(scene, start):
+    config = scene.config(health=quick(), site={"head_timeout": "4s", "deadline": "4s"})
+    config["passive"] = {"ejection": "2s"}
+    edge = start(config)
+    origin = scene[NEAR]
+
+    def hangs(request):
+        (faults.hang if request.method == "POST" else faults.status(503))(request)
+
+    origin.answer = hangs
+    answers = []
+    left_behind = threading.Thread(target=lambda: answers.append(edge.fetch("POST", "/", viewer("DE"), b"x")))
+    left_behind.start()
+    wait_until(lambda: origin.requests, what="the one that hangs")
+    for _ in range(6):
+        ask(edge)
+    wait_until(lambda: ejected(edge), what="an ejection")
+    origin.answer = faults.normally
+    wait_until(lambda: not ejected(edge), what="the ejection to end")
+    left_behind.join(patient(20))
+    assert answers[0].status == 504
+    seen = len(origin.probes)
+    wait_until(lambda: len(origin.probes) > seen + 2, what="its report to be heard of")
+    assert edge.metrics().sum("nearhop_origin_ejections_total", origin=NEAR) == 1
+    wait_until(lambda: ask(edge) == NEAR, what="its traffic to return")
 
 
 @pytest.mark.parametrize("status", [500, 404, 501])

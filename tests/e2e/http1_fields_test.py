@@ -8,6 +8,7 @@ import pytest
 from support import faults
 from support.client import HOST, Ended, chunked, request_bytes
 from support.clock import SLOW, wait_until
+from support.http2 import Http2
 from support.proxy import Edge
 from support.resolver import Resolver
 from support.shared_scene import connection, fresh, origin, scene  # noqa: F401 - fixtures
@@ -128,15 +129,41 @@ def test_an_unknown_expectation_is_417(connection, origin):
     assert (response.status, response.fault) == (417, "client_expectation") and not origin.requests
 
 
-def test_interim_answers_pass(connection, origin):
+@pytest.mark.parametrize("where, http1, http2", [
+    (None, [], [102, 103]),
+    ("http2", [], [102, 103]),
+    ("all", [102, 103], [102, 103]),
+    ("none", [], []),
+])  # fmt: skip
+def test_interim_answers_go_where_the_site_says(start, scene, authority, where, http1, http2):
+    """Varnish 7.1 in front of an edge makes 503 of a page with a 103. A 100 goes to who waits for it, whatever the key."""
+
     def answer(request):
-        request.connection.write(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+        hints = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+        request.connection.write(hints)
+        request.read_body()
         request.respond()
 
-    origin.answer = answer
-    response = connection.request()
-    assert response.status == 200 and response.interim == [102, 103]
-    assert connection.request().interim == [102, 103]
+    for origin in scene:
+        origin.answer = answer
+    edge = start(scene.config(site={"interim_responses": where} if where else {}))
+    with edge.connect() as connection:
+        for _ in range(2):
+            response = connection.request()
+            assert response.status == 200 and response.interim == http1
+        connection.send(request_bytes("POST", "/", [("Expect", "100-continue"), ("Content-Length", "5")]))
+        seen = []
+        while 100 not in seen:
+            seen.append(connection.head().status)
+        connection.send(b"hello")
+        response = connection.response("POST")
+        assert response.status == 200 and sorted(seen + response.interim) == [100, *http1]
+    with Http2(edge.https, authority.file) as client:
+        assert [status for status, _ in client.request().interim] == http2
+        stream = client.open("POST", "/", [("expect", "100-continue"), ("content-length", "5")], end=False)
+        client.until(lambda: stream in client.replies and 100 in dict(client.replies[stream].interim))
+        client.data(stream, b"hello", end=True)
+        assert sorted(status for status, _ in client.reply(stream).interim) == [100, *http2]
 
 
 @pytest.mark.parametrize("size", [100, 300_000])

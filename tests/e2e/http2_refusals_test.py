@@ -1,6 +1,8 @@
 """HTTP/2 that breaks its rules: a malformed request is refused and its connection goes on, a malformed frame ends its
 connection; and every time somebody else's request gets its own answer."""
 
+import json
+
 import pytest
 from support.client import HOST
 from support.clock import wait_until
@@ -127,20 +129,45 @@ def test_methods_that_are_not_served(connect, origin, method):
         ([(f"x-{number}", "1") for number in range(101)], 431),
         ([("x", "y" * 33_000)], 431),
         ([(f"x-{number}", "y" * 1000) for number in range(40)], 431),
+        ([("x", "y" * 100_000), ("x-behind", "1")], 431),  # nghttp2 itself takes no value above 64 KiB
+        ([("cookie", "a=" + "b" * 100_000)], 431),
+        ([(":path", "/" + "p" * 100_000)], 431),
+        ([(f"x-{number}", "y" * 10_000) for number in range(14)], 431),
     ],
-    ids=["fields", "one-large", "many-large"],
+    ids=["fields", "one-large", "many-large", "one-above-64-KiB", "cookie", "path", "above-128-KiB"],
 )
 def test_heads_above_the_limits_are_answered_as_in_http1(connect, origin, extra, status):
     client = connect()
-    stream = client.take()
-    block = client.encoder.encode(GOOD + extra, huffman=False)
-    pieces = [block[at : at + 16384] for at in range(0, len(block), 16384)]
-    for number, piece in enumerate(pieces):
-        last = END_HEADERS if number == len(pieces) - 1 else 0
-        client.send_frame(CONTINUATION if number else HEADERS, last | (0 if number else END_STREAM), stream, piece)
+    head = without(":path") if extra[0][0] == ":path" else GOOD
+    stream = client.open_large(head + extra)
     assert client.reply(stream).status == status
-    assert client.request().status == 200
+    assert client.request(fields=[("x-after", "1"), ("x-behind", "1")]).status == 200
+    assert ("x-behind", "1") in origin.last().fields  # the table of names and values goes on
     assert client.reply(client.open(target="/" + "x" * 8192)).status == 414
+
+
+COOKIES = {
+    "as many crumbs as a browser has": (200, 200, [("cookie", f"c{number}=1") for number in range(180)]),
+    "with as many fields as may be": (200, 200, [(f"x-{number}", "1") for number in range(93)] + [("cookie", "a=1")] * 100),
+    "and one more": (431, 431, [(f"x-{number}", "1") for number in range(100)] + [("cookie", "a=1")] * 100),
+    "as long as a head may be": (200, 200, [("cookie", "c" * 98)] * 320),
+    "longer": (431, 431, [("cookie", "c" * 98)] * 330),
+    "more crumbs than may be": (431, 200, [("cookie", "c")] * 1001),
+}
+
+
+@pytest.mark.parametrize("name", COOKIES)
+def test_cookies_in_crumbs_count_as_the_field_that_they_are(edge, connect, origin, name):
+    """RFC 9113 section 8.2.3: the same head gets the same answer over HTTP/1.1."""
+    status, status_in_http1, fields = COOKIES[name]
+    joined = "; ".join(value for key, value in fields if key == "cookie")
+    client = connect()
+    assert client.reply(client.open_large(GOOD + fields)).status == status
+    if status == 200:
+        assert origin.last().all("cookie") == [joined]
+    plain = [pair for pair in fields if pair[0] != "cookie"] + [("cookie", joined)]
+    assert edge.fetch(fields=plain).status == status_in_http1
+    assert client.request().status == 200
 
 
 @pytest.mark.parametrize("reason, head", [
@@ -168,6 +195,64 @@ def test_a_body_that_is_not_what_content_length_says(connect, origin):
         assert reply.reset == PROTOCOL_ERROR or reply.status == 400, (length, sent, reply)
     assert all(not request.complete for request in origin.requests if request.target == "/length" and request.length())
     assert client.request().status == 200
+
+
+def bad_framings(edge):
+    return edge.metrics().sum("nearhop_faults_total", fault="client_bad_framing")
+
+
+CONTRADICTIONS = {
+    "content behind an empty length": ("0", [(b"x", False)]),
+    "content and the end behind an empty length": ("0", [(b"x", True)]),
+    "more than the length": ("5", [(b"hello, you", False)]),
+    "more than the length in two frames": ("5", [(b"hello", False), (b"you", True)]),
+    "less than the length": ("5", [(b"hell", True)]),
+}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one write", "one by one"])
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_body_that_contradicts_its_head_is_not_carried_out(edge, connect, origin, name, apart):
+    """RFC 9113 section 8.1.1: its client is told PROTOCOL_ERROR, that is refused. What is here already contradicts the
+    head before an origin hears of it; what comes later finds the request not yet whole there."""
+    length, pieces = CONTRADICTIONS[name]
+    target = f"/contradiction/{apart}/{list(CONTRADICTIONS).index(name)}"
+    before = bad_framings(edge)
+    client = connect()
+    client.ping()
+    stream = client.take()
+    head = client.headers(stream, client.head("POST", target, [("content-length", length)]), end=False)
+    data = [frame(DATA, END_STREAM if end else 0, stream, piece) for piece, end in pieces]
+    if apart:
+        for piece in [head, *data]:
+            client.send(piece)
+            client.ping()
+    else:
+        client.send(head + b"".join(data))
+    assert client.reply(stream).reset == PROTOCOL_ERROR
+    wait_until(lambda: bad_framings(edge) == before + 1, what="client_bad_framing")
+    line = wait_until(lambda: [each for each in map(json.loads, edge.output.lines) if each["path"] == target], what="its line")
+    assert (line[0]["status"], line[0]["fault"]) == (0, "client_bad_framing")
+    assert client.request().status == 200
+    seen = [request for request in origin.requests if request.target == target]
+    assert not seen if not apart or length == "0" else not any(request.complete for request in seen)
+
+
+@pytest.mark.parametrize("end", ["data", "trailers"])
+@pytest.mark.parametrize("length", [0, 5])
+def test_a_request_whose_end_comes_apart_from_its_content(connect, origin, length, end):
+    client = connect()
+    stream = client.open("POST", "/apart", [("content-length", str(length))], end=False)
+    if length:
+        client.data(stream, b"x" * length)
+    client.ping()
+    assert not any(request.complete for request in origin.requests if request.target == "/apart")
+    if end == "data":
+        client.data(stream, end=True)
+    else:
+        client.send(client.headers(stream, [("x-trailer", "1")]))
+    assert client.reply(stream).status == 200
+    assert origin.last().body == b"x" * length
 
 
 @pytest.mark.parametrize("trailer", [(":path", "/x"), ("X-Upper", "1"), ("connection", "close"), ("x", "a\r\nb")])
@@ -226,6 +311,7 @@ BROKEN = {
     "ping-size": (lambda c: c.send_frame(PING, 0, 0, b"1234567"), FRAME_SIZE_ERROR),
     "ping-on-stream": (lambda c: c.send_frame(PING, 0, 1, b"12345678"), PROTOCOL_ERROR),
     "goaway-on-stream": (lambda c: c.send_frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
+    "priority-on-stream-0": (lambda c: c.send_frame(PRIORITY, 0, 0, b"\0\0\0\1\x10"), PROTOCOL_ERROR),  # section 6.3
     "update-0": (lambda c: c.update(0, 0), PROTOCOL_ERROR),
     "update-overflow": (lambda c: (c.update(0, 2**31 - 1), c.update(0, 2**31 - 1)), FLOW_CONTROL_ERROR),
     # CVE-2026-27135: an error, and in the same packet a frame of a wrong size.
@@ -264,10 +350,48 @@ def test_frames_on_closed_streams_and_unknown_frames_are_ignored(connect):
     client.send_frame(0xEE, 0xFF, 0, b"unknown")
     client.send_frame(0xEE, 0xFF, 99, b"unknown")
     client.send_frame(PRIORITY, 0, 77, b"\0\0\0\1\x10")
-    # A number below one that was used belongs to a stream that is closed (RFC 9113 section 5.1.1): nghttp2 skips it
-    # where it might end the connection.
+    assert client.request().status == 200
+
+
+# ---- numbers of streams: RFC 9113 section 5.1.1 ---------------------------------------------------------------------
+def skipped(client):
     client.next = 9
     assert client.request().status == 200
-    client.send(client.headers(5, GOOD))
+    return 5
+
+
+def answered(client):
+    stream = client.open()
+    assert client.reply(stream).status == 200
+    return stream
+
+
+def cancelled(client):
+    stream = client.open("POST", "/", end=False)
+    client.reset(stream)
+    client.ping()
+    return stream
+
+
+@pytest.mark.parametrize("used", [skipped, answered, cancelled])
+def test_a_request_on_a_number_below_one_that_was_used_ends_the_connection(connect, origin, used):
+    """nghttp2 passes over it."""
+    client = connect()
+    stream = used(client)
+    client.send(client.headers(stream, [(key, "/again" if key == ":path" else value) for key, value in GOOD]))
+    assert client.end() == PROTOCOL_ERROR
+    assert "/again" not in origin.targets()
+
+
+def test_what_was_under_way_when_the_edge_closed_a_stream_is_no_offence(connect, origin):
+    """RFC 9113 section 5.1: frames that follow a reset of ours cannot be withdrawn."""
+    client = connect()
+    client.settled()
+    for _ in range(20):
+        stream = client.open("POST", "/", [("content-length", "1")], end=False)
+        client.data(stream, b"too much")
+        assert client.reply(stream).reset == PROTOCOL_ERROR
+        for _ in range(100):
+            client.data(stream, b"x" * 1000)
+        client.send(client.headers(stream, [("x-trailer", "1")]))
     assert client.request().status == 200
-    assert 5 not in client.replies

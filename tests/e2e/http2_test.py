@@ -7,7 +7,7 @@ import pytest
 from support import faults
 from support.client import HOST
 from support.clock import wait_until
-from support.http2 import Http2
+from support.http2 import ACK, PING, REFUSED_STREAM, Http2, frame
 from support.proxy import Edge
 from support.shared_scene import fresh, origin, scene  # noqa: F401 - fixtures
 
@@ -129,9 +129,56 @@ def test_an_answer_before_the_whole_body_ends_the_upload(client, origin):
     client.data(stream, b"x" * 1000)
     reply = client.reply(stream)
     assert reply.status == 200 and reply.body == b"enough"
+    # Not at once: clients lose an answer that they read together with the reset (libcurl 7.88).
+    client.ping()
+    assert reply.reset is None
     client.until(lambda: reply.reset is not None)
     assert reply.reset == 0  # NO_ERROR, RFC 9113 section 8.1
     assert client.request().status == 200
+
+
+def test_the_rest_of_an_answered_request_is_taken_for_a_moment(client, edge, origin):
+    """As over HTTP/1.1: who is nearly done comes to an end without a reset."""
+    before = edge.metrics().sum("nearhop_http2_resets_total")
+    origin.answer = lambda request: request.respond(200, b"enough")
+    for _ in range(5):
+        stream = client.open("POST", "/", end=False)
+        client.upload(stream, bytes(1000), end=False)
+        reply = client.reply(stream)
+        client.upload(stream, bytes(50_000))
+        client.ping()
+        assert reply.body == b"enough" and reply.reset is None
+    assert client.request().status == 200
+    assert edge.metrics().sum("nearhop_http2_resets_total") == before
+
+
+def test_much_of_an_answered_request_is_not_taken(client, edge, origin):
+    """64 KiB by default; the client's window is not given back for more, and a reset ends the wait."""
+    origin.answer = lambda request: request.respond(200, b"enough")
+    stream = client.open("POST", "/", end=False)
+    client.reply(stream)
+    sent = 0
+    while sent < 1 << 20 and client.replies[stream].reset is None:
+        room = min(client.window(0), client.window(stream), 16384)
+        if room > 0:
+            client.windows[0], client.windows[stream] = client.window(0) - room, client.window(stream) - room
+            client.data(stream, bytes(room))
+            sent += room
+        else:
+            client.pump()
+    assert client.replies[stream].reset == 0 and sent <= (128 + 64 + 16) * 1024
+    origin.answer = faults.normally
+    assert client.request("POST", body=bytes(3_000_000)).status == 200  # the connection's window is whole
+
+
+def test_an_upload_that_is_cut_off_is_its_clients_doing(edge, authority, origin):
+    with Http2(edge.https, authority.file) as client:
+        stream = client.open("POST", "/cut", [("content-length", "1000")], end=False)
+        client.data(stream, b"x" * 500)
+        wait_until(lambda: "/cut" in origin.targets(), what="the request at the origin")
+    lines = lambda: [each for each in map(json.loads, edge.output.lines) if each["path"] == "/cut"]  # noqa: E731
+    wait_until(lines, what="the access line")
+    assert lines()[0]["fault"] == "client_gone"
 
 
 def test_the_log_and_the_metrics_say_http2(client, edge):
@@ -238,6 +285,34 @@ def test_large_heads_wait_for_a_client_that_reads_late(edge, authority, origin):
     assert edge.metrics().sum("nearhop_requests_total") == answered + 100
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["in one write with the PING", "behind the GOAWAY"])
+def test_what_the_last_goaway_does_not_cover_is_not_carried_out(start, scene, authority, apart):
+    """Its client repeats it elsewhere (RFC 9113 section 6.8)."""
+    edge = start(scene.config(limits={"session_requests": 1}))
+    gate = threading.Event()
+    scene["us-east-1"].answer = faults.until(gate, faults.normally)
+    with Http2(edge.https, authority.file) as client:
+        client.answer_pings = False
+        busy = client.open(target="/busy")
+        client.until(lambda: client.goaways)
+        late = client.take()
+        answer = frame(PING, ACK, 0, bytes(8))
+        post = client.headers(late, client.head("POST", "/late"))
+        if apart:
+            client.send(answer)
+            client.until(lambda: len(client.goaways) == 2)
+            client.send(post)
+            client.ping()
+        else:
+            client.send(answer + post)
+            assert client.reply(late).reset == REFUSED_STREAM
+        assert client.goaways[-1] == (busy, 0)
+        gate.set()
+        assert client.reply(busy).status == 200
+        client.end()
+    assert "/late" not in [request.target for request in scene.requests()]
+
+
 # ---- flow control ---------------------------------------------------------------------------------------------------
 def test_a_download_follows_the_clients_window(edge, authority, origin):
     body = bytes(range(256)) * 1024
@@ -258,9 +333,18 @@ def test_a_download_follows_the_clients_window(edge, authority, origin):
         assert max(reply.pieces) <= 16_384
 
 
+def test_an_answer_as_long_as_the_window_ends_without_more_of_it(edge, authority, origin):
+    """nghttp2 sends not even an empty frame where no window is left: the end has to come with the last bytes."""
+    size = 1 << 20
+    origin.answer = lambda request: request.respond(200, bytes(size))
+    with Http2(edge.https, authority.file, settings={4: size}, window=2**31 - 1 - 65535, replenish=False) as client:
+        for _ in range(30):
+            assert len(client.reply(client.open()).body) == size
+
+
 def test_a_response_waits_at_the_origin_while_its_stream_has_no_window(edge, authority, origin):
     """Back-pressure: what a client does not take is not read from the origin either."""
-    size = 8 << 20
+    size, more = 64 << 20, 4 << 20  # the kernel's buffers take some 16 MiB of it
     sent = []
 
     def answer(request):
@@ -278,10 +362,11 @@ def test_a_response_waits_at_the_origin_while_its_stream_has_no_window(edge, aut
             count = len(sent)
             threading.Event().wait(0.3)
         assert sum(sent) < size
-        client.replenish = True
-        client.update(0, size)
-        client.update(stream, size)
-        assert len(client.reply(stream).body) == size
+        client.update(0, more)
+        client.update(stream, more)
+        client.until(lambda: len(client.replies[stream].body) == 100 + more)
+        wait_until(lambda: len(sent) > count, what="the origin to go on")
+        client.reset(stream)
 
 
 def test_an_upload_waits_in_the_client_while_its_origin_does_not_read(edge, authority, origin, monkeypatch):

@@ -7,7 +7,7 @@ from support.resolver import Resolver
 from support.setup import quick, viewer
 
 NEAR, NEXT = "eu-west-1", "us-east-1"
-HELD = {"hold": "1h", "hold_max": "1h", "ramp": "1h"}  # an origin that fell would get nobody back for an hour
+HELD = {"hold_min": "1h", "hold": "1h", "hold_max": "1h", "ramp": "1h"}  # an origin that fell would get nobody back for an hour
 
 
 class Target:

@@ -205,3 +205,43 @@ def test_a_hundred_downloads_that_their_clients_abandon_leak_nothing(scene, star
             connection.head()
     wait_until(lambda: scene["us-east-1"].open_connections() <= 4, what=lambda: f"{scene['us-east-1'].open_connections()} connections to end")
     assert edge.open_files() < 60
+
+
+# ---- large configurations -------------------------------------------------------------------------------------------
+def many_sites(scene, sites=500, origins=8, workers=16):
+    """Each site may use each origin, on each worker; hardly any of these ever meet."""
+    config = scene.config(workers=workers)
+    url = scene["us-east-1"].url
+    config["origins"] = {f"origin-{i}": scene.origin_config("us-east-1", url=url, region="us-east-1") for i in range(origins)}
+    config["sites"] = {f"site-{i}": {"hosts": [f"s{i}.example.com"]} for i in range(sites)}
+    config["log"]["access"] = "off"
+    return config
+
+
+def test_counters_take_memory_for_what_is_used_only(scene, start):
+    edge = start(many_sites(scene))
+    before = edge.resident_kib()
+    for i in range(100):  # new connections, so that the kernel spreads them over the workers
+        assert edge.fetch(host=f"s{i}.example.com").status == 200
+    grown = edge.resident_kib() - before
+    print(f"grown by {grown} KiB")
+    assert sanitized() or grown < 40 * 1024
+    edge.reload(many_sites(scene, sites=1))
+    wait_until(lambda: edge.metrics().all("nearhop_requests_total", site="site-7") == [], what="old rows to go")
+
+
+def test_large_pages_are_made_while_probes_and_other_answers_go_on(scene, start):
+    edge = start(many_sites(scene, sites=1000, workers=1))
+    pages = []
+    scraper = threading.Thread(target=lambda: pages.append(edge.admin("/metrics")))
+    began = time.monotonic()
+    scraper.start()
+    longest = 0
+    while not pages:
+        asked = time.monotonic()
+        assert edge.admin("/livez").status == 200
+        longest = max(longest, time.monotonic() - asked)
+    scraper.join()
+    took = time.monotonic() - began
+    print(f"the page took {took:.2f} s, the slowest other answer {longest:.2f} s")
+    assert pages[0].status == 200 and longest < took / 2

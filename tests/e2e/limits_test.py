@@ -149,6 +149,22 @@ def test_an_idle_connection_is_closed_silently(scene, start):
         assert connection.is_closed(), "also before the first request"
 
 
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_connection_that_sends_nothing_at_first_has_the_idle_time(scene, start, authority, protocol):
+    """Browsers open connections before they need them; `head_timeout` counts from a head's first byte."""
+    limit = 0.4 * SLOW
+    config = scene.config()
+    config["limits"] = {"idle_timeout": f"{int(5 * limit * 1000)}ms", "head_timeout": f"{int(limit * 1000)}ms"}
+    edge = start(config)
+    with Http2(edge.https, authority.file) if protocol == "HTTP/2" else edge.connect() as connection:
+        time.sleep(2 * limit)  # nothing may happen, and that cannot be polled for
+        assert connection.request().status == 200
+    with Http2(edge.https, authority.file) if protocol == "HTTP/2" else edge.connect() as connection:
+        opened = time.monotonic()
+        assert connection.end() == 0 if protocol == "HTTP/2" else connection.is_closed()
+        assert time.monotonic() - opened > 4 * limit
+
+
 def test_a_busy_keep_alive_connection_outlives_every_timeout(scene, start):
     config = scene.config()
     config["limits"] = {"idle_timeout": "1s", "head_timeout": "1s", "handshake_timeout": "1s", "body_timeout": "1s"}
@@ -294,6 +310,25 @@ def test_origin_connections_are_bounded_while_idle(scene, start):
     for thread in threads:
         thread.join()
     wait_until(lambda: origin.open_connections() <= 4, what=lambda: f"{origin.open_connections()} connections stay")
+
+
+def test_by_default_a_second_peak_finds_the_connections_of_the_first(scene, start):
+    edge = start(scene.config(workers=1))
+    origin = scene["us-east-1"]
+    for _ in range(2):
+        gate = threading.Event()
+        origin.answer = faults.until(gate, faults.normally)
+        seen = len(origin.requests)
+        threads = [threading.Thread(target=edge.fetch) for _ in range(100)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda seen=seen: len(origin.requests) == seen + 100, what="100 requests at once")
+        gate.set()
+        for thread in threads:
+            thread.join()
+    metrics = edge.settled()
+    assert metrics.value("nearhop_pool_opened_total", origin="us-east-1") == 100
+    assert metrics.value("nearhop_pool_connections", origin="us-east-1", state="idle") == 100
 
 
 def test_origin_connections_end_after_their_requests(scene, start):

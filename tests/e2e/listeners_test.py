@@ -42,6 +42,44 @@ def test_a_redirect_stays_on_its_host(edge, target):
     assert response.status == 400 or re.match(rf"https://{HOST}(:\d+)?/", response.get("Location"))
 
 
+# What HAProxy's bare `option httpchk` sends, and what else comes without a host to redirect to.
+HOSTLESS = {
+    "option httpchk": (b"OPTIONS / HTTP/1.0\r\n\r\n", 200),
+    "option httpchk OPTIONS *": (b"OPTIONS * HTTP/1.0\r\n\r\n", 200),
+    "an empty Host": (b"OPTIONS / HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    "GET": (b"GET / HTTP/1.0\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize("name", HOSTLESS)
+def test_a_check_without_a_host_is_answered_where_others_are_redirected(edge, origin, name):
+    data, status = HOSTLESS[name]
+    faults = edge.settled().sum("nearhop_faults_total", fault="client_bad_request")
+    with edge.connect(address=edge.addresses("http")[0], ca=None) as connection:
+        connection.send(data)
+        response = connection.response()
+        assert response.status == status and bool(response.all("Allow")) == (status == 200)
+        assert response.closes or b"HTTP/1.1" in data
+    assert not origin.requests
+    assert edge.settled().sum("nearhop_faults_total", fault="client_bad_request") == faults + (status == 400)
+
+
+# HAProxy writes a Host only where `http-check send hdr Host ...` says one.
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"GET /ready HTTP/1.0\r\n\r\n", 200), (b"OPTIONS /ready HTTP/1.0\r\n\r\n", 200),
+     (b"GET /ready HTTP/1.1\r\n\r\n", 400), (b"GET /ready HTTP/1.1\r\nHost: edge\r\n\r\n", 200)],
+)  # fmt: skip
+def test_checks_of_haproxy_on_the_ready_path(scene, start, data, status):
+    """`option httpchk GET /ready HTTP/1.1` alone is malformed (RFC 9112 section 3.2): docs/configuration.md says so."""
+    listeners = [{"address": "127.0.0.1:0", "protocol": "http", "plain": "redirect", "ready_path": "/ready"},
+                 {"address": "127.0.0.1:0"}]  # fmt: skip
+    edge = start(scene.config(listeners=listeners))
+    with edge.connect(address=edge.http, ca=None) as connection:
+        connection.send(data)
+        assert connection.response().status == status
+
+
 # ---- with TLS -------------------------------------------------------------------------------------------------------
 def test_certificates_are_chosen_by_server_name(edge, scene):
     def serial(name):

@@ -128,6 +128,68 @@ def test_a_state_file_that_is_not_understood_is_refused_with_a_line_and_the_edge
     assert str(file) in edge.log.wait(event="overrides_refused")[0]["what"]
 
 
+def test_a_file_that_is_not_understood_is_never_written_over(scene, start, tmp_path):
+    """Somebody's configuration by a slip of the pen, or the orders of a newer version."""
+    file = tmp_path / "precious.yaml"
+    file.write_text("precious: 1\n")
+    edge = start(config(scene, file))
+    answer = order(edge, "drain")
+    told = json.loads(answer.body)
+    assert answer.status == 500 and told["holds"] and not told["saved"] and "is no file of overrides" in told["not_saved"]
+    assert ask(edge) == NEXT and file.read_text() == "precious: 1\n"
+    file.rename(tmp_path / "away")
+    assert json.loads(order(edge, "drain").body)["saved"] and json.loads(file.read_text())["overrides"]
+
+
+def test_a_reload_that_names_a_file_of_something_else_is_refused(scene, start, tmp_path):
+    first, precious = tmp_path / "first.json", tmp_path / "precious.yaml"
+    precious.write_text("precious: 1\n")
+    edge = start(config(scene, first))
+    order(edge, "drain")
+    edge.reload(config(scene, precious), result="failed")
+    assert precious.read_text() == "precious: 1\n"
+    assert "admin.state_file" in edge.log.find(event="config_problem")[0]["problem"]
+    assert json.loads(order(edge, "drain", NEXT).body)["saved"]
+    assert len(json.loads(first.read_text())["overrides"]) == 2
+
+
+def test_a_reload_takes_over_the_orders_in_another_file_and_moves_its_own_there(scene, start, tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    other = start(config(scene, second))
+    order(other, "drain", NEXT, reason="in the other file")
+    order(other, "force-down", NEAR, reason="in the other file")
+    other.stop()
+
+    edge = start(config(scene, first))
+    order(edge, "drain", NEAR, reason="in force")
+    edge.reload(config(scene, second))
+    assert edge.origin_status(NEXT)["override"]["reason"] == "in the other file"
+    assert edge.origin_status(NEAR)["override"]["reason"] == "in force", "what holds now is newer"
+    edge.log.wait(event="override_restored", origin=NEXT)
+    assert ask(edge) == "ap-southeast-1"
+    wait_until(lambda: not first.exists(), what="the old file to go, which would bring its orders back one day")
+    held = {each["origin"]: each["reason"] for each in json.loads(second.read_text())["overrides"]}
+    assert held == {NEXT: "in the other file", NEAR: "in force"}
+
+    order(edge, "clear", NEAR)
+    order(edge, "clear", NEXT)
+    edge.reload(config(scene, first))
+    assert ask(edge) == NEAR
+    wait_until(lambda: first.exists() and not second.exists(), what="the way back")
+    assert json.loads(first.read_text())["overrides"] == []
+
+
+def test_the_same_file_by_another_name_stays(scene, start, tmp_path):
+    folder, other = tmp_path / "folder", tmp_path / "other"
+    folder.mkdir()
+    other.symlink_to(folder)
+    edge = start(config(scene, folder / "overrides.json"))
+    order(edge, "drain")
+    edge.reload(config(scene, other / "overrides.json"))
+    assert json.loads(order(edge, "drain", NEXT).body)["saved"]
+    assert len(json.loads((folder / "overrides.json").read_text())["overrides"]) == 2
+
+
 def test_a_full_disk_fails_the_answer_but_the_order_holds(scene, start, tmp_path):
     ignored = lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # noqa: E731 - a full disk sends none either
     edge = start(config(scene, tmp_path / "overrides.json"), limits=ignored)
@@ -138,6 +200,23 @@ def test_a_full_disk_fails_the_answer_but_the_order_holds(scene, start, tmp_path
     assert told["holds"] and not told["saved"] and "File too large" in told["not_saved"]
     edge.log.wait(event="overrides_not_saved")
     assert ask(edge) == NEXT and edge.origin_status(NEAR)["draining"]
+
+
+@pytest.mark.parametrize("action", ["drain", "force-down"])
+def test_an_order_stands_above_an_idempotency_key_that_the_origin_has_seen(scene, start, action):
+    edge = start(config(scene))
+
+    def pay(key):
+        return edge.fetch("POST", "/pay", [*viewer("DE"), ("Idempotency-Key", key)], b"pay")
+
+    assert pay('"seen"').region == NEAR
+    assert order(edge, action).status == 200
+    answer = pay('"seen"')
+    assert (answer.status, answer.fault, answer.get("Retry-After")) == (503, "key_pinned", "5")
+    assert pay('"new"').region == NEXT, "who was not there before goes elsewhere"
+    assert len([request for request in scene[NEAR].requests if request.method == "POST"]) == 1
+    order(edge, "clear")
+    assert pay('"seen"').region == NEAR
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,39 @@ def test_requests_above_the_limit_get_503_at_once_the_busiest_client_first(scene
     wait_until(lambda: edge.metrics().sum("nearhop_faults_total", fault="edge_overloaded") >= 2, what="the faults")
 
 
+@pytest.mark.parametrize("short_of", ["requests", "sessions"])
+def test_an_edge_that_refuses_everybody_is_not_ready(scene, start, short_of):
+    """A balancer should use another one, and come back as soon as there is room."""
+    gate = threading.Event()
+    config = untroubled(scene, **{short_of: 10})
+    config["clients"] = {"trusted": ["127.0.0.1"]}  # whose connections are not judged one by one
+    config["listeners"][0]["ready_path"] = "/ready"
+    edge = start(config)
+    for origin in scene:
+        origin.answer = faults.until(gate, faults.normally)
+    check = edge.connect()
+    kept = [edge.connect() for _ in range(9)]
+
+    def said():
+        status = edge.status()
+        return edge.admin("/readyz").status, check.request(target="/ready").status, status["ready"], status["at_limits"]
+
+    if short_of == "requests":
+        assert said() == (200, 200, True, False)
+        for connection in kept:
+            connection.send(request_bytes())
+    full, free = (503, 503, False, True), (200, 200, True, False)
+    wait_until(lambda: said() == full, what=lambda: f"not ready: {said()}")
+    assert edge.admin("/readyz").body == b"not ready: at its limits\n"
+    with pytest.raises((OSError, Ended)):
+        edge.fetch(source="127.0.0.5")
+    gate.set()
+    for connection in kept:
+        connection.close()
+    wait_until(lambda: said() == free, what=lambda: f"ready again: {said()}")
+    check.close()
+
+
 @pytest.mark.skipif(bool(sanitized()), reason="a sanitizer's own memory would be judged")
 def test_near_the_memory_limit_the_edge_sheds_and_comes_back(scene, start):
     config = untroubled(scene)

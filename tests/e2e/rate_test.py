@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from support.client import request_bytes
 from support.clock import wait_until
 
@@ -115,6 +116,21 @@ def test_a_reload_keeps_the_buckets_and_takes_the_new_rate(scene, start):
     edge.reload(limited(scene, {"address": "3/h", "address_burst": 3}))
     assert edge.fetch().status == 429, "a reload is no way round the limit"
     edge.reload(limited(scene, {"address": "off"}))
+    assert statuses(edge, 5) == [200] * 5
+
+
+@pytest.mark.parametrize("what", ["address", "site"])
+@pytest.mark.parametrize("steps", [["100/s"], ["off", "100/s"], ["off", "2/h"]], ids=" ".join)
+def test_who_is_held_back_is_let_in_when_the_limit_is_raised(scene, start, what, steps):
+    edge = start(limited(scene, {what: "2/h"}))
+    assert statuses(edge, 4) == [200, 200, 429, 429]
+    for limit in steps:
+        edge.reload(limited(scene, {what: limit}))
+    assert statuses(edge, 2) == [200, 200], "at once, not in half an hour"
+
+
+def test_a_large_burst_of_a_slow_rate_lets_everybody_in(scene, start):
+    edge = start(limited(scene, {"address": "1/h", "address_burst": 10_000_000, "site": "1/h", "site_burst": 2_562_048}))
     assert statuses(edge, 5) == [200] * 5
 
 

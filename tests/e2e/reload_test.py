@@ -1,20 +1,23 @@
 """A reload costs nothing: not under load, not with a bad file, not when certificates change."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from support import faults
-from support.client import HOST
+from support.client import HOST, request_bytes
 from support.clock import FULL, SLOW, wait_until
 from support.load import Load
 from support.proxy import TOKEN
-from support.setup import viewer
+from support.setup import quick, viewer
 
 
 def serial(edge):
@@ -104,6 +107,114 @@ def test_what_is_read_at_start_only_is_named_by_a_reload(scene, start, tmp_path)
     assert json.loads(edge.post("/reload").body) == {"ok": True, "problems": []}
 
 
+def databases_in_memory(edge):
+    """The copies of geo databases that the process maps, by their inodes."""
+    maps = Path(f"/proc/{edge.pid}/maps").read_text().splitlines()
+    return {line.split()[4] for line in maps if "memfd:nearhop-geo" in line}
+
+
+@contextlib.contextmanager
+def in_flight(edge, scene):
+    """An exchange that has begun its answer and does not end it."""
+    scene["us-east-1"].answer = faults.truncated(10, then="hang")
+    with edge.connect() as connection:
+        connection.send(request_bytes(fields=viewer("US")))
+        assert connection.head().status == 200
+        yield
+
+
+@pytest.fixture
+def geo_file(tmp_path):
+    """A database file that was written long ago."""
+    file = tmp_path / "places.mmdb"
+    shutil.copy(Path(__file__).resolve().parents[2] / "geo/data/dbip-country.mmdb", file)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    return file
+
+
+def test_reloads_share_a_geo_database_that_has_not_changed(scene, start, geo_file):
+    config = scene.config(geo={"databases": [str(geo_file)]})
+    edge = start(config)
+    assert len(databases_in_memory(edge)) == 1
+    with contextlib.ExitStack() as held:
+        for i in range(4):
+            held.enter_context(in_flight(edge, scene))
+            edge.reload({**config, "server_timing": i % 2 == 0})
+            assert len(databases_in_memory(edge)) == 1
+        assert edge.metrics().value("nearhop_geo_database_bytes") == geo_file.stat().st_size
+
+
+def test_a_geo_database_that_was_replaced_goes_although_answers_of_its_time_go_on(scene, start, geo_file):
+    config = scene.config(geo={"databases": [str(geo_file)], "watch": "1s"})
+    edge = start(config)
+    (first,) = databases_in_memory(edge)
+    for by in ("reload", "watch"):
+        with in_flight(edge, scene):
+            shutil.copy(geo_file, geo_file.with_suffix(".new"))
+            os.utime(geo_file.with_suffix(".new"), (1_700_000_000, 1_700_000_000))
+            geo_file.with_suffix(".new").rename(geo_file)
+            if by == "reload":
+                edge.reload(config)
+            wait_until(lambda: len(databases_in_memory(edge)) == 1 and first not in databases_in_memory(edge), what=by)
+            (first,) = databases_in_memory(edge)
+    assert edge.metrics().value("nearhop_geo_database_bytes") == geo_file.stat().st_size
+
+
+def test_a_geo_database_above_its_limit_is_refused_and_the_old_one_stays(scene, start, geo_file):
+    config = scene.config(geo={"databases": [str(geo_file)]}, limits={"geo_bytes": "16MiB"})
+    edge = start(config)
+    with open(geo_file, "r+b") as file:
+        file.truncate(16 * 1024 * 1024 + 1)
+    edge.reload(result="failed")
+    assert "there is room for 16777216" in edge.log.find(event="config_problem")[0]["problem"]
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+
+
+def test_the_counters_of_what_the_configuration_does_not_have_any_more_go(scene, start):
+    """Once nothing goes on there, idle connections included; what stays is not reset."""
+    config = scene.config(limits={"origin_idle_timeout": "100ms"})
+    config["sites"]["gone"] = {"hosts": ["gone.example.com"], "origins": ["us-east-1", "ap-southeast-1"]}
+    edge = start(config)
+    edge.fetch(fields=viewer("DE"))
+    edge.fetch(host="gone.example.com", fields=viewer("JP"))
+    edge.settled()
+
+    def rows(text):
+        lines = edge.admin("/metrics").body.decode().splitlines()
+        return [line for line in lines if text in line and not line.startswith("#")]
+
+    assert rows('site="gone"') and rows('origin="ap-southeast-1"')
+    scene["us-east-1"].answer = faults.truncated(10, then="hang")
+    del config["sites"]["gone"]
+    config["sites"]["main"]["origins"].remove("ap-southeast-1")
+    config["origins"].pop("ap-southeast-1")
+    with edge.connect() as connection:
+        connection.send(request_bytes(host="gone.example.com", fields=viewer("US")))
+        assert connection.head().status == 200
+        edge.reload(config)
+        wait_until(lambda: not rows('origin="ap-southeast-1"'), what="the origin's rows to go")
+        assert rows('site="gone"'), "it is still served"
+    wait_until(lambda: not rows('site="gone"'), what="the site's rows to go")
+    assert edge.metrics().sum("nearhop_requests_total", site="main", origin="eu-west-1") == 1
+
+
+def test_large_files_are_read_while_probes_and_answers_go_on(scene, start, tmp_path):
+    """512 MiB take a second or so to be read, a disk that hangs takes for ever: the control thread has more to do."""
+    large = tmp_path / "large.mmdb"
+    with open(large, "wb") as file:
+        file.truncate(512 * 1024 * 1024)
+    config = scene.config(health=quick())
+    edge = start(config)
+    edge.write({**config, "geo": {"databases": [str(large)]}})
+    edge.signal(signal.SIGHUP)
+    answers = 0
+    while edge.metrics().sum("nearhop_reloads_total", result="failed") == 0:
+        assert edge.admin("/livez").status == 200
+        answers += 1
+    assert answers > 3, "it answered only before or after"
+    assert "geo database" in edge.log.find(event="config_problem")[0]["problem"]
+
+
 BAD = {
     "not YAML": "{{{",
     "unknown key": lambda config: config.update(surprise=1),
@@ -144,6 +255,8 @@ def named(config, key, file):
         config["clients"]["trusted"] = [{"ip_ranges": file, "service": "CLOUDFRONT"}]
     elif key == "ca":
         config["origins"]["us-east-1"]["ca"] = file
+    elif key == "secret":
+        config["origins"]["us-east-1"]["headers"] = {"set": {"X-Origin-Secret": {"file": file}}}
     elif key == "databases":
         config["geo"] = {"databases": [file]}
     elif key == "ticket_keys":
@@ -152,7 +265,7 @@ def named(config, key, file):
         config["tls"]["certificates"][0][key] = file
 
 
-@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "ip_ranges", "databases"])
+@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "secret", "ip_ranges", "databases"])
 @pytest.mark.parametrize("kind", ["a pipe", "a device"])
 def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_waited_for(scene, start, tmp_path, key, kind):
     edge = start(scene.config())
@@ -208,6 +321,29 @@ def test_a_session_ticket_survives_a_reload(scene, start, authority):
     with edge.connect(tls=context, session=session) as connection:
         assert connection.request().status == 200
         assert connection.socket.session_reused
+
+
+def test_what_a_removed_origin_had_goes_with_it(scene, start):
+    """Its idle connections at once, without a request on that worker; one in use when its exchange ends."""
+    config = scene.config()
+    edge = start(config)
+    gate = threading.Event()
+    gone = scene["eu-west-1"]
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+    gone.answer = faults.until(gate, faults.normally)
+    slow = threading.Thread(target=edge.fetch, kwargs={"fields": viewer("DE")})
+    slow.start()
+    wait_until(lambda: len(gone.requests) == 2, what="a request in flight")
+    gone.answer = faults.normally
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"  # on another connection, which idles then
+    del config["origins"]["eu-west-1"]
+    config["sites"]["main"]["origins"].remove("eu-west-1")
+    edge.reload(config)
+    wait_until(lambda: gone.open_connections() == 1, 5, lambda: f"{gone.open_connections()} connections stay")
+    gate.set()
+    slow.join()
+    wait_until(lambda: gone.open_connections() == 0, 5, lambda: f"{gone.open_connections()} connections stay")
+    assert edge.fetch(fields=viewer("DE")).status == 200
 
 
 def test_verdicts_and_pools_survive_a_reload(scene, start):

@@ -1,6 +1,7 @@
 """SIGTERM under load: not ready, still accepting, connections told to close, nothing cut, exit code 0."""
 
 import signal
+import socket
 import threading
 import time
 
@@ -117,6 +118,19 @@ def test_an_exchange_that_never_ends_is_cut_after_the_drain(scene, start):
     assert time.monotonic() - began < patient(10)
 
 
+def test_idle_clients_that_do_not_look_hold_the_end_up_for_a_second_only(scene, start):
+    edge = start(config_for(scene, drain="30s"))
+    idle = [edge.connect() for _ in range(3)]
+    for connection in idle:
+        connection.request()
+    began = time.monotonic()
+    edge.signal(signal.SIGTERM)
+    assert edge.wait_end() == 0
+    assert time.monotonic() - began < patient(3.5), "it lingers as for a client that sends"
+    for connection in idle:
+        connection.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_edge_ends_at_once_with_0(scene, start, number):
     edge = start(config_for(scene, drain="30s"))
@@ -127,13 +141,22 @@ def test_an_idle_edge_ends_at_once_with_0(scene, start, number):
     assert time.monotonic() - began < patient(5)
 
 
-def test_a_second_signal_shortens_the_grace(scene, start):
-    edge = start(config_for(scene, grace="60s", drain="30s"))
-    edge.signal(signal.SIGTERM)
-    wait_until(lambda: edge.admin("/readyz").status == 503, what="not ready")
-    assert edge.fetch().status == 200
-    edge.signal(signal.SIGTERM)
-    assert edge.wait_end(20) == 0
+@pytest.mark.parametrize("stage", ["grace", "drain"])
+def test_a_second_signal_ends_grace_and_drain_at_once(scene, start, stage):
+    """Also what would never end: who sends a second one does not want to wait for it."""
+    edge = start(config_for(scene, grace="1h" if stage == "grace" else "0s", drain="1h"))
+    scene["us-east-1"].answer = faults.truncated(10, then="hang")
+    with edge.connect() as connection:
+        connection.send(request_bytes())
+        assert connection.head().status == 200
+        edge.signal(signal.SIGTERM)
+        wait_until(lambda: edge.admin("/readyz").status == 503, what="not ready")
+        if stage == "grace":
+            assert edge.fetch(target="/other", fields=viewer("DE")).status == 200
+        else:
+            edge.log.wait(event="draining")
+        edge.signal(signal.SIGTERM)
+        assert edge.wait_end(10) == 0
 
 
 def test_connections_waiting_in_the_accept_queue_are_served_before_the_listener_closes(scene, start, authority):
@@ -160,10 +183,109 @@ def test_the_end_while_reloading_and_probing_is_clean(scene, start):
         assert edge.wait_end() == 0
 
 
+def test_a_reload_opens_no_listener_again_once_the_edge_drains(scene, start):
+    """Its successor listens there by then: half of the connections would go to a process that is about to end."""
+    edge = start(config_for(scene, drain="1h"))
+    admin = {int(edge.addresses("admin")[0].rpartition(":")[2])}
+    scene["us-east-1"].answer = faults.truncated(10, then="hang")
+    with edge.connect() as connection:
+        connection.send(request_bytes())
+        assert connection.head().status == 200
+        edge.signal(signal.SIGTERM)
+        wait_until(lambda: edge.listening_ports() == admin, what="the listeners to be closed")
+        for by in ("signal", "admin"):
+            edge.reload(by=by)
+            assert edge.listening_ports() == admin and edge.admin("/readyz").status == 503
+        edge.signal(signal.SIGTERM)
+        assert edge.wait_end() == 0
+
+
+def hanging(scene):
+    """Origins whose first probes take 5 s: no client is let in before."""
+    for origin in scene:
+        origin.on_accept = faults.hang_on_accept
+    return scene.config(health={"timeout": "50s", "connect_timeout": "50s", "interval": "1m"})
+
+
+def test_a_reload_before_the_first_probes_are_over_lets_nobody_in_yet(scene, start):
+    config = hanging(scene)
+    edge = start(config, wait=False)
+    edge.log.wait(event="listening", listener="admin")
+    admin = {int(edge.addresses("admin")[0].rpartition(":")[2])}
+    edge.reload(config)
+    assert edge.admin("/readyz").status == 503
+    ports = edge.listening_ports()
+    assert edge.admin("/readyz").status == 503, "the machine is too slow to prove anything"
+    assert ports == admin
+    edge.wait_ready()
+    assert len(edge.listening_ports()) == 2
+
+
+def test_a_reload_before_the_first_probes_are_over_is_refused_for_an_address_that_is_taken(scene, start):
+    config = hanging(scene)
+    edge = start(config, wait=False)
+    edge.log.wait(event="listening", listener="admin")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        edge.reload({**config, "listeners": [{"address": f"127.0.0.1:{port}", "protocol": "https"}]}, result="failed")
+        edge.wait_ready()
+    assert "Address already in use" in edge.log.find(event="listen_failed")[0]["what"]
+
+
+class Manager:
+    """What systemd hears of a service of Type=notify."""
+
+    def __init__(self, folder):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(folder / "notify"))
+        self.environment = {"NOTIFY_SOCKET": str(folder / "notify")}
+
+    def next(self):
+        self.socket.settimeout(patient(10))
+        return self.socket.recv(4096).decode().splitlines()[0]
+
+    def heard(self):
+        """Nothing more may come once the process is gone."""
+        self.socket.settimeout(0)
+        lines = []
+        while True:
+            try:
+                lines.append(self.socket.recv(4096).decode().splitlines()[0])
+            except BlockingIOError:
+                return lines
+
+
+def test_the_service_manager_hears_of_reloads_while_the_edge_serves_and_of_nothing_after_its_stop(scene, start, tmp_path):
+    manager = Manager(tmp_path)
+    edge = start(config_for(scene, grace="1h"), environment=manager.environment)
+    assert manager.next() == "READY=1"
+    edge.reload()
+    assert [manager.next(), manager.next()] == ["RELOADING=1", "READY=1"]
+    edge.signal(signal.SIGTERM)
+    assert manager.next() == "STOPPING=1"
+    edge.reload()
+    edge.signal(signal.SIGTERM)
+    assert edge.wait_end() == 0
+    assert manager.heard() == []
+
+
+def test_the_service_manager_does_not_take_a_reload_at_the_start_for_the_end_of_the_start(scene, start, tmp_path):
+    manager = Manager(tmp_path)
+    edge = start(hanging(scene), wait=False, environment=manager.environment)
+    edge.log.wait(event="listening", listener="admin")
+    edge.reload()
+    assert edge.admin("/readyz").status == 503, "the machine is too slow to prove anything"
+    assert manager.heard() == []
+    edge.wait_ready()
+    assert manager.next() == "READY=1"
+
+
 def test_a_signal_before_the_listeners_are_open_ends_it_too(scene, start):
     for origin in scene:
         origin.on_accept = faults.hang_on_accept
-    edge = start(config_for(scene), wait=False)
+    edge = start(config_for(scene, grace="1h"), wait=False)
     wait_until(lambda: all(origin.accepted for origin in scene), what="the first probes")
     edge.signal(signal.SIGTERM)
     assert edge.wait_end() == 0

@@ -5,8 +5,10 @@ import signal
 import socket
 import ssl
 import struct
+from pathlib import Path
 
 import pytest
+import yaml
 from support import faults
 from support.ca import Authority
 from support.client import Connection, Ended, Malformed, Truncated, chunked, request_bytes
@@ -183,3 +185,16 @@ def test_log_lines_and_metrics_are_read():
     assert parse_logfmt('a=1 b="two words" c="q\\"x" d=') == {"a": "1", "b": "two words", "c": 'q"x', "d": ""}
     metrics = Metrics('# HELP x y\nx{a="1",b="2"} 3\nx{a="1",b="3"} 4\nz 1e3\n')
     assert metrics.sum("x", a="1") == 7 and metrics.value("x", b="3") == 4 and metrics.value("z") == 1000
+
+
+@pytest.mark.parametrize("job", [{}, {"http2": True}, {"origin_tls": True, "logged": True}], ids=["plain", "http2", "tls"])
+def test_the_benchmark_measures_the_defaults_that_users_get(monkeypatch, job):
+    """Only what the job is made of: addresses, certificates, whom to trust, where the log goes."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "bench")
+    import contenders
+
+    text = contenders.nearhop_config(contenders.Job(Path("/b"), "/b/edge.pem", "/b/ca.pem", [1, 2, 3], **job), 4)
+    config = yaml.safe_load(text)
+    assert set(config) == {"workers", "listen", "tls", "clients", "admin", "log", "origins"}
+    assert config["workers"] == 1 and set(config["log"]) == {"access"} and set(config["clients"]) == {"trusted"}
+    assert set().union(*config["origins"].values()) <= {"url", "ca"}

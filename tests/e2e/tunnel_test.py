@@ -127,6 +127,7 @@ def test_the_client_ends_its_direction_and_still_hears_the_origin(plain_scene, s
     assert connection.rest() == b"all 300000" and connection.ended_cleanly
     line = line_of(edge)
     assert line["bytes_in"] == 300_000 and line["bytes_out"] == 10 and line["fault"] == "-"
+    assert (line["method"], line["protocol"], line["upgrade"]) == ("GET", "HTTP/1.1", "websocket")
 
 
 def test_the_origin_ends_its_direction_and_still_hears_the_client(scene, start):
@@ -187,7 +188,8 @@ def test_the_same_over_http2(plain_scene, start, authority):
         wait_until(lambda: b"".join(heard) == b"still here", what="the client's words at the origin")
         client.ping()
         assert reply.reset is None
-    line = line_of(edge)
+    line = line_of(edge, status=200)  # what the client sent and got, as over HTTP/1.1
+    assert (line["method"], line["protocol"], line["upgrade"]) == ("CONNECT", "HTTP/2", "websocket")
     assert line["bytes_in"] == 10 and line["bytes_out"] == 3 and line["fault"] == "-"
 
 

@@ -38,7 +38,7 @@ class Fault:
     most_slow: Optional[int] = None
     probes_only: bool = False  # after detection
     recordable: bool = True  # the faulty origin sees what still comes; otherwise our own count of attempts says so
-    back: bool = True  # its traffic leaves and must return
+    back: float = 30.0  # seconds; its traffic leaves, and all of it must return within so many of the fault's end
     leaves: bool = True  # its traffic should leave it, so that what still reaches it is worth a figure
     calm: bool = False  # no verdict may change
     total: float = 0.0  # all origins are gone; seconds of grace after their return
@@ -74,7 +74,7 @@ def flapping(seconds, full):
 
     return Fault(f"flap_{seconds:g}s", f"flapping, every {seconds:g} s", lambda s: None, lambda s: s.faulty.command("normal"),
                  seconds=full, turn=turn, every=seconds / 2, truncates=True, within=0.99, slowest=1.2,
-                 leaves=False)  # fmt: skip
+                 back=240.0, leaves=False)  # fmt: skip
 
 
 def dns(mode):
@@ -91,7 +91,7 @@ def dns(mode):
         for name in names:
             stage.resolver.set(name, "127.0.0.1", ttl=1)
 
-    return {"begin": begin, "end": end, "dns": True, "not_for": ("nginx",), "within": 0.99, "slowest": 1.2, "back": False,
+    return {"begin": begin, "end": end, "dns": True, "not_for": ("nginx",), "within": 0.99, "slowest": 1.2, "back": 0,
             "leaves": False}
 
 
@@ -159,46 +159,47 @@ FAULTS = [
     Fault("untrusted", "self-signed certificate", **identity(lambda ca: ca.self_signed("127.0.0.1", "*.origins.test")),
           truncates=True, **GONE),
     Fault("slow_head", "slow head (3 s), health good", **lying("200", "slow_head 3000")),
-    Fault("slow_body", "slow body (3 s), health good", **lying("200", "slow_body 300"), back=False, leaves=False),
+    Fault("slow_body", "slow body (3 s), health good", **lying("200", "slow_body 300"), back=0, leaves=False),
     Fault("reset_phases", "reset at each phase in turn", **command("reset_phases"), within=0.99, slowest=1.2,
           probes_only=True, truncates=True, short=True),
     Fault("reset_body", "reset after each 1 KiB of a body", **lying("200", "reset_body"), truncates=True, within=0.99,
           slowest=1.2),
     Fault("truncate", "truncated heads and bodies", **lying("200", "truncate"), truncates=True),
     Fault("garbage", "garbage answers", **command("garbage"), within=0.99, slowest=1.2, probes_only=True, truncates=True),
-    Fault("503_10", "503 to 10 %, health good", **lying("200", "status 503 10"), within=0.99, back=False, leaves=False),
+    Fault("503_10", "503 to 10 %, health good", **lying("200", "status 503 10"), within=0.99, back=0, leaves=False),
     Fault("503_50", "503 to 50 %, health good", **lying("200", "status 503 50"), within=0.99),
     Fault("503_100", "503 to 100 %", **command("status 503 100"), within=0.99, probes_only=True, short=True),
     flapping(2, 8),
     flapping(5, 15),
     flapping(20, 40),
     Fault("address_refused", "one of two addresses refuses", **command("at 1 refuse"), addresses=2, dns=False,
-          truncates=True, within=0.99, slowest=1.2, leaves=False, back=False),
+          truncates=True, within=0.99, slowest=1.2, leaves=False, back=0),
     Fault("address_dropped", "one of two addresses drops packets", **command("at 1 drop"), addresses=2, truncates=True,
-          slowest=CONNECT + 0.25, leaves=False, back=False),
+          slowest=CONNECT + 0.25, leaves=False, back=0),
     Fault("dns_fail", "DNS: SERVFAIL", **dns("servfail")),
     Fault("dns_silent", "DNS: no answer", **dns("silence")),
     Fault("dns_empty", "DNS: an answer without addresses", **dns("empty")),
     Fault("dns_change", "DNS: another address every second", lambda s: None,
           lambda s: s.resolver.set(f"{FAULTY}.origins.test", "127.0.0.1", ttl=1), turn=dns_turn, every=1.0, dns=True,
-          addresses=2, not_for=("nginx",), within=0.99, slowest=1.2, back=False, leaves=False),
+          addresses=2, not_for=("nginx",), within=0.99, slowest=1.2, back=0, leaves=False),
     Fault("all", "all origins down and back", kill_all, start_all, seconds=4, total=1.5, leaves=False, truncates=True,
           recordable=False),
     Fault("control", "control target gone", hush, unhush, control=True, ours_only=True, within=0.99, slowest=1.2,
-          back=False, leaves=False, calm=True, short=True),
+          back=0, leaves=False, calm=True, short=True),
     # The network's end is no probe interval of 1 s away: full service by then, whatever was held against the origins.
     Fault("isolated", "the edge cut off from everything", cut_off, reconnect, control=True, ours_only=True, seconds=8,
           total=1.0, truncates=True, leaves=False, recordable=False, calm=True, short=True),
     Fault("health_lies_good", "health good, all requests 503", **lying("200", "status 503 100"), within=0.99),
-    Fault("health_lies_bad", "health bad, all requests good", **lying("503", "normal"), within=0.99, probes_only=True,
-          slowest=1.2),
+    # Only probes can tell: up to 8.4 s by default.
+    Fault("health_lies_bad", "health bad, all requests good, 12 s", **lying("503", "normal"), seconds=12, within=0.99,
+          probes_only=True, slowest=1.2),
     Fault("stop", "SIGSTOP, 1,000 GET/s", **STOPPED, rate=1000, mix="gets", most_slow=300, probes_only=True,
           recordable=False, truncates=True),
     Fault("stop_hedged", "the same with hedging", **STOPPED, rate=1000, mix="gets", slowest=0.5, probes_only=True,
           recordable=False, ours_only=True, site={"hedge": "p95"}, truncates=True),
     Fault("clock", "the edge's clock jumps", lambda s: None, lambda s: jump(s, 3), turn=jump, every=1.5, clock=True,
-          ours_only=True, within=0.99, slowest=1.2, back=False, leaves=False, calm=True),
-    Fault("busy", "every core wanted by others", burn, cool, back=False, leaves=False, calm=True, ours_only=True),
+          ours_only=True, within=0.99, slowest=1.2, back=0, leaves=False, calm=True),
+    Fault("busy", "every core wanted by others", burn, cool, back=0, leaves=False, calm=True, ours_only=True),
     Fault("stalled", "the edge itself stands still for 2.5 s", lambda s: s.proxy.edge.signal(signal.SIGSTOP),
-          lambda s: s.proxy.edge.signal(signal.SIGCONT), seconds=2.5, back=False, leaves=False, calm=True, ours_only=True),
+          lambda s: s.proxy.edge.signal(signal.SIGCONT), seconds=2.5, back=0, leaves=False, calm=True, ours_only=True),
 ]  # fmt: skip

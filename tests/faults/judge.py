@@ -101,8 +101,8 @@ def misses(fault, row, *, exact_only=False):
         found.append(f"{row['slow']} slowed requests, above {fault.most_slow}")
     if fault.probes_only and row["leaked"]:
         found.append(f"{row['leaked']} requests reached the region after detection")
-    if fault.back and row["back"] == float("inf"):
-        found.append("no traffic back")
+    if fault.back and row["back"] > fault.back:
+        found.append(f"back after {row['back']:.2f} s, above {fault.back:.0f} s")
     if fault.calm and row["changes"]:
         found.append(f"{row['changes']} verdict changes")
     return found

@@ -23,7 +23,7 @@ def line(row):
     )
     if row["error_kinds"]:
         text += f"\n{'':28}{row['error_kinds']}"
-    return text + "".join(f"\n{'':28}MISS: {miss}" for miss in row["misses"] if row["contender"] == "nearhop")
+    return text + "".join(f"\n{'':28}MISS: {miss}" for miss in row["misses"] if row["contender"] in ("nearhop", "tuned"))
 
 
 def tables(rows):
@@ -37,7 +37,7 @@ def tables(rows):
                  row["slow"], f"{row['within']:.2%}", seconds(row["last_slow"]), seconds(row["back"]),
                  "-" if row["leaked"] is None else row["leaked"], "; ".join(row["misses"]) or "met"]  # fmt: skip
         out.append("| " + " | ".join(map(str, cells)) + " |")
-    others = [name for name in ("haproxy", "nginx") if any(row["contender"] == name for row in rows)]
+    others = [name for name in ("tuned", "haproxy", "nginx") if any(row["contender"] == name for row in rows)]
     if others:
         names = ["nearhop", *others]
         out += ["", "### Side by side", "",

@@ -113,7 +113,10 @@ class Load:
     def finish(self):
         """No new requests; waits for those in flight."""
         self.process.stdin.close()
-        assert self.process.wait(60) == 0, "the load failed"
+        try:
+            assert self.process.wait(60) == 0, "the load failed"
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the load did not end: more than this machine can do now") from None
         return self.read()
 
     def stop(self):

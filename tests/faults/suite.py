@@ -5,7 +5,7 @@ import time
 from support.clock import patient
 
 from . import judge
-from .contenders import LIBFAKETIME, knows
+from .contenders import LIBFAKETIME, Nearhop, knows
 from .stage import FAULTY, Stage
 
 
@@ -13,9 +13,10 @@ class Skipped(Exception):
     """This fault cannot be done here."""
 
 
-def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log=print):
-    """Returns the row. `seconds` and `rate`: instead of the fault's own, for the short form."""
-    ours = contender.name == "nearhop"
+def perform(fault, contender, authority, folder, *, seconds=None, rate=None, returns=True, log=print):
+    """Returns the row. `seconds` and `rate`: instead of the fault's own, for the short form, as `returns`: whether to
+    wait for the traffic's return."""
+    ours = issubclass(contender, Nearhop)
     if not ours and (fault.ours_only or contender.name in fault.not_for):
         raise Skipped("not for " + contender.name)
     if fault.site and not knows(fault.site):
@@ -57,7 +58,7 @@ def perform(fault, contender, authority, folder, *, seconds=None, rate=None, log
             moments["stop"] = time.monotonic()
             return fault.back and judge.back(sorted(stage.load.read()), moments, fault) != float("inf")
 
-        stage.pause(patient(12 if fault.back else 1.5), returned)
+        stage.pause(patient(fault.back + 5 if fault.back and returns else 1.5), returned)
         stage.pause(1.0 + fault.total)
         moments["stop"] = time.monotonic()
         outcomes = stage.load.finish()

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/exchange/headers.h"
+#include "proxy/steering/forwarded.h"
 #include "tests/fuzz/support.h"
 
 #include <algorithm>
@@ -13,6 +14,38 @@ namespace nearhop::fuzz {
 inline std::size_t count(std::span<const wire::Field> fields, wire::Name name) {
     return static_cast<std::size_t>(
         std::count_if(fields.begin(), fields.end(), [&](const auto& field) { return field.id == name; }));
+}
+
+/// Both families of forwarded fields say the same, whatever came: hops, scheme and host.
+inline void check_families(std::span<const wire::Field> fields, const exchange::Request& request) {
+    using wire::Name;
+    const auto one = [&](Name name) {
+        std::string_view found;
+        for (const auto& field : fields)
+            if (field.id == name) found = field.value;
+        require(count(fields, name) <= 1);
+        return found;
+    };
+    const std::string_view proto = one(Name::x_forwarded_proto), host = one(Name::x_forwarded_host);
+    std::string_view chain = one(Name::x_forwarded_for), elements = one(Name::forwarded);
+    require(!proto.empty() && (!host.empty() || request.authority.empty()));
+    const auto text_of = [](const steering::Node& node) {
+        return node.text.empty() ? std::string_view{"unknown"} : node.text;
+    };
+    steering::ForwardedElement last;
+    for (bool first = true; !elements.empty(); first = false) {
+        const auto element = steering::parse_element(steering::cut_item(elements, ',', true));
+        require(element.has_value());
+        if (first) require(element->proto == proto && element->host == host);
+        require(element->proto.empty() || element->proto == proto);
+        require(element->host.empty() || element->host == host);
+        last = *element;
+        if (!element->has_node) continue;
+        const auto hop = steering::parse_node(steering::cut_item(chain, ',', false));
+        const auto node = steering::parse_node(element->node);
+        require(hop.address == node.address && wire::equal_ignoring_case(text_of(hop), text_of(node)));
+    }
+    require(chain.empty() && last.proto == proto && last.host == host);
 }
 
 /// What an origin gets, read by its own rules: the request that was accepted, one framing, one Host, and in the
@@ -31,6 +64,7 @@ inline void check_origin_head(std::string_view out, const exchange::Request& req
     require(count(head.fields, Name::host) == 1 && count(head.fields, Name::x_request_id) == 1);
     require(count(head.fields, Name::x_forwarded_for) == 1 && count(head.fields, Name::forwarded) == 1);
     require(count(head.fields, Name::underscore_twin) == 0 && count(head.fields, Name::x_nearhop) == 0);
+    check_families(head.fields, request);
     const std::size_t switches = how.upgrade.empty() ? 0 : 1;
     require(count(head.fields, Name::connection) == switches && count(head.fields, Name::upgrade) == switches);
     for (const auto& field : head.fields) {

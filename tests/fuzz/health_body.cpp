@@ -37,6 +37,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = health::read_body(body, rules);
     require(again.reason == reading.reason && again.findings == reading.findings && again.detail == reading.detail);
 
+    // What was not declared fails nothing by its form, and is read where it is a map.
+    const auto undeclared = health::read_body(body, rules, {.json = false, .type = "text/plain"});
+    require(undeclared.reason != Reason::bad_body);
+    require(undeclared.unread || (undeclared.reason == reading.reason && undeclared.findings == reading.findings));
+    require(undeclared.unread == (reading.unread || reading.reason == Reason::bad_body));
+    require(fuzz::is_clean_value(undeclared.detail) && undeclared.detail.size() < 256);
+    const auto coded = health::read_body(body, rules, {.coding = std::string{body}});
+    require(coded.unread == !body.empty() && fuzz::is_clean_value(coded.detail) && coded.detail.size() < 256);
+
     const auto region = health::read_body(body, bare);
     require(!region.findings.read);
     require((region.reason == Reason::wrong_region) == (reading.reason == Reason::wrong_region));

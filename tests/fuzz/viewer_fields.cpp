@@ -7,7 +7,8 @@
 #include <string_view>
 
 /// The viewer and forwarded fields of a trusted peer: foreign bytes that decide where a client is. Lines of the input
-/// are the fields: country, country-region, address, latitude, longitude, then X-Forwarded-For lines.
+/// are the fields: country, country-region, address, latitude, longitude, then X-Forwarded-For lines, or, behind "F:",
+/// those of Forwarded.
 namespace {
 
 using namespace nearhop;
@@ -41,13 +42,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fields.address = next_line(rest);
     fields.latitude = next_line(rest);
     fields.longitude = next_line(rest);
-    while (!rest.empty()) fields.add_forwarded_for(next_line(rest));
+    while (!rest.empty()) {
+        const auto line = next_line(rest);
+        if (line.starts_with("F:"))
+            fields.forwarded.add(line.substr(2));
+        else
+            fields.forwarded_for.add(line);
+    }
 
     const auto located = steering::locate(peer, true, fields, trust, locator);
     const geo::Place& place = located.place;
     require(!place.country || geo::Country::parse(place.country->text()).has_value());
     require(place.subdivision[sizeof place.subdivision - 1] == '\0');
     if (place.point) require(std::abs(geo::closeness(*place.point, *place.point) - 1) < 1e-9);
+    require(located.hops <= 20 && (located.hops > 0 || located.client == peer || !fields.address.empty()));
     require(!(fields.country_repeated || fields.address_repeated || fields.point_repeated) || located.bad_viewer_field);
 
     // The same bytes from a stranger change nothing.

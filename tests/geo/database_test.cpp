@@ -93,6 +93,24 @@ TEST(Database, AFileOfVersion4KnowsNothingOfVersion6AndThatIsNoError) {
     EXPECT_EQ(database->errors(), 0U);
 }
 
+TEST(Database, KnowsWhichVersionsOfIpItLocates) {
+    const struct {
+        const char* database;
+        bool v4, v6;
+    } cases[] = {
+        {"nested", true, true},   {"flat", true, true},  // without the aliases
+        {"floats", true, false},                         // its tree is one of IPv4
+        {"v4_only", true, false},                        // reachable from IPv6 by aliases; a record there says nothing
+        {"v6_only", false, true}, {"own", true, false},
+    };
+    for (const auto& [name, v4, v6] : cases) {
+        EXPECT_EQ(open_database(name)->locates_v4(), v4) << name;
+        EXPECT_EQ(open_database(name)->locates_v6(), v6) << name;
+    }
+    EXPECT_TRUE(Database::open_embedded().database->locates_v4());
+    EXPECT_TRUE(Database::open_embedded().database->locates_v6());
+}
+
 TEST(Database, MappedAddressesAreLookedUpAsV4EvenWithoutTheAlias) {
     Record record;
     EXPECT_EQ(open_database("flat")->lookup(ip("::ffff:81.2.69.1"), record), Lookup::found);
@@ -182,6 +200,33 @@ TEST(Database, RefusesWhatItCannotUseInOneSentence) {
         EXPECT_EQ(result.error.find('\n'), std::string::npos) << result.error;
     }
     unlink(fifo.c_str());
+}
+
+TEST(Database, AFileThatIsTooLargeIsRefusedUnread) {
+    const std::string file = NEARHOP_SOURCE_DIR "/geo/data/dbip-country.mmdb";
+    struct stat facts{};
+    ASSERT_EQ(::stat(file.c_str(), &facts), 0);
+    const auto size = static_cast<std::uint64_t>(facts.st_size);
+    EXPECT_TRUE(Database::open(file, size).database);
+    const auto refused = Database::open(file, size - 1);
+    EXPECT_FALSE(refused.database);
+    EXPECT_NE(refused.error.find("it has " + std::to_string(size) + " bytes"), std::string::npos) << refused.error;
+    // A device has no size and no end.
+    EXPECT_NE(Database::open("/dev/zero", size).error.find("not a regular file"), std::string::npos);
+}
+
+TEST(Database, WhatAllOccupyIsCountedUntilNobodyUsesThem) {
+    const std::string file = NEARHOP_SOURCE_DIR "/geo/data/dbip-country.mmdb";
+    struct stat facts{};
+    ASSERT_EQ(::stat(file.c_str(), &facts), 0);
+    const auto size = static_cast<std::uint64_t>(facts.st_size);
+    const auto before = Database::bytes_in_use();
+    auto first = Database::open(file).database, second = Database::open(file).database;
+    const auto held = first;
+    EXPECT_EQ(Database::bytes_in_use(), before + 2 * size);
+    first.reset();
+    second.reset();
+    EXPECT_EQ(Database::bytes_in_use(), before + size);
 }
 
 }  // namespace

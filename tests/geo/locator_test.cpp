@@ -51,6 +51,63 @@ TEST(Locator, GivesTheBestLevelThatTheRecordAllows) {
     }
 }
 
+// geo-rules section 1: who owns a network is not where its users are.
+TEST(Locator, ARegisteredCountryYieldsToTheRecordsOwnContinentAndPoint) {
+    const Locator locator = locator_over({"registered"});
+    const std::pair frankfurt{50.11, 8.68};
+    const CountryFacts& us = *facts(country("US"));
+    const std::pair middle_of_us{us.latitude, us.longitude};
+    const struct {
+        const char* address;
+        const char* country;
+        const char* continent;
+        Level level;
+        std::pair<double, double> near;  ///< {0, 0}: no point
+        const char* what;
+    } cases[] = {
+        {"81.2.90.1", "", "EU", Level::point, frankfurt, "continent and a vague point contradict"},
+        {"81.2.91.1", "", "EU", Level::continent, {0, 0}, "the continent alone does"},
+        {"81.2.92.1", "", "", Level::point, frankfurt, "a vague point alone does"},
+        {"81.2.93.1", "", "", Level::point, frankfurt, "a precise point does"},
+        {"81.2.94.1", "", "NA", Level::point, frankfurt, "the point does, the continent does not"},
+        {"81.2.95.1", "US", "NA", Level::country, middle_of_us, "nothing contradicts"},
+        {"81.2.96.1", "US", "NA", Level::point, {43.65, -79.38}, "the same continent: the point is used"},
+        {"81.2.97.1", "ES", "EU", Level::point, {28.12, -15.43}, "an island nearer to Africa contradicts nothing"},
+        {"81.2.98.1", "US", "NA", Level::country, middle_of_us, "the subdivision is one of another country"},
+        {"81.2.99.1",
+         "DE",
+         "EU",
+         Level::country,
+         {facts(country("DE"))->latitude, facts(country("DE"))->longitude},
+         "the record's own country"},
+        {"81.2.100.1", "", "EU", Level::continent, {0, 0}, "a country that nobody knows"},
+    };
+    for (const auto& [address, code_, continent, level, near, what] : cases) {
+        const Place place = locator.locate(ip(address));
+        EXPECT_EQ(code_of(place), code_) << what;
+        EXPECT_EQ(place.continent ? code(*place.continent) : "", continent) << what;
+        EXPECT_EQ(place.level, level) << what << ": " << name(place.level);
+        EXPECT_EQ(place.low_confidence, std::string_view{code_} == "US" || std::string_view{code_} == "ES") << what;
+        EXPECT_EQ(place.source, Source::database) << what;
+        ASSERT_EQ(place.point.has_value(), near != std::pair(0.0, 0.0)) << what;
+        if (place.point) {
+            EXPECT_EQ(distance_km(*place.point, point_at(near.first, near.second).value()), 0) << what;
+        }
+    }
+}
+
+TEST(Locator, ARegisteredCountryYieldsToAPointFromElsewhere) {
+    const Point frankfurt = point_at(50.11, 8.68).value(), toronto = point_at(43.65, -79.38).value();
+    const Locator locator = locator_over({"registered"}, {{cidr("81.2.95.0/24"), std::nullopt, frankfurt, false},
+                                                          {cidr("81.2.96.0/24"), std::nullopt, toronto, false}});
+    const Place far = locator.locate(ip("81.2.95.1"));
+    EXPECT_FALSE(far.country || far.continent || far.low_confidence);
+    const Place near = locator.locate(ip("81.2.96.1"));
+    EXPECT_EQ(code_of(near), "US");
+    EXPECT_EQ(near.continent, Continent::north_america);
+    EXPECT_TRUE(near.low_confidence);
+}
+
 TEST(Locator, TakesTheContinentFromTheRecordElseFromTheCountry) {
     const Locator locator = locator_over({"nested"});
     EXPECT_EQ(locator.locate(ip("81.2.69.1")).continent, Continent::europe);

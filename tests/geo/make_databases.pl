@@ -113,5 +113,26 @@ database('lite', [
 # An operator's own networks, to be asked before a bought file.
 database('own', ['81.2.69.0/24' => {country => {iso_code => 'SG'}}, '81.2.70.0/24' => {city => {}}]);
 
+# Networks that are registered elsewhere than where their users are, in the forms that a record may show it.
+my %frankfurt = (latitude => 50.11, longitude => 8.68, accuracy_radius => 1000);
+my %us = (registered_country => {iso_code => 'US'});
+database('registered', [
+    '81.2.90.0/24' => {%us, continent => {code => 'EU'}, location => \%frankfurt},
+    '81.2.91.0/24' => {%us, continent => {code => 'EU'}},
+    '81.2.92.0/24' => {%us, location => \%frankfurt},
+    '81.2.93.0/24' => {%us, location => {%frankfurt, accuracy_radius => 5}},
+    '81.2.94.0/24' => {%us, continent => {code => 'NA'}, location => \%frankfurt},
+    '81.2.95.0/24' => {%us, continent => {code => 'NA'}},
+    '81.2.96.0/24' => {%us, location => {latitude => 43.65, longitude => -79.38}},
+    '81.2.97.0/24' => {registered_country => {iso_code => 'ES'}, location => {latitude => 28.12, longitude => -15.43}},
+    '81.2.98.0/24' => {%us, subdivisions => [{iso_code => 'CA'}]},
+    '81.2.99.0/24' => {%us, country => {iso_code => 'DE'}, continent => {code => 'EU'}},
+    '81.2.100.0/24' => {registered_country => {iso_code => 'QQ'}, continent => {code => 'EU'}},
+]);
+
+# A tree for both versions of IP that holds one of them only.
+database('v4_only', ['81.2.69.0/24' => {country => {iso_code => 'DE'}}, '2a02:1234::/32' => {city => {}}]);
+database('v6_only', ['2a02:1234::/32' => {country => {iso_code => 'BR'}}]);
+
 database('networks_only', ['81.2.69.0/24' => {asn => 'AS64500'}]);
 database('no_records', []);

@@ -1,5 +1,7 @@
 #include "health/body.h"
 
+#include "health/missing_checks.h"
+
 #include <gtest/gtest.h>
 
 namespace nearhop::health {
@@ -18,7 +20,7 @@ Check bounded(std::string name, std::string number, double most) {
 }
 
 BodyReading read(std::string_view body, std::vector<Check> checks, std::string region = {}) {
-    return read_body(body, {std::move(checks), std::move(region)});
+    return read_body(body, {.checks = std::move(checks), .region = std::move(region)});
 }
 
 struct StatusRow {
@@ -51,6 +53,20 @@ TEST(Body, ReadsTheStatusOfACheckInTheFormsThatAreInUse) {
         // MicroProfile
         {R"({"status":"UP","checks":[{"name":"disk","status":"DOWN"},{"name":"db","status":"UP"}]})", Finding::ok},
         {R"({"checks":[{"name":"db","status":"UP"},{"name":"db","status":"DOWN"}]})", Finding::fail},
+        // Spring Boot 2.0 and NestJS Terminus, and other groups
+        {R"({"status":"DOWN","details":{"db":{"status":"DOWN","details":{"error":"timeout"}}}})", Finding::fail},
+        {R"({"status":"error","info":{},"error":{"db":{"status":"down"}},"details":{"db":{"status":"down"}}})",
+         Finding::fail},
+        {R"({"status":"Healthy","results":{"db":{"status":"Degraded"}}})", Finding::warn},
+        {R"({"results":[{"name":"db","status":"Unhealthy"}]})", Finding::fail},
+        {R"({"details":"all fine","results":{"db":"ok"}})", Finding::ok},
+        {R"({"checks":{"db":"ok"},"details":{"db":"fail"}})", Finding::ok},
+        // Spring Boot's composites
+        {R"({"components":{"stores":{"status":"DOWN","components":{"db":{"status":"DOWN"}}}}})", Finding::fail},
+        {R"({"components":{"a":{"components":{"b":{"components":{"db":{"status":"UP"}}}}}}})", Finding::ok},
+        {R"({"components":{"a":{"components":{"db":"UP"}},"b":{"components":{"db":"DOWN"}}}})", Finding::fail},
+        {R"({"components":{"db":{"status":"UP","components":{"db":{"status":"DOWN"}}}}})", Finding::ok},
+        {R"({"components":{"a":{"status":"UP","details":{"db":"PostgreSQL"}}}})", Finding::missing},
         // a member that is there twice: the last one counts
         {R"({"checks":{"db":"fail","db":"ok"}})", Finding::ok},
         // what says nothing
@@ -138,6 +154,112 @@ TEST(Body, FailsTheProbeForWhatIsNoJsonMapOnlyWhereChecksNeedIt) {
         EXPECT_EQ(reading.reason, Reason::bad_body) << body;
         EXPECT_FALSE(reading.findings.read) << body;
         EXPECT_EQ(read(body, {}, "eu-west-1").reason, Reason::none) << body;
+    }
+}
+
+TEST(Body, IsReadWhereItBeginsLikeJsonAndSomethingIsAskedOfItAndElseItSaysWhyNot) {
+    struct Row {
+        std::string_view what;
+        std::string body;
+        BodyKind kind;
+        Reason reason;
+        Finding found;
+        std::string_view detail;  ///< of a body that is not looked at
+    };
+    const std::string fails = R"({"checks":{"db":"fail"}})";
+    const BodyKind text{.json = false, .type = "text/plain"}, none{.json = false};
+    const auto core = Reason::check_failed;
+    const Row rows[] = {
+        {"declared", fails, {}, core, Finding::fail, ""},
+        {"what Go sends", fails, text, core, Finding::fail, ""},
+        {"no type", fails, none, core, Finding::fail, ""},
+        {"white space before it", " \r\n\t" + fails, text, core, Finding::fail, ""},
+        {"a UTF-8 mark", "\xef\xbb\xbf" + fails, {}, core, Finding::fail, ""},
+        {"a UTF-8 mark, undeclared", "\xef\xbb\xbf" + fails, text, core, Finding::fail, ""},
+        {"coded",
+         fails,
+         {.coding = "gzip"},
+         Reason::none,
+         Finding::missing,
+         "its content is coded (gzip), though none was asked for"},
+        {"compressed, and no field says so",
+         "\x1f\x8b\x08",
+         {},
+         Reason::none,
+         Finding::missing,
+         "it is compressed, though nobody asked for that"},
+        {"a word", "ok", text, Reason::none, Finding::missing, "it is no JSON but text/plain"},
+        {"a page",
+         "<html>{}</html>",
+         {.json = false, .type = "text/html"},
+         Reason::none,
+         Finding::missing,
+         "it is no JSON but text/html"},
+        {"a type that is no text",
+         "ok",
+         {.json = false, .type = "a\x80\n"},
+         Reason::none,
+         Finding::missing,
+         "it is no JSON but a??"},
+        {"a word without a type", "ok", none, Reason::none, Finding::missing, "it has no type and is no JSON map"},
+        {"a list", "[]", text, Reason::none, Finding::missing, "it is no JSON but text/plain"},
+        {"nothing", "", none, Reason::none, Finding::missing, "it is empty"},
+        {"half of it", "{\"checks\":", text, Reason::none, Finding::missing,
+         "it begins like JSON and is none (incomplete JSON)"},
+        {"half of what was declared",
+         "{\"checks\":",
+         {},
+         Reason::bad_body,
+         Finding::missing,
+         "the body is declared as JSON: incomplete JSON"},
+    };
+    for (const auto& row : rows) {
+        const auto reading = read_body(row.body, {.checks = {check("db", Need::down)}, .region = {}}, row.kind);
+        EXPECT_EQ(name(reading.reason), name(row.reason)) << row.what;
+        EXPECT_EQ(name(reading.findings.of[0]), name(row.found)) << row.what;
+        const bool unread = row.reason == Reason::none;
+        EXPECT_EQ(reading.unread, unread) << row.what;
+        EXPECT_EQ(reading.findings.read, row.reason != Reason::bad_body) << row.what << ": a check of before is gone";
+        const std::string why = unread ? "the body is not looked at: " : "";
+        const std::string told = row.detail.empty() ? "check db" : why + std::string{row.detail};
+        EXPECT_EQ(reading.detail, told) << row.what;
+    }
+}
+
+TEST(Body, OfARegionIsReadWhereItIsDeclaredOrTheOperatorAskedForIt) {
+    const std::string other = R"({"region":"us-east-1"})";
+    const BodyKind text{.json = false, .type = "text/plain"};
+    const BodyRules by_default{.checks = {}, .region = "eu-west-1"};
+    const BodyRules asked{.checks = {}, .region = "eu-west-1", .region_asked = true};
+    EXPECT_EQ(read_body(other, by_default).reason, Reason::wrong_region);
+    EXPECT_EQ(read_body(other, by_default, text).reason, Reason::none);
+    EXPECT_FALSE(read_body("ok", by_default, text).unread) << "nobody counts on it";
+    EXPECT_FALSE(read_body("no", by_default).unread);
+    EXPECT_EQ(read_body(other, asked, text).reason, Reason::wrong_region);
+    EXPECT_TRUE(read_body("ok", asked, text).unread);
+    EXPECT_TRUE(read_body("no", asked).unread);
+    EXPECT_FALSE(read_body("ok", asked, text).findings.read);
+}
+
+TEST(Body, ChecksThatNoBodyTellsOfAreNamedOnceAfterAFewBodies) {
+    struct Row {
+        std::string_view bodies;  ///< of three checks: which of them each tells, 0: none
+        std::vector<CheckSet> missing;
+    };
+    const auto findings = [](char told) {
+        Findings made{.read = true};
+        for (std::size_t i = 0; i < 3; ++i)
+            if ((told - '0') >> i & 1) made.of[i] = Finding::ok;
+        return made;
+    };
+    const Row rows[] = {
+        {"7777", {0, 0, 0, 0}}, {"5555", {0, 0, 2, 0}}, {"0000", {0, 0, 7, 0}},
+        {"0012", {0, 0, 6, 0}}, {"1247", {0, 0, 0, 0}},
+    };
+    for (const auto& row : rows) {
+        MissingChecks missing;
+        for (std::size_t i = 0; i < row.bodies.size(); ++i)
+            EXPECT_EQ(missing.look(findings(row.bodies[i]), 3, 3), row.missing[i]) << row.bodies << ' ' << i;
     }
 }
 

@@ -219,10 +219,7 @@ struct Origin {
         for (const char* address : {"a", "b"}) monitor.on_probe(address, passes(now), now);
         look();
     }
-    void look() {
-        const auto state = monitor.state();
-        failback.look(state.verdict != Verdict::down && !state.ejected, 0, 0, now);
-    }
+    void look() { failback.look(monitor.state(), 0, 0, now); }
     void fail(TimePoint last_answer) {
         now += 1s;
         before.note(monitor, failback, last_answer, now);
@@ -291,9 +288,11 @@ TEST(Before, WhatDoesNotComeFromFailuresIsKept) {
 TEST(Before, ARampGoesOnWhereItStood) {
     Origin origin;
     for (int i = 0; i < 4; ++i) origin.fail(start);
+    origin.now += 120s;
     for (int i = 0; i < 3; ++i) {
-        origin.now += 20s;
+        origin.now += 1s;
         for (const char* address : {"a", "b"}) origin.monitor.on_probe(address, passes(origin.now), origin.now);
+        origin.failback.on_probe(true, origin.now);
         origin.look();
     }
     ASSERT_TRUE(origin.failback.holding());

@@ -101,6 +101,27 @@ TEST(Leader, IsReplacedAtOnceWhenItCannotServe) {
     EXPECT_EQ(scene.leader.origin(), 1) << "its return moves nobody, being no better by the band";
 }
 
+TEST(Leader, LeadsAgainAsSoonAsItCanWhereTheOtherIsWorseByTheBand) {
+    Scene scene;
+    scene.candidates = {{0, 20}, {1, 110}, {2, 200}};
+    scene.run(seconds{100});
+    scene.candidates[0].may_serve = false;
+    scene.run(seconds{30});
+    EXPECT_EQ(scene.leader.origin(), 1);
+    scene.candidates[1].may_serve = false;  // nor can who took its place
+    scene.run(seconds{5});
+    EXPECT_EQ(scene.leader.origin(), 2);
+    scene.candidates[1].may_serve = true;
+    scene.run(seconds{5});
+    EXPECT_EQ(scene.leader.origin(), 2);
+    scene.candidates[0].may_serve = true;
+    scene.run(seconds{1});
+    EXPECT_EQ(scene.leader.origin(), 0) << "in a minute and three windows it would be by measure";
+    scene.changes = 0;
+    scene.run(seconds{600});
+    EXPECT_EQ(scene.changes, 0);
+}
+
 TEST(Leader, OfNothingMeasuredThereIsNone) {
     Scene scene;
     scene.run(seconds{1});

@@ -165,31 +165,31 @@ TEST(Machine, EjectsNobodyWherePassiveHealthIsOff) {
     EXPECT_FALSE(machine.state().ejected);
 }
 
-TEST(Machine, EjectsLongerEachTimeUpToTheCapWithTenPercentJitter) {
+TEST(Machine, EjectsForAsLongAsTheOutageHasLastedWithTenPercentJitter) {
     struct Row {
-        unsigned times;
+        milliseconds outage;  ///< from the first ejection to the trial that fails; 0: the first one itself
         double dice;
         milliseconds lasts;
     };
     const Row rows[] = {
-        {1, 0.5, 10s},   {1, 0, 9s},       {1, 0.75, 10500ms}, {2, 0.5, 20s},   {3, 0.5, 30s},
-        {29, 0.5, 290s}, {29, 0.99, 300s}, {30, 0, 270s},      {30, 0.5, 285s}, {100, 0.5, 285s},
+        {0s, 0.5, 5s}, {0s, 0, 4500ms},   {0s, 0.75, 5250ms}, {5s, 0.5, 5s},   {6s, 0.5, 6s},     {60s, 0.5, 60s},
+        {60s, 0, 54s}, {299s, 0.5, 299s}, {299s, 0.99, 300s}, {301s, 0, 270s}, {301s, 0.5, 285s}, {3600s, 0, 270s},
     };
     for (const auto& row : rows) {
         auto machine = up_machine();
-        auto now = t0;
-        for (unsigned time = 1; time <= row.times; ++time) {
-            while (!machine.state().ejected)
-                machine.on_passive(Passive::connect_failed, Reason::refused, now, row.dice);
-            EXPECT_EQ(machine.state().ejections, time);
-            if (time == row.times) break;
-            now = machine.state().ejected_until;
+        // The first two failed a while ago, and nobody has asked since: that makes no outage.
+        for (const auto at : {t0 - 15min, t0 - 15min, t0})
+            machine.on_passive(Passive::connect_failed, Reason::refused, at, row.outage == 0s ? row.dice : 0);
+        ASSERT_TRUE(machine.state().ejected);
+        const auto now = t0 + row.outage;
+        if (row.outage != 0s) {
             for (int i = 0; i < 3; ++i) machine.on_probe(pass(now), now);
-            ASSERT_FALSE(machine.state().ejected);
+            ASSERT_TRUE(machine.state().on_trial);
+            machine.on_passive(Passive::connect_failed, Reason::refused, now, row.dice);
         }
         EXPECT_NEAR(std::chrono::duration<double>(machine.state().ejected_until - now).count(),
                     std::chrono::duration<double>(row.lasts).count(), 0.0011)
-            << row.times << ' ' << row.dice;
+            << row.outage.count() << ' ' << row.dice;
     }
 }
 
@@ -204,22 +204,22 @@ TEST(Machine, ReturnsAfterTheTimeIsOverAndEnoughProbesThatBeganLaterPassed) {
         std::vector<Step> steps;
     };
     const Row rows[] = {
-        {"three passes after the time", {{11s, 11s, true, false}, {12s, 12s, true, false}, {13s, 13s, true, true}}},
+        {"three passes after the time", {{6s, 6s, true, false}, {7s, 7s, true, false}, {8s, 8s, true, true}}},
         {"passes during the ejection count, the time still holds",
          {{1s, 1s, true, false},
           {2s, 2s, true, false},
           {3s, 3s, true, false},
-          {9s, 9999ms, true, false},
-          {10s, 10s, true, true}}},
+          {4s, 4999ms, true, false},
+          {5s, 5s, true, true}}},
         {"begun at or before the ejection",
          {{-1s, 11s, true, false}, {0s, 11s, true, false}, {0s, 11s, true, false}, {11s, 12s, true, false}}},
         {"a failure starts the row again",
          {{1s, 1s, true, false},
           {2s, 2s, true, false},
           {3s, 3s, false, false},
-          {11s, 11s, true, false},
-          {12s, 12s, true, false},
-          {13s, 13s, true, true}}},
+          {6s, 6s, true, false},
+          {7s, 7s, true, false},
+          {8s, 8s, true, true}}},
         {"a failure never returns",
          {{1s, 1s, true, false}, {2s, 2s, true, false}, {3s, 3s, true, false}, {11s, 11s, false, false}}},
     };
@@ -242,7 +242,7 @@ Machine machine_on_trial(Thresholds thresholds = {}) {
 
 TEST(Machine, IsOnTrialAfterAnEjectionUntilItProvesItself) {
     struct Row {
-        std::string_view results;  // o ok, t trial passed, c connect failed, s status failed, P probe passed 10 s later
+        std::string_view results;  // o ok, t trial passed, c connect failed, s status failed, P probe passed 5 s later
         std::string_view states;   // after each: T on trial, E ejected, - neither
     };
     const Row rows[] = {
@@ -265,7 +265,7 @@ TEST(Machine, IsOnTrialAfterAnEjectionUntilItProvesItself) {
             bool changed = false;
             switch (result) {
                 case 'P':
-                    now += 10s;
+                    now += 5s;
                     changed = machine.on_probe(pass(now), now);
                     break;
                 case 'c': changed = machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5); break;
@@ -281,11 +281,70 @@ TEST(Machine, IsOnTrialAfterAnEjectionUntilItProvesItself) {
     }
 }
 
-TEST(Machine, StaysOutTwiceAsLongWhenATrialFails) {
+TEST(Machine, AnOutageGoesOnOverTrialsThatFail) {
     auto machine = machine_on_trial();
     machine.on_passive(Passive::answered_failed, Reason::status, t0 + 21s, 0.5);
-    EXPECT_EQ(machine.state().ejected_until, t0 + 21s + 20s);
+    EXPECT_EQ(machine.state().ejected_until, t0 + 21s + 21s) << "21 s since its first failure";
     EXPECT_EQ(machine.state().ejections, 2u);
+    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 42s), t0 + 42s);
+    for (int i = 0; i < 3; ++i) machine.on_passive(Passive::trial_passed, Reason::passed, t0 + 43s, 0.5);
+    EXPECT_EQ(machine.state().ejections, 0u);
+    for (int i = 0; i < 3; ++i) machine.on_passive(Passive::connect_failed, Reason::refused, t0 + 44s, 0.5);
+    EXPECT_EQ(machine.state().ejected_until, t0 + 44s + 5s) << "a new one";
+    EXPECT_EQ(machine.state().ejections, 1u);
+}
+
+/// With probes that pass every second but tell nothing: what the ejections alone cost after the end of the fault.
+TEST(Machine, IsBackWithinTheLengthOfItsOutageAgainHoweverOftenItComes) {
+    struct Row {
+        std::chrono::seconds fault;
+        unsigned faults;
+        std::chrono::seconds most;  ///< from the end of a fault to the return
+    };
+    const Row rows[] = {{2s, 20, 8s}, {6s, 20, 10s}, {60s, 5, 70s}, {1000s, 1, 340s}};
+    for (const auto& row : rows) {
+        for (const double dice : {0.0, 0.5, 0.999}) {
+            auto machine = up_machine();
+            auto now = t0;
+            for (unsigned fault = 0; fault < row.faults; ++fault) {
+                now += 30s;
+                const auto began = now, end = now + row.fault;
+                for (; now < end || machine.state().ejected; now += 100ms) {
+                    if ((now - began) % 1s == 0s) machine.on_probe(pass(now), now);
+                    if (machine.state().ejected) continue;
+                    const bool good = now >= end;
+                    machine.on_passive(good ? Passive::trial_passed : Passive::answered_failed, Reason::status, now,
+                                       dice);
+                }
+                EXPECT_LE(now - end, row.most) << row.fault.count() << " s, number " << fault << ", dice " << dice;
+                for (int i = 0; i < 3; ++i) machine.on_passive(Passive::trial_passed, Reason::passed, now, dice);
+                ASSERT_FALSE(machine.state().on_trial);
+            }
+        }
+    }
+}
+
+TEST(Machine, ATrialThatNobodyMayMakeYetIsPutOff) {
+    auto machine = machine_on_trial();
+    for (auto now = t0 + 20s; now < t0 + 60s; now += 1s) {
+        machine.put_off_trial(now);
+        EXPECT_FALSE(machine.on_probe(pass(now), now));
+    }
+    EXPECT_TRUE(machine.state().on_trial);
+    EXPECT_FALSE(machine.on_probe(pass(t0 + 63s), t0 + 63s));
+    EXPECT_TRUE(machine.on_probe(pass(t0 + 64s), t0 + 64s));
+}
+
+TEST(Machine, AFailureOfARequestFromBeforeItsReturnIsNoNews) {
+    auto machine = up_machine();
+    EXPECT_TRUE(machine.state().is_news(t0 - 900s)) << "it never was out";
+    machine = machine_on_trial();
+    EXPECT_FALSE(machine.state().is_news(t0 + 19s));
+    EXPECT_TRUE(machine.state().is_news(t0 + 20s));
+    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0 + 30s), t0 + 30s);
+    EXPECT_TRUE(machine.state().is_news(t0 + 25s));
+    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 40s), t0 + 40s);
+    EXPECT_FALSE(machine.state().is_news(t0 + 39s)) << "nor after it was down";
 }
 
 TEST(Machine, IgnoresTrafficWhileEjected) {
@@ -307,33 +366,6 @@ TEST(Machine, StaysEjectedWithoutActiveProbes) {
     auto machine = ejected_machine();
     machine.on_passive(Passive::ok, Reason::none, t0 + 24h, 0.5);
     EXPECT_TRUE(machine.state().ejected);
-}
-
-TEST(Machine, HalvesItsEjectionsForEachCalmPeriod) {
-    for (const auto& [calm, want] : {std::pair{299s, 5u}, {300s, 3u}, {599s, 3u}, {600s, 2u}, {900s, 1u}}) {
-        auto machine = up_machine();
-        auto now = t0;
-        for (int time = 0; time < 4; ++time) {
-            while (!machine.state().ejected) machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5);
-            now = machine.state().ejected_until;
-            for (int i = 0; i < 3; ++i) machine.on_probe(pass(now), now);
-        }
-        now += calm;
-        while (!machine.state().ejected) machine.on_passive(Passive::connect_failed, Reason::refused, now, 0.5);
-        EXPECT_EQ(machine.state().ejections, want) << calm.count();
-    }
-}
-
-TEST(Machine, FindsNoCalmInATimeSpentDown) {
-    auto machine = ejected_machine();
-    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 10s), t0 + 10s);
-    for (int i = 0; i < 3; ++i) machine.on_probe(fail(t0 + 11s), t0 + 11s);
-    ASSERT_EQ(machine.state().verdict, Verdict::down);
-    for (int i = 0; i < 3; ++i) machine.on_probe(pass(t0 + 1000s), t0 + 1000s);
-    ASSERT_EQ(machine.state().verdict, Verdict::up);
-    EXPECT_EQ(machine.state().ejections, 1u);
-    machine.on_probe(pass(t0 + 1300s), t0 + 1300s);
-    EXPECT_EQ(machine.state().ejections, 0u);
 }
 
 TEST(Machine, ProbesADeadOriginAtTheDownIntervalEvenWhileEjected) {

@@ -84,6 +84,7 @@ class Http2:
         self.windows = {}  # what the edge allows, as WINDOW_UPDATE and SETTINGS said
         self.closed = False
         self.replenish = replenish
+        self.answer_pings = True
         self.next = 1
         self.block = b""  # of a header block that goes on
         if preface:
@@ -127,6 +128,18 @@ class Http2:
     def open(self, method="GET", target="/", fields=(), end=True, host=HOST, scheme="https"):
         """Sends a request's head; returns its stream."""
         return self.open_raw(self.head(method, target, fields, host, scheme), end)
+
+    def open_large(self, pairs, end=True):
+        """A head that one frame does not hold."""
+        stream = self.take()
+        block = self.encoder.encode(pairs, huffman=False)
+        pieces = [block[at : at + 16384] for at in range(0, len(block), 16384)]
+        for number, piece in enumerate(pieces):
+            flags = END_HEADERS if number == len(pieces) - 1 else 0
+            if number == 0 and end:
+                flags |= END_STREAM
+            self.send_frame(CONTINUATION if number else HEADERS, flags, stream, piece)
+        return stream
 
     def open_raw(self, pairs, end=True):
         stream = self.take()
@@ -215,7 +228,7 @@ class Http2:
             self.try_send(frame(SETTINGS, ACK))
         elif kind == PING and flags & ACK:
             self.pings.append(payload)
-        elif kind == PING:
+        elif kind == PING and self.answer_pings:
             self.try_send(frame(PING, ACK, 0, payload))
         elif kind == GOAWAY:
             self.goaways.append(struct.unpack(">II", payload[:8]))

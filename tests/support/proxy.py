@@ -61,11 +61,28 @@ class EventLog:
         self.events = []
         self.ended = False
         self._changed = threading.Condition()
+        self._reads = threading.Event()
+        self._reads.set()
         self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self._thread.start()
 
+    def stop_reading(self):
+        """From now on what the edge writes fills its pipe."""
+        self._reads.clear()
+
+    def go_on_reading(self):
+        self._reads.set()
+
+    def _lines(self, stream):
+        try:
+            for line in stream:
+                yield line
+                self._reads.wait()
+        except OSError:  # a terminal whose other side is gone
+            pass
+
     def _read(self, stream):
-        for line in stream:
+        for line in self._lines(stream):
             with self._changed:
                 self.lines.append(line.rstrip("\n"))
                 self.events.append(parse_logfmt(line))
@@ -141,8 +158,9 @@ def as_yaml(config):
 class Edge:
     """A running `nearhop run`. Use as a context manager: leaving it stops the process and checks its end."""
 
-    def __init__(self, folder, config, *, ca=None, wait=True, environment=None, limits=None):
-        """`config`: a dictionary, or YAML text with one https listener. `limits` runs in the child before exec."""
+    def __init__(self, folder, config, *, ca=None, wait=True, environment=None, limits=None, terminal=False):
+        """`config`: a dictionary, or YAML text with one https listener. `limits` runs in the child before exec.
+        `terminal`: standard error is one."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "nearhop.yaml"
@@ -150,17 +168,20 @@ class Edge:
         self.config = config
         self.write(config)
         self.expected_end = 0
+        ours, theirs = os.openpty() if terminal else (None, subprocess.PIPE)
         self.process = subprocess.Popen(
             [binary(), "run", "--config", str(self.file)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=theirs,
             text=True,
             errors="backslashreplace",
             env={**os.environ, **(environment or {})},
             preexec_fn=limits,
         )
-        self.log = EventLog(self.process.stderr)
+        if terminal:
+            os.close(theirs)
+        self.log = EventLog(os.fdopen(ours, errors="backslashreplace") if terminal else self.process.stderr)
         self.output = EventLog(self.process.stdout)
         if wait:
             try:
@@ -283,6 +304,24 @@ class Edge:
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def listening_ports(self):
+        """TCP ports that this process listens on, as the kernel says: also where no log line tells of them."""
+        inodes = set()
+        for name in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                target = os.readlink(f"/proc/{self.pid}/fd/{name}")
+            except FileNotFoundError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+        ports = set()
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and fields[9] in inodes:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+        return ports
 
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()

@@ -16,6 +16,7 @@ class Record:
     ttl: int = 5
     mode: str = "answer"  # "answer", "nxdomain", "servfail", "silence", "garbage"
     garbage: bytes = b""  # what follows the query id in mode "garbage"
+    silent: int = 0  # questions of this type get no answer
     queries: int = 0
 
 
@@ -28,15 +29,24 @@ class _Question:
 
 
 class Resolver:
-    """`resolver.set("eu.test", "127.0.0.1", "127.0.0.2", ttl=5)`; unknown names are NXDOMAIN.."""
+    """`resolver.set("eu.test", "127.0.0.1", "127.0.0.2", ttl=5)`; unknown names are NXDOMAIN. UDP, and TCP for what is
+    larger than 512 bytes."""
 
     def __init__(self):
         self._records = {}
         self._lock = threading.Lock()
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self.port = self._udp.getsockname()[1]
+        for _ in range(20):  # one port for both
+            self._udp.bind(("127.0.0.1", 0))
+            self.port = self._udp.getsockname()[1]
+            try:
+                self._tcp = socket.create_server(("127.0.0.1", self.port))
+                break
+            except OSError:
+                self._udp.close()
+                self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         threading.Thread(target=self._serve, daemon=True).start()
+        threading.Thread(target=self._serve_tcp, daemon=True).start()
 
     @property
     def server(self):
@@ -45,12 +55,17 @@ class Resolver:
     def set(self, name, *addresses, ttl=5):
         with self._lock:
             old = self._records.get(name)
-            self._records[name] = Record(list(addresses), ttl, queries=old.queries if old else 0)
+            self._records[name] = Record(list(addresses), ttl, queries=old.queries if old else 0, silent=old.silent if old else 0)
 
     def fail(self, name, mode, garbage=b""):
         with self._lock:
             self._records[name].mode = mode
             self._records[name].garbage = garbage
+
+    def silence(self, name, kind):
+        """No question of this type (A, AAAA) is answered from now on."""
+        with self._lock:
+            self._records[name].silent = kind
 
     def queries(self, name):
         with self._lock:
@@ -58,6 +73,8 @@ class Resolver:
 
     def stop(self):
         self._udp.close()
+        self._tcp.shutdown(socket.SHUT_RDWR)
+        self._tcp.close()
 
     def __enter__(self):
         return self
@@ -75,11 +92,28 @@ class Resolver:
                 answer = self._answer(_parse(data))
             except (IndexError, struct.error, UnicodeDecodeError):
                 continue
+            if answer and len(answer) > 512:  # TC: come back over TCP
+                answer = answer[:2] + bytes([answer[2] | 2]) + answer[3:512]
             if answer:
                 try:
                     self._udp.sendto(answer, peer)
                 except OSError:
                     pass  # the asker has left
+
+    def _serve_tcp(self):
+        while True:
+            try:
+                connection, _ = self._tcp.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as questions:
+                try:
+                    while len(size := questions.read(2)) == 2:
+                        answer = self._answer(_parse(questions.read(*struct.unpack("!H", size))))
+                        if answer:
+                            connection.sendall(struct.pack("!H", len(answer)) + answer)
+                except (OSError, IndexError, struct.error, UnicodeDecodeError):
+                    pass
 
     def _answer(self, question):
         with self._lock:
@@ -87,7 +121,7 @@ class Resolver:
             if record:
                 record.queries += 1
             mode = record.mode if record else "nxdomain"
-            if mode == "silence":
+            if mode == "silence" or (record and record.silent == question.type):
                 return None
             if mode == "garbage":
                 return question.id + record.garbage

@@ -21,6 +21,7 @@ class Pass:
     via: str = "1.1"
     expect: bool = False
     forwarded_for: str = ""
+    forwarded: str = ""  # elements in front of the edge's own, {says} for host and scheme
     max_forwards: str = ""
 
 
@@ -113,6 +114,10 @@ ROWS = {
     "HTTP/1.0": get("RFC 9112 2.3", version="1.0", line="GET / HTTP/1.1", via="1.0"),
     "an expectation in HTTP/1.0": Pass("RFC 9110 10.1.1", f"POST /post HTTP/1.0\r\nHost: {HOST}\r\n{ID}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello".encode(), "POST /post HTTP/1.1", framing=LENGTH5, body=b"hello", via="1.0"),
     # X-Forwarded-For: of a trusted peer, continued in one line
-    "two forwarded chains become one": get("RFC 9110 5.3", lines=["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"], forwarded_for="192.0.2.1, 192.0.2.2, "),
-    "a forwarded chain of commas": get("RFC 9110 5.6.1", lines=["X-Forwarded-For: ,"], forwarded_for=",, "),
+    "two forwarded chains become one": get("RFC 9110 5.3", lines=["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"], forwarded_for="192.0.2.1, 192.0.2.2, ", forwarded="for=192.0.2.1{says}, for=192.0.2.2, "),
+    "a forwarded chain of commas": get("RFC 9110 5.6.1", lines=["X-Forwarded-For: ,"], forwarded_for=""),
+    # RFC 7239: of a trusted peer, continued where it is sound and says what X-Forwarded-For says
+    "Forwarded is continued": get("RFC 7239 4", lines=["Forwarded: for=192.0.2.1;by=_b", "Forwarded: for=\"[2001:db8::1]:80\";secret=\"a,b;c\""], forwarded_for="192.0.2.1, 2001:db8::1, ", forwarded="for=192.0.2.1;by=_b{says}, for=\"[2001:db8::1]:80\";secret=\"a,b;c\", "),
+    "Forwarded that is malformed": get("RFC 7239 4", lines=["Forwarded: for=\"192.0.2.1"], forwarded_for="unknown, ", forwarded="for=unknown{says}, "),
+    "Forwarded that contradicts": get("RFC 7239 7.4", lines=["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.9;host=evil;proto=ftp"], forwarded_for="192.0.2.1, ", forwarded="for=192.0.2.1{says}, "),
 }  # fmt: skip

@@ -47,14 +47,15 @@ AccessRecord sample() {
     record.edge_ms = 0.1234;
     record.connect_ms = 12;
     record.origin_ms = 1234.5678;
+    record.upgrade = "websocket";
     record.total_ms = -1;  // a clock that could not be read
     return record;
 }
 
-const std::vector<std::string> fields{"time",       "id",        "client",   "method",     "host",      "path",
-                                      "protocol",   "status",    "site",     "origin",     "reason",    "place",
-                                      "geo_source", "geo_level", "attempts", "fault",      "class",     "class_reason",
-                                      "bytes_in",   "bytes_out", "edge_ms",  "connect_ms", "origin_ms", "total_ms"};
+const std::vector<std::string> fields{
+    "time",         "id",       "client",    "method",  "host",       "path",      "protocol", "upgrade", "status",
+    "site",         "origin",   "reason",    "place",   "geo_source", "geo_level", "attempts", "fault",   "class",
+    "class_reason", "bytes_in", "bytes_out", "edge_ms", "connect_ms", "origin_ms", "total_ms"};
 
 TEST(LogText, EscapesWhatCouldEndAStringALineOrTheTextItself) {
     const struct {
@@ -120,7 +121,8 @@ TEST(AccessLine, IsOneJsonObjectWithEveryFieldInOrder) {
 TEST(AccessLine, IsLogfmtWithEveryFieldInOrder) {
     EXPECT_EQ(line_of(sample(), conf::LogFormat::logfmt),
               "time=2026-02-28T23:59:01.007Z id=4bf92f35 client=192.0.2.7 method=GET host=api.example.com "
-              "path=\"/find?q=a b\" protocol=HTTP/1.1 status=200 site=main origin=eu-west-1 reason=nearest place=DE "
+              "path=\"/find?q=a b\" protocol=HTTP/1.1 upgrade=websocket status=200 site=main origin=eu-west-1 "
+              "reason=nearest place=DE "
               "geo_source=header geo_level=country attempts=2 fault=- class=compliant class_reason=- bytes_in=1 "
               "bytes_out=18446744073709551615 "
               "edge_ms=0.123 connect_ms=12.000 origin_ms=1234.568 total_ms=0.000\n");

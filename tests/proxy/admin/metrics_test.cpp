@@ -59,6 +59,7 @@ void fill(World& world) {
         origin.hedges.add(3);
         origin.duration.observe_microseconds(1500);
         origin.duration.observe_microseconds(60'000'000);
+        origin.head.observe_microseconds(1000);
         auto& site = *world.registry.site(worker, "main");
         site.not_moved[static_cast<std::size_t>(Stay::budget_empty)].add(2);
         site.moved[static_cast<std::size_t>(Moved::answered)].add();
@@ -77,7 +78,7 @@ void fill(World& world) {
         counts.client_deviations[static_cast<std::size_t>(wire::Deviation::empty_line)].add();
     }
     world.registry.log_write_dropped.add(1);
-    world.registry.load("eu-west-1").set(10, 5);
+    world.registry.load("eu-west-1")->set(10, 5);
     auto& figures = world.status.figures["eu-west-1"];
     figures.probes[static_cast<std::size_t>(health::Reason::passed)] = 7;
     figures.probes[static_cast<std::size_t>(health::Reason::tls_certificate)] = 1;

@@ -24,13 +24,13 @@ struct Orders : testing::Test {
              std::string_view method = "POST") {
         given.reset();
         const auto mark = target.find('?');
-        const Process process{{}, {}, [&](const run::OverrideOrder& order) {
-                                  given = order;
-                                  return result;
+        const Process process{{}, {}, [&](run::OverrideOrder order) -> loop::Task<run::Control::OverrideResult> {
+                                  given = std::move(order);
+                                  co_return result;
                               }};
-        return answer({method, target.substr(0, mark),
-                       mark == target.npos ? std::string_view{} : target.substr(mark + 1), authorization, body},
-                      true, world.snapshot, world.registry, process);
+        return world.page_of({method, target.substr(0, mark),
+                              mark == target.npos ? std::string_view{} : target.substr(mark + 1), authorization, body},
+                             process);
     }
 };
 

@@ -76,6 +76,20 @@ TEST(Page, IsReadyWhenTheSnapshotIs) {
     EXPECT_EQ(world.ask("GET", "/livez").status, 200u);
 }
 
+TEST(Page, IsNotReadyWhileTheEdgeRefusesEverybody) {
+    World world;
+    world.registry.capacity.set({.sessions = 100, .requests = 10});
+    EXPECT_EQ(world.ask("GET", "/readyz").status, 200u);
+    EXPECT_EQ(parsed(world.ask("GET", "/status")).at("at_limits"), false);
+    world.registry.capacity.add_requests(10);
+    EXPECT_EQ(world.ask("GET", "/readyz").body, "not ready: at its limits\n");
+    EXPECT_EQ(world.ask("GET", "/readyz").status, 503u);
+    EXPECT_EQ(parsed(world.ask("GET", "/status")).at("ready"), false);
+    EXPECT_EQ(parsed(world.ask("GET", "/status")).at("at_limits"), true);
+    world.registry.capacity.add_requests(-10);
+    EXPECT_EQ(world.ask("GET", "/readyz").status, 200u);
+}
+
 TEST(Page, ReloadsForTheTokenOnly) {
     const struct {
         const char* authorization;

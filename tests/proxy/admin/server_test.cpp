@@ -10,6 +10,7 @@
 #include <future>
 #include <memory>
 #include <netinet/in.h>
+#include <new>
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
@@ -55,6 +56,10 @@ public:
             all.append(block, static_cast<std::size_t>(count));
         return all;
     }
+    void wait_for_bytes() const {
+        char byte;
+        EXPECT_EQ(::recv(descriptor_, &byte, 1, MSG_PEEK), 1);
+    }
     /// One answer with a Content-Length; empty when the server closes first.
     std::string read_one(bool body = true) {
         for (;;) {
@@ -98,10 +103,13 @@ protected:
         world = std::make_unique<World>(yaml);
         board.publish(std::make_shared<const Snapshot>(world->snapshot));
         auto process = world->process();
-        process.reload = [this, reload = process.reload] {
-            auto result = reload();
+        process.reload = [this, reload = process.reload]() -> loop::Task<run::Control::ReloadResult> {
+            auto result = co_await reload();
             if (on_reload) on_reload();
-            return result;
+            co_return result;
+        };
+        process.failed = [this](const std::exception& error) {
+            if (on_failure) on_failure(error);
         };
         server = std::make_unique<AdminServer>(loop, process, board, world->registry);
         server->patience = patience;
@@ -135,6 +143,7 @@ protected:
     std::unique_ptr<World> world;
     std::unique_ptr<AdminServer> server;
     std::function<void()> on_reload;
+    std::function<void(const std::exception&)> on_failure;
     std::string address;
     std::thread thread;
 };
@@ -224,6 +233,43 @@ TEST_F(AdminServerTest, DelaysNobodyForAScraperThatNeverReadsAndLeavesItBehind) 
     client.send(get("/livez", "Connection: close\r\n"));
     EXPECT_TRUE(client.read_all().ends_with("ok\n"));
     EXPECT_TRUE(sessions_become(0)) << "stalled sessions end when the patience does";
+}
+
+TEST_F(AdminServerTest, HoldsLargePagesForSoManyReadersOnly) {
+    std::string yaml = test::three_regions;
+    for (int i = 0; i < 3000; ++i) {  // more than a socket's buffers hold
+        const auto number = std::to_string(i);
+        yaml += "  site-" + number + ": {hosts: [h" + number + ".test]}\n";
+    }
+    begin(yaml, loop::milliseconds{60'000});
+    world->registry.set_most_rows(100'000);
+    on_loop([this] { return server->most_held = 1; });
+    Client slow{address, 65536}, other{address};
+    slow.send(get("/metrics"));
+    slow.wait_for_bytes();
+    other.send(get("/metrics"));
+    const auto refused = other.read_one();
+    EXPECT_EQ(status_of(refused), 503u);
+    EXPECT_NE(refused.find("Retry-After: "), refused.npos);
+    Client small{address};
+    small.send(get("/livez"));
+    EXPECT_TRUE(small.read_one().ends_with("ok\n"));
+    EXPECT_EQ(status_of(slow.read_one()), 200u);
+    small.send(get("/metrics"));
+    EXPECT_EQ(status_of(small.read_one()), 200u) << "there is room again";
+}
+
+TEST_F(AdminServerTest, EndsASessionThatThrewAndTells) {
+    std::vector<std::string> told;
+    on_failure = [&](const std::exception& error) { told.emplace_back(error.what()); };
+    on_reload = [] { throw std::bad_alloc{}; };
+    begin();
+    Client client{address}, other{address};
+    client.send("POST /reload HTTP/1.1\r\nAuthorization: Bearer let-me-in\r\n\r\n");
+    EXPECT_EQ(client.read_all(), "");
+    other.send(get("/livez"));
+    EXPECT_TRUE(other.read_one().ends_with("ok\n"));
+    EXPECT_EQ(on_loop([&] { return told; }), std::vector<std::string>{"std::bad_alloc"});
 }
 
 TEST_F(AdminServerTest, EndsASessionThatSendsNothingOrHalfAHead) {

@@ -60,17 +60,24 @@ struct World {
 
     Process process() {
         return {[this]() -> const run::Control::Status& { return status; },
-                [this] {
+                [this]() -> loop::Task<run::Control::ReloadResult> {
                     ++reloads;
-                    return reload_result;
+                    co_return reload_result;
                 }};
     }
     Page ask(std::string_view method, std::string_view target, std::string_view authorization = {},
              bool allowed = true) {
         const auto mark = target.find('?');
-        return answer({method, target.substr(0, mark),
-                       mark == target.npos ? std::string_view{} : target.substr(mark + 1), authorization},
-                      allowed, snapshot, registry, process());
+        const auto asked = process();
+        return page_of({method, target.substr(0, mark),
+                        mark == target.npos ? std::string_view{} : target.substr(mark + 1), authorization},
+                       asked, allowed);
+    }
+    /// Nothing in a test's process waits, so the answer is there at once.
+    Page page_of(const Ask& ask, const Process& asked, bool allowed = true) {
+        auto task = answer(ask, allowed, snapshot, registry, asked);
+        task.start();
+        return task.result();
     }
 
     Snapshot snapshot;

@@ -166,5 +166,49 @@ TEST_F(CodecTest, PipelinedRequestsComeOutOneByOne) {
     EXPECT_EQ(codec.read_head(), Read::pending);
 }
 
+/// An answer can be replaced as long as nothing of it was handed to the stream.
+TEST_F(CodecTest, TakesAnAnswerBackUntilItLeaves) {
+    exchange::ResponseStart first, second;
+    first.framing = {Kind::until_close, 0};
+    second.status = 500;
+    second.reason = "Oh";
+    second.framing = {Kind::length, 2};
+    ASSERT_EQ(read(old), Read::ready);
+    codec.start(first);
+    codec.write("half");
+    EXPECT_TRUE(codec.take_back());
+    codec.start(second);
+    codec.write("no");
+    codec.finish({});
+    EXPECT_EQ(received(), "HTTP/1.1 500 Oh\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+    EXPECT_FALSE(codec.close_delimited()) << "that was of the first";
+    EXPECT_FALSE(codec.take_back());
+}
+
+TEST_F(CodecTest, TakesAnInterimAnswerBackWithTheRest) {
+    ASSERT_EQ(read(get("/")), Read::ready);
+    codec.interim(103, {});
+    EXPECT_TRUE(codec.take_back());
+    EXPECT_EQ(received(), "");
+    codec.interim(103, {});
+    EXPECT_EQ(received(), "HTTP/1.1 103 \r\n\r\n");
+    EXPECT_TRUE(codec.take_back()) << "an interim answer is none";
+}
+
+TEST_F(CodecTest, KnowsTheMethodHeadOfAHeadThatIsRefused) {
+    for (const char* head : {"HEAD / HTTP/1.1\r\n", "HEAD / HTTP/1.1\r\n\r\n", "HEAD /\n"}) {
+        SCOPED_TRACE(head);
+        codec.begin_request(limits);
+        stream.in().clear();
+        EXPECT_EQ(codec.request().method, "") << "not of the request before";
+        EXPECT_NE(read(head), Read::ready);
+        EXPECT_EQ(codec.request().method, "HEAD");
+    }
+    codec.begin_request(limits);
+    stream.in().clear();
+    EXPECT_NE(read("HEADER / HTTP/1.1\r\n"), Read::ready);
+    EXPECT_EQ(codec.request().method, "");
+}
+
 }  // namespace
 }  // namespace nearhop::client

@@ -102,6 +102,25 @@ TEST_F(Http2MeterTest, RequestsAndBodiesThatMovePayForControlFrames) {
     }
 }
 
+TEST_F(Http2MeterTest, WindowsMayBeGivenBackForEachKibibyteHoweverLate) {
+    for (int i = 0; i < 1000; ++i) meter.sent_data(16'384, false);
+    for (int i = 0; i < 32'000; ++i) ASSERT_EQ(meter.frame(NGHTTP2_WINDOW_UPDATE, 0, 4, start), Http2End::open) << i;
+    EXPECT_EQ(allowed(NGHTTP2_WINDOW_UPDATE, 0, 4), std::pair(20, Http2End::control_flood));
+}
+
+TEST_F(Http2MeterTest, SmallFramesThatHoldAllThereIsPayForTheirUpdates) {
+    for (int i = 0; i < 1000; ++i) {
+        meter.sent_data(100, true);
+        ASSERT_EQ(meter.frame(NGHTTP2_WINDOW_UPDATE, 0, 4, start), Http2End::open);
+        ASSERT_EQ(meter.frame(NGHTTP2_WINDOW_UPDATE, 0, 4, start), Http2End::open);
+    }
+}
+
+TEST_F(Http2MeterTest, BytesThatWereSentPayForNoOtherFrames) {
+    for (int i = 0; i < 1000; ++i) meter.sent_data(16'384, false);
+    EXPECT_EQ(allowed(NGHTTP2_PING, 0, 8), std::pair(20, Http2End::control_flood));
+}
+
 TEST_F(Http2MeterTest, ADribblePaysForNothing) {
     int count = 0;
     while (count < 1000 && meter.frame(NGHTTP2_WINDOW_UPDATE, 0, 4, start) == Http2End::open) {

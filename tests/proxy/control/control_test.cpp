@@ -114,21 +114,23 @@ TEST(Control, AReloadThatFailsKeepsEverything) {
     World world;
     world.write(line("us-east-1", "127.0.0.1", origin.port()));
     world.start();
-    const auto body = [](World& here) -> loop::Task<> { EXPECT_TRUE(co_await here.first_round_over()); };
-    ASSERT_TRUE(drive(world.loop, body(world)));
-    const auto before = world.now();
-
-    // Of form, of meaning, and no file at all.
-    for (const std::string rest : {"nonsense: 1\n", "tls: {certificate: none.pem, private_key: none.key}\n", "gone"}) {
-        if (rest == "gone")
-            std::filesystem::remove(world.folder.file("nearhop.yaml"));
-        else
-            world.write(line("us-east-1", "127.0.0.1", origin.port()), rest);
-        const auto result = world.control->reload();
-        EXPECT_FALSE(result.ok) << rest;
-        EXPECT_TRUE(conf::has_errors(result.problems)) << rest;
-        EXPECT_EQ(world.now(), before) << rest;
-    }
+    const auto body = [](World& here, std::uint16_t port) -> loop::Task<> {
+        EXPECT_TRUE(co_await here.first_round_over());
+        const auto before = here.now();
+        // Of form, of meaning, and no file at all.
+        for (const std::string rest :
+             {"nonsense: 1\n", "tls: {certificate: none.pem, private_key: none.key}\n", "gone"}) {
+            if (rest == "gone")
+                std::filesystem::remove(here.folder.file("nearhop.yaml"));
+            else
+                here.write(line("us-east-1", "127.0.0.1", port), rest);
+            const auto result = co_await here.control->reload();
+            EXPECT_FALSE(result.ok) << rest;
+            EXPECT_TRUE(conf::has_errors(result.problems)) << rest;
+            EXPECT_EQ(here.now(), before) << rest;
+        }
+    };
+    ASSERT_TRUE(drive(world.loop, body(world, origin.port())));
     EXPECT_EQ(world.reloads, 0);
     EXPECT_EQ(world.control->status().reloads_failed, 3u);
     EXPECT_FALSE(world.control->status().reload_problems.empty());
@@ -145,7 +147,7 @@ TEST(Control, AReloadKeepsTheVerdictsOfTheOriginsThatStayAndNumbersThemAnew) {
         // Other thresholds and intervals: still the same origins. Their order changes, one is new.
         here.write(line("eu-west-1", "127.0.0.1", bad, ", health: {fall: 5, interval: 9s}") +
                    line("ap-south-1", "127.0.0.1", fresh) + line("us-east-1", "127.0.0.1", good));
-        const auto result = here.control->reload();
+        const auto result = co_await here.control->reload();
         EXPECT_TRUE(result.ok);
         EXPECT_EQ(here.reloads, 1);
         EXPECT_EQ(here.now()->routing->config_generation, 2u);
@@ -158,7 +160,7 @@ TEST(Control, AReloadKeepsTheVerdictsOfTheOriginsThatStayAndNumbersThemAnew) {
 
         // Another address to ask is another origin.
         here.write(line("us-east-1", "127.0.0.1", good, ", health: {path: /deep}"));
-        EXPECT_TRUE(here.control->reload().ok);
+        EXPECT_TRUE((co_await here.control->reload()).ok);
         EXPECT_EQ(here.state(0).verdict, Verdict::unknown);
     };
     ASSERT_TRUE(drive(world.loop, body(world, first.port(), second.port(), third.port())));
@@ -177,7 +179,7 @@ TEST(Control, ManyReloadsInARowLoseNothing) {
         EXPECT_TRUE(co_await here.first_round_over());
         const auto since = here.state(0).since;
         for (int i = 0; i < 50; ++i) {
-            EXPECT_TRUE(here.control->reload().ok);
+            EXPECT_TRUE((co_await here.control->reload()).ok);
             EXPECT_EQ(here.state(0).since, since);
             EXPECT_NE(here.addresses(0), "");
             loop::Wake wake{here.loop};
@@ -206,7 +208,7 @@ TEST(Control, AReloadThatAsksAnOriginSomethingElseKeepsWhatItsNameResolvedTo) {
                                        line("eu-west-1", "good.test", port), line("eu-west-1", "good.test", next)};
         for (const auto& origins : changed) {
             here.write(origins);
-            EXPECT_TRUE(here.control->reload().ok);
+            EXPECT_TRUE((co_await here.control->reload()).ok);
             EXPECT_EQ(here.addresses(0), "127.0.0.1:" + std::to_string(&origins == &changed[2] ? next : port));
             EXPECT_EQ(here.state(0).verdict, Verdict::unknown) << "what the old probe said does not count";
             EXPECT_GE(here.control->status().origins.at(0).dns_age_s, 0);
@@ -214,7 +216,7 @@ TEST(Control, AReloadThatAsksAnOriginSomethingElseKeepsWhatItsNameResolvedTo) {
             EXPECT_TRUE(co_await until(here.loop, up));
         }
         here.write(line("us-east-1", "other.test", port));
-        EXPECT_TRUE(here.control->reload().ok);
+        EXPECT_TRUE((co_await here.control->reload()).ok);
         EXPECT_EQ(here.addresses(0), "") << "another name is another matter";
     };
     ASSERT_TRUE(drive(world.loop, body(world, origin.port(), other.port())));

@@ -77,5 +77,48 @@ TEST(GeoWatch, AFileWrittenAsItWasOpenedIsOpenedOnceMore) {
     EXPECT_EQ(world.watch.look().replaced, 0u);
 }
 
+TEST(GeoWatch, AFileThatHasNotChangedIsOneCopyForAllWhoOpenIt) {
+    Watched world;
+    EXPECT_EQ(run::open_database(world.file).database, world.first);
+    const std::weak_ptr<const geo::Database> freed = world.first;
+    world.first.reset();
+    world.watch.follow({}, {});
+    EXPECT_TRUE(freed.expired()) << "nothing is kept for its own sake";
+    EXPECT_TRUE(run::open_database(world.file).database);
+}
+
+TEST(GeoWatch, AFileThatChangedSinceItWasOpenedIsAnotherCopyAlsoWhereSizeAndNameStay) {
+    Watched world;
+    const auto written = std::filesystem::last_write_time(world.file);
+    std::filesystem::last_write_time(world.file, written + std::chrono::milliseconds{1});
+    const auto second = run::open_database(world.file).database;
+    EXPECT_NE(second, world.first);
+    std::filesystem::copy_file(world.file, world.folder.file("new.mmdb"));
+    std::filesystem::last_write_time(world.folder.file("new.mmdb"), written);
+    std::filesystem::rename(world.folder.file("new.mmdb"), world.file);
+    const auto third = run::open_database(world.file).database;
+    EXPECT_NE(third, world.first) << "another file with the old one's time";
+    EXPECT_EQ(run::open_database(world.file).database, third);
+}
+
+TEST(GeoWatch, AFileThatChangedBetweenItsReadingAndItsFollowingIsSeen) {
+    Watched world;
+    std::filesystem::copy_file(good, world.folder.file("new.mmdb"));
+    std::filesystem::last_write_time(world.folder.file("new.mmdb"),
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::minutes{5});
+    std::filesystem::rename(world.folder.file("new.mmdb"), world.file);
+    world.watch.follow(world.geo, {world.first});  // as a reload does that took long to read
+    EXPECT_EQ(world.watch.look().replaced, 1u);
+    EXPECT_EQ(world.watch.look().replaced, 0u);
+}
+
+TEST(GeoWatch, AFileThatGrewTooLargeIsRefused) {
+    Watched world;
+    world.watch.follow(world.geo, {world.first}, std::filesystem::file_size(world.file));
+    std::filesystem::resize_file(world.file, std::filesystem::file_size(world.file) + 1);
+    EXPECT_EQ(world.watch.look().refused, 1u);
+    EXPECT_NE(world.watch.databases().at(0).failure.find("there is room for"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace nearhop::testing

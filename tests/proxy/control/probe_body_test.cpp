@@ -52,11 +52,10 @@ conf::Probe with_check(conf::Need need = conf::Need::writes) {
     return settings;
 }
 
-TEST(ProbeBody, IsReadWhereItIsDeclaredJson) {
-    const std::string body = R"({"checks":{"db":"fail"}})";
+TEST(ProbeBody, IsReadUnderAnyTypeAndHasToBeJsonWhereItIsDeclaredSo) {
     const struct {
         const char* type;
-        bool read;
+        bool declared;
     } rows[] = {{"application/json", true},
                 {"Application/JSON; charset=utf-8", true},
                 {"application/health+json", true},
@@ -67,10 +66,13 @@ TEST(ProbeBody, IsReadWhereItIsDeclaredJson) {
                 {"application/jsonp", false},
                 {"", false}};
     for (const auto& row : rows) {
-        const auto outcome = probe(answer(body, row.type), with_check());
-        EXPECT_TRUE(outcome.result.passed) << row.type;
-        EXPECT_EQ(outcome.result.checks.read, row.read) << row.type;
-        EXPECT_EQ(outcome.result.checks.of[0], row.read ? Finding::fail : Finding::missing) << row.type;
+        const auto read = probe(answer(R"({"checks":{"db":"fail"}})", row.type), with_check());
+        EXPECT_TRUE(read.result.passed) << row.type;
+        EXPECT_TRUE(read.result.checks.read) << row.type;
+        EXPECT_EQ(read.result.checks.of[0], Finding::fail) << row.type;
+        const auto other = probe(answer("all is well", row.type), with_check());
+        EXPECT_EQ(other.result.passed, !row.declared) << row.type;
+        EXPECT_EQ(other.result.checks.of[0], Finding::missing) << row.type;
     }
 }
 

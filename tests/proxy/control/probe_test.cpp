@@ -146,7 +146,8 @@ TEST(Probe, AsksForThePathAndNamesItselfAndTheHost) {
     target.settings.path = "/ready?deep=1";
     ASSERT_TRUE(probe(target).at(0).result.passed);
     EXPECT_EQ(head, "GET /ready?deep=1 HTTP/1.1\r\nHost: origin.test:" + std::to_string(origin.port()) +
-                        "\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n");
+                        "\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+                        "Connection: keep-alive\r\n\r\n");
     target.settings.host = "api.example.com";
     EXPECT_NE(target.plan()->request.find("\r\nHost: api.example.com\r\n"), std::string::npos);
 }

@@ -122,7 +122,9 @@ TEST(Capacity, TheBusiestAddressIsRefusedFirstAndOthersFindRoom) {
     EXPECT_EQ(edge.open(at("192.0.2.1"), true), Refusal::none) << "a trusted peer speaks for many";
     for (std::uint32_t i = 0; i < 18; ++i) EXPECT_EQ(edge.open(geo::Address::v4(i)), Refusal::none);
     EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::sessions);
+    EXPECT_TRUE(edge.capacity.is_full());
     edge.capacity.end_session();
+    EXPECT_FALSE(edge.capacity.is_full());
     EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::none) << "it ends by itself";
 }
 
@@ -146,10 +148,85 @@ TEST(Capacity, HandshakesHaveALimitInProgressAndARate) {
     edge.capacity.end_handshake();
     EXPECT_EQ(edge.open(at("192.0.2.3")), Refusal::none);
 
-    Edge paced{{.sessions = 100, .handshake_rate = Pace::of(5, 1s, 5)}};
+    Edge paced{{.sessions = 100, .handshakes_per_second = 5}};
     EXPECT_EQ(paced.open_many(at("192.0.2.1"), 20), 5U);
     EXPECT_EQ(paced.open(at("192.0.2.2")), Refusal::handshake_rate);
     EXPECT_EQ(paced.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+}
+
+TEST(Capacity, ARateOfHandshakesHoldsAtOnceWhenItIsChanged) {
+    Edge edge{{.sessions = 1000, .handshakes_per_second = 100}};
+    EXPECT_EQ(edge.open_many(at("192.0.2.1"), 200), 100U);
+    edge.capacity.set({.sessions = 1000, .handshakes_per_second = 2});
+    EXPECT_EQ(edge.open(at("192.0.2.2")), Refusal::handshake_rate) << "nobody gets a second burst";
+    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+    edge.capacity.set({.sessions = 1000, .handshakes_per_second = 0});
+    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+    edge.capacity.set({.sessions = 1000, .handshakes_per_second = 100});
+    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1002s), Refusal::none);
+}
+
+std::vector<conf::Site> site_with(conf::Rate address, conf::Rate site = {}) {
+    conf::Site made;
+    made.name = "main";
+    made.rate_limit = {address, address.count, site, site.count};
+    return {made};
+}
+
+TEST(Capacity, RatesFollowTheLimitInForceAtOnce) {
+    using Rate = conf::Rate;
+    struct Row {
+        const char* what;
+        std::vector<Rate> limits;  ///< one after the other; of the first one all is used up
+        unsigned allowed;          ///< under the last one, a second after it was set
+    };
+    const Row rows[] = {
+        {"kept: a reload is no way round the limit", {{2, 3600s}, {2, 3600s}}, 0},
+        {"raised", {{2, 3600s}, {100, 1s}}, 100},
+        {"raised a little", {{2, 3600s}, {3, 3600s}}, 1},
+        {"lowered", {{3, 3600s}, {2, 3600s}}, 0},
+        {"off and on: as when it was never on", {{2, 3600s}, {}, {2, 3600s}}, 2},
+        {"off, and on as another one", {{2, 3600s}, {}, {100, 1s}}, 100},
+        {"down and up again", {{100, 1s}, {1, 3600s}, {100, 1s}}, 100},
+    };
+    for (const auto& row : rows) {
+        for (const bool whole_site : {false, true}) {
+            Capacity capacity;
+            capacity.prepare(64);
+            const auto ask = [&](std::chrono::nanoseconds now) {
+                const auto rates = capacity.rates_of("main");
+                if (!(whole_site ? rates.site : rates.address).limits()) return true;
+                return (whole_site ? rates.bucket->take(rates.site, now)
+                                   : capacity.take(at("192.0.2.1"), rates.scope, rates.address, now))
+                    .allowed;
+            };
+            std::chrono::nanoseconds now = 1000s;
+            for (std::size_t i = 0; i < row.limits.size(); ++i) {
+                capacity.set_rates(whole_site ? site_with({}, row.limits[i]) : site_with(row.limits[i]), now);
+                for (int used = 0; i == 0 && used < 1000; ++used) ask(now);
+                now += 1s;
+            }
+            unsigned allowed = 0;
+            while (ask(now) && allowed < 1000) ++allowed;
+            EXPECT_EQ(allowed, row.allowed) << row.what << (whole_site ? ", site" : ", address");
+        }
+    }
+}
+
+TEST(Capacity, ASiteThatIsGoneAndBackBeginsWithFullBuckets) {
+    Capacity capacity;
+    capacity.prepare(64);
+    const auto take = [&] {
+        const auto rates = capacity.rates_of("main");
+        return capacity.take(at("192.0.2.1"), rates.scope, rates.address, 1000s).allowed;
+    };
+    capacity.set_rates(site_with({1, 3600s}), 1000s);
+    EXPECT_TRUE(take());
+    EXPECT_FALSE(take());
+    capacity.set_rates({}, 1000s);
+    EXPECT_FALSE(capacity.rates_of("main").address.limits());
+    capacity.set_rates(site_with({1, 3600s}), 1000s);
+    EXPECT_TRUE(take());
 }
 
 TEST(Capacity, ShedsInItsFixedOrder) {
@@ -175,16 +252,17 @@ TEST(Capacity, ShedsInItsFixedOrder) {
             unsigned percent;
             bool counted;
             Refusal greedy_session, modest_session;
-            bool greedy_request, modest_request;
+            bool greedy_request, modest_request, full;
         };
-        for (const Row& row : {Row{79, false, Refusal::none, Refusal::none, true, true},
-                               Row{80, true, Refusal::busy_address, Refusal::none, true, true},
-                               Row{90, true, Refusal::overload, Refusal::overload, true, true},
-                               Row{95, true, Refusal::overload, Refusal::overload, false, true},
-                               Row{100, true, Refusal::overload, Refusal::overload, false, false},
-                               Row{10, false, Refusal::none, Refusal::none, true, true}}) {
+        for (const Row& row : {Row{79, false, Refusal::none, Refusal::none, true, true, false},
+                               Row{80, true, Refusal::busy_address, Refusal::none, true, true, false},
+                               Row{90, true, Refusal::overload, Refusal::overload, true, true, true},
+                               Row{95, true, Refusal::overload, Refusal::overload, false, true, true},
+                               Row{100, true, Refusal::overload, Refusal::overload, false, false, true},
+                               Row{10, false, Refusal::none, Refusal::none, true, true, false}}) {
             SCOPED_TRACE(row.percent);
             load(row.percent);
+            EXPECT_EQ(capacity.is_full(), row.full);
             EXPECT_EQ(capacity.counts_requests(), row.counted);
             EXPECT_EQ(capacity.begin_session(greedy, false, false, 0s), row.greedy_session);
             EXPECT_EQ(capacity.begin_session(modest, false, false, 0s), row.modest_session);

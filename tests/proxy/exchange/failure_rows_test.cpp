@@ -27,6 +27,18 @@ TEST(FailureRows, AddressesAreCountedApart) {
     EXPECT_FALSE(rows.succeeded("10.0.0.1:443"));
 }
 
+TEST(FailureRows, AddressesThatAreGoneAreForgotten) {
+    FailureRows rows;
+    for (int i = 0; i < 300; ++i) {  // more than are ever held
+        rows.failed("10.0.0." + std::to_string(i) + ":443");
+        rows.retain({"10.0.1.1:443"});
+    }
+    rows.failed("10.0.1.1:443");
+    rows.retain({"10.0.1.1:443", "10.0.1.2:443"});
+    EXPECT_FALSE(rows.succeeded("10.0.0.7:443"));
+    EXPECT_TRUE(rows.succeeded("10.0.1.1:443")) << "it has its place, and keeps it";
+}
+
 TEST(FailureRows, OneOfManySuccessesAtOnceEndsIt) {
     for (int round = 0; round < 200; ++round) {
         FailureRows rows;

@@ -145,6 +145,31 @@ TEST(RetryBudget, AReloadDoesNotFillIt) {
     EXPECT_FALSE(budget.take());
 }
 
+TEST(RetryBudget, FollowsOtherLimitsAtOnce) {
+    struct Row {
+        const char* what;
+        unsigned before;  ///< budget_minimum
+        unsigned taken;
+        unsigned after;
+        unsigned left;
+    };
+    const Row rows[] = {
+        {"raised", 2, 2, 5, 3},  {"raised, full", 2, 0, 5, 5},  {"switched on", 0, 0, 5, 5},
+        {"lowered", 5, 0, 2, 2}, {"lowered, used", 5, 4, 2, 1}, {"switched off", 5, 1, 0, 0},
+    };
+    for (const auto& row : rows) {
+        conf::Failover limits;
+        limits.budget_minimum = row.before;
+        RetryBudget budget{limits};
+        for (unsigned i = 0; i < row.taken; ++i) EXPECT_TRUE(budget.take()) << row.what;
+        limits.budget_minimum = row.after;
+        budget.set(limits);
+        unsigned left = 0;
+        while (budget.take()) ++left;
+        EXPECT_EQ(left, row.left) << row.what;
+    }
+}
+
 TEST(Faults, AreCompleteAndTheirCodesUnique) {
     std::set<std::string> codes;
     for (std::size_t i = 0; i < fault_count; ++i) {
@@ -156,7 +181,8 @@ TEST(Faults, AreCompleteAndTheirCodesUnique) {
         const std::string side = row.side == Side::client ? "client_" : row.side == Side::origin ? "origin_" : "";
         EXPECT_TRUE(row.code.starts_with(side)) << row.code;
         EXPECT_GE(row.status, 400U) << row.code;
-        const bool is_refusal = row.code == "site_rate_limited" || row.code == "client_upgrade_refused";
+        const bool is_refusal = row.code == "site_rate_limited" || row.code == "client_upgrade_refused" ||
+                                row.code == "client_session_ended";
         EXPECT_TRUE(is_refusal || (row.status >= 500) == (row.side != Side::client)) << row.code;
         EXPECT_TRUE(!row.nothing_sent || row.side == Side::origin) << row.code;
         EXPECT_TRUE(row.side == Side::origin || row.reason == health::Reason::none)

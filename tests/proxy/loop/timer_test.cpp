@@ -1,3 +1,4 @@
+#include "proxy/loop/keeper.h"
 #include "tests/proxy/loop/support.h"
 
 #include <algorithm>
@@ -5,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <stdexcept>
+#include <string>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <vector>
@@ -275,6 +278,25 @@ TEST(Timer, AgainstAModelOfRandomMoves) {
             EXPECT_FALSE(rings[i]->early);
         }
     }
+}
+
+TEST(Keeper, BeginsAgainASecondAfterAFailureAndEndsWhenItsBodyDoes) {
+    Loop loop;
+    const auto began = loop.now();
+    int begun = 0;
+    std::vector<std::string> failures;
+    const auto body = [&]() -> Task<> {
+        if (++begun < 3) throw std::runtime_error{"try " + std::to_string(begun)};
+        co_return;
+    };
+    const auto kept = keep(loop, body, [&](const std::exception& error) { failures.emplace_back(error.what()); });
+    kept.start();
+    EXPECT_EQ(begun, 1) << "not again at once: what fails for lack of memory would spin";
+    ASSERT_TRUE((Until{loop, [&] { return kept.done(); }, guard}.run()));
+    EXPECT_EQ(begun, 3);
+    EXPECT_EQ(failures, (std::vector<std::string>{"try 1", "try 2"}));
+    EXPECT_GE(loop.now() - began, milliseconds{2000});
+    EXPECT_LE(loop.now() - began, milliseconds{2100});
 }
 
 }  // namespace

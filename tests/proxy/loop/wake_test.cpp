@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <sys/epoll.h>
 #include <thread>
@@ -333,6 +334,17 @@ TEST(Loop, WatchingADescriptorThatCannotBeWatchedSaysSo) {
     Closer watch{loop, -1};
     EXPECT_FALSE(loop.watch(-1, EPOLLIN, watch));
     EXPECT_EQ(errno, EBADF);
+}
+
+TEST(Mail, ThatThrewIsToldAndTheLoopGoesOn) {
+    Loop loop;
+    std::string told;
+    bool reached = false;
+    loop.on_failure([&](const std::exception& error) { told = error.what(); });
+    loop.post([] { throw std::runtime_error{"no memory"}; });
+    loop.post([&] { reached = true; });
+    ASSERT_TRUE((Until{loop, [&] { return reached; }}.run()));
+    EXPECT_EQ(told, "no memory");
 }
 
 }  // namespace

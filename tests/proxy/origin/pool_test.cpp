@@ -25,6 +25,14 @@ struct PoolTest : testing::Test {
         theirs.push_back(std::move(pair.theirs));
         return connection;
     }
+    /// One connection at a time, each for another client: none of the idle ones can be taken by the next.
+    void keep_announced(std::uint16_t count) {
+        for (std::uint16_t port = 1; port <= count; ++port) {
+            auto connection = connect();
+            connection->announced = Announcement::of({geo::Address::v4(1), port}, {geo::Address::v4(2), 443});
+            pool.keep(std::move(connection));
+        }
+    }
     /// Runs the loop until `done`; once per test.
     void run_until(std::function<bool()> done) { ASSERT_TRUE((Until{loop, std::move(done)}.run())); }
     /// What the origin sees next: 0 for an orderly end, -1 for a reset.
@@ -84,6 +92,45 @@ TEST_F(PoolTest, AConnectionServesOnlyTheClientThatItAnnounced) {
     EXPECT_NE(pool.take(announced(3)), nullptr);
 }
 
+TEST_F(PoolTest, AConnectionServesOnlyTheNameThatItWasMadeFor) {
+    for (const char* name : {"a.test", "b.test"}) {
+        auto connection = connect();
+        connection->server_name = name;
+        pool.keep(std::move(connection));
+    }
+    EXPECT_EQ(pool.take({}, "c.test"), nullptr);
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(counters->idle.get(), 2U);
+    const auto taken = pool.take({}, "a.test");
+    ASSERT_NE(taken, nullptr);
+    EXPECT_EQ(taken->server_name, "a.test");
+    EXPECT_EQ(pool.take({}, "a.test"), nullptr);
+}
+
+TEST(IdleLimit, IsALittleLessThanTheOriginTells) {
+    using std::chrono::seconds;
+    EXPECT_EQ(idle_limit_of(std::nullopt), loop::milliseconds::max());
+    EXPECT_EQ(idle_limit_of(seconds{5}), loop::milliseconds{4000});
+    EXPECT_EQ(idle_limit_of(seconds{2}), loop::milliseconds{1000});
+    EXPECT_EQ(idle_limit_of(seconds{1}), loop::milliseconds{500});
+    EXPECT_EQ(idle_limit_of(seconds{0}), loop::milliseconds{0});
+}
+
+TEST_F(PoolTest, AnOriginThatTellsLessGetsLess) {
+    auto brief = connect();
+    brief->idle_limit = loop::milliseconds{20};
+    pool.keep(connect());
+    pool.keep(std::move(brief));
+    pool.keep(connect());
+    run_until([&] { return counters->idle.get() == 2; });
+    EXPECT_EQ(origin_sees(0), 0) << "closed, and orderly: the one that was told";
+    EXPECT_EQ(origin_sees(1), -1) << "still open";
+    auto closing = connect();
+    closing->idle_limit = loop::milliseconds{0};
+    pool.keep(std::move(closing));
+    EXPECT_EQ(counters->idle.get(), 2U) << "not kept at all";
+}
+
 TEST_F(PoolTest, UnreadOrUnsentBytesForbidReuse) {
     auto unread = connect();
     unread->stream.in().append("x");
@@ -123,6 +170,41 @@ TEST_F(PoolTest, BeyondItsLimitTheOldestIsClosed) {
     EXPECT_EQ(origin_sees(0), 0);
     EXPECT_EQ(origin_sees(1), -1) << "still open";
     EXPECT_EQ(errno, EAGAIN);
+}
+
+TEST_F(PoolTest, ByDefaultAsManyAreKeptAsWereInUseAtOnce) {
+    std::vector<std::unique_ptr<Connection>> used;
+    for (int i = 0; i < 200; ++i) used.push_back(connect());
+    for (auto& each : used) pool.keep(std::move(each));
+    EXPECT_EQ(counters->idle.get(), 200U) << "the next peak finds its connections";
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+TEST_F(PoolTest, ByDefaultNoMoreAreKeptThanWereInUseAtOnce) {
+    std::vector<std::unique_ptr<Connection>> used;
+    for (int i = 0; i < 80; ++i) used.push_back(connect());
+    used.clear();
+    keep_announced(200);
+    EXPECT_EQ(counters->idle.get(), 80U);
+}
+
+TEST_F(PoolTest, ByDefaultSomeAreKeptOfClientsThatComeOneByOne) {
+    keep_announced(200);
+    EXPECT_EQ(counters->idle.get(), Pool::least_idle);
+}
+
+TEST_F(PoolTest, ThePeakIsForgottenAfterTwoIdleTimes) {
+    limits.origin_idle_timeout = loop::milliseconds{30};
+    pool.set_limits(limits);
+    std::vector<std::unique_ptr<Connection>> used;
+    for (int i = 0; i < 80; ++i) used.push_back(connect());
+    for (auto& each : used) pool.keep(std::move(each));
+    EXPECT_EQ(counters->idle.get(), 80U);
+    const auto began = loop.now();
+    run_until([&] { return loop.now() - began >= loop::milliseconds{70}; });
+    EXPECT_EQ(counters->idle.get(), 0U);
+    keep_announced(200);
+    EXPECT_EQ(counters->idle.get(), Pool::least_idle);
 }
 
 TEST_F(PoolTest, WithoutRoomNothingIsKept) {
@@ -193,6 +275,65 @@ TEST_F(PoolTest, ConnectionsToAddressesThatAreGoneOrDownAreClosed) {
     const auto left = pool.take();
     ASSERT_NE(left, nullptr);
     EXPECT_EQ(left->address, "a:1");
+}
+
+TEST_F(PoolTest, AConnectionInUseWhoseAddressGoesIsNotKept) {
+    Endpoint good;
+    good.text = "a:1";
+    Endpoint down;
+    down.text = "b:1";
+    down.down = true;
+    auto one = connect("a:1"), two = connect("b:1"), three = connect("c:1");
+    pool.retain({good, down});
+    pool.keep(std::move(one));
+    pool.keep(std::move(two));
+    pool.keep(std::move(three));
+    EXPECT_EQ(counters->idle.get(), 2U) << "one that is down may be all that there is";
+    EXPECT_EQ(counters->active.get(), 0U);
+}
+
+TEST_F(PoolTest, SessionsGoWithTheirAddress) {
+    pool.set_tls("trust");
+    EXPECT_EQ(pool.session_for("other trust", "a:1"), nullptr);
+    std::vector<Endpoint> endpoints(1);
+    for (int i = 0; i < 100; ++i) {
+        endpoints[0].text = std::to_string(i) + ":1";
+        pool.retain(endpoints);
+        ASSERT_NE(pool.session_for("trust", endpoints[0].text), nullptr);
+    }
+    EXPECT_EQ(pool.session_count(), 1U);
+    const auto held = pool.session_for("trust", "99:1");
+    EXPECT_EQ(pool.session_for("trust", "99:1"), held) << "the next connection learns from this one";
+    pool.set_tls("new trust");
+    EXPECT_EQ(pool.session_count(), 0U);
+    EXPECT_NE(pool.session_for("new trust", "99:1"), held);
+}
+
+TEST_F(PoolTest, SessionsAreOfAnAddressAndANameAndBounded) {
+    pool.set_tls("trust");
+    const auto session = pool.session_for("trust", "a:1", "a.test");
+    EXPECT_EQ(pool.session_for("trust", "a:1", "a.test"), session);
+    EXPECT_NE(pool.session_for("trust", "a:1", "b.test"), session) << "resumed, it would verify nothing";
+    EXPECT_NE(pool.session_for("trust", "a:1"), session);
+    EXPECT_NE(pool.session_for("trust", "b:1", "a.test"), session);
+    std::vector<Endpoint> endpoints(1);
+    endpoints[0].text = "a:1";
+    pool.retain(endpoints);
+    EXPECT_EQ(pool.session_count(), 3U) << "those of b:1 have gone";
+    EXPECT_EQ(pool.session_for("trust", "a:1", "a.test"), session);
+    for (std::size_t i = 0; i < 10 * Pool::most_sessions; ++i) {
+        ASSERT_NE(pool.session_for("trust", "a:1", std::to_string(i) + ".test"), nullptr);
+        ASSERT_LE(pool.session_count(), Pool::most_sessions) << "clients choose the names";
+    }
+}
+
+TEST_F(PoolTest, ARetiredOneKeepsNothing) {
+    auto in_use = connect();
+    pool.keep(connect());
+    pool.retire();
+    EXPECT_EQ(counters->idle.get(), 0U);
+    pool.keep(std::move(in_use));
+    EXPECT_EQ(counters->idle.get() + counters->active.get(), 0U);
 }
 
 TEST_F(PoolTest, ItsCountersOutliveItAndReturnToZero) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 /// Scenarios as a file would have them.
 namespace nearhop::simulate::test {
@@ -43,13 +44,13 @@ inline Verdict verdict(const std::string& sentence, const Outcome& outcome, cons
 }
 
 /// Each of the sentences holds in what comes of it.
-inline Outcome expect(const std::string& yaml, std::initializer_list<const char*> sentences) {
+inline Outcome expect(const std::string& yaml, const std::vector<std::string>& sentences) {
     const auto read = scenario(yaml);
     const auto outcome = simulate(read);
     std::string timeline;
     for (const auto& each : outcome.timeline)
         timeline += std::to_string(each.when.count() / 1000) + "ms " + each.what + '\n';
-    for (const char* sentence : sentences) {
+    for (const auto& sentence : sentences) {
         const auto found = verdict(sentence, outcome, read.config);
         EXPECT_TRUE(found.holds) << sentence << ": " << found.measured << '\n' << timeline;
     }

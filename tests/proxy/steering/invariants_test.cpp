@@ -162,7 +162,7 @@ TEST_P(Invariants, NothingIsAllocated) {
     fields.address = "2001:4860:4860::8888:443";
     fields.latitude = "37.123456789012345678901234567890";
     fields.longitude = "-122.08";
-    fields.add_forwarded_for("192.0.2.1, [2001:db8::1]:80, 10.0.0.7");
+    fields.forwarded_for.add("192.0.2.1, [2001:db8::1]:80, 10.0.0.7");
     const auto peer = geo::Address::parse("10.0.0.1").value();
     const auto stranger = geo::Address::parse("8.8.8.8").value();
     const auto once = [&](int round) {

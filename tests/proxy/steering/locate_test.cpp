@@ -37,7 +37,7 @@ TEST_F(Locating, AnUntrustedPeersFieldsAreIgnored) {
     fields.country = "JP";
     fields.address = "10.1.0.1:443";
     fields.latitude = "bad";
-    fields.add_forwarded_for("10.1.0.1");
+    fields.forwarded_for.add("10.1.0.1");
     const Located located = ask("8.8.8.8", false);
     EXPECT_EQ(located.client, address("8.8.8.8"));
     EXPECT_EQ(where(located), "US/database/country");
@@ -88,6 +88,38 @@ TEST_F(Locating, SubdivisionsPlaceAmericansAndCanadiansOnly) {
     EXPECT_EQ(where(ask()), "DE/header/country");
     fields.country_region = "a region of unreasonable length";
     EXPECT_EQ(where(ask()), "DE/header/country");
+}
+
+TEST_F(Locating, ARegisteredCountryYieldsToWhatIsTold) {
+    const auto opened = geo::Database::open(NEARHOP_TEST_DATABASES "/registered.mmdb");
+    ASSERT_TRUE(opened.database) << opened.error;
+    locator = geo::Locator{{{cidr("81.2.98.0/24"), {}, {}, true}}, {opened.database}};
+    const auto continent = [](const Located& located) {
+        return located.place.continent ? geo::code(*located.place.continent) : "-";
+    };
+    fields.address = "81.2.95.1:443";
+    EXPECT_EQ(where(ask()), "US/database/country") << "nobody says more";
+    fields.country = "EU";
+    EXPECT_EQ(where(ask()), "-/header/continent");
+    EXPECT_EQ(continent(ask()), "EU");
+    fields.address = "81.2.97.1:443";
+    EXPECT_EQ(where(ask()), "ES/database/point") << "the same continent: the database knows more";
+    fields.address = "81.2.99.1:443";
+    fields.country = "AP";
+    EXPECT_EQ(where(ask()), "DE/database/country") << "where its users are, not where it is registered";
+    fields.address = "81.2.98.1:443";
+    EXPECT_EQ(where(ask()), "-/cidr/continent");
+    EXPECT_EQ(ask().place.override_index, 0U);
+    fields.country = {};
+    fields.address = "81.2.95.1:443";
+    fields.latitude = "50.11";
+    fields.longitude = "8.68";
+    EXPECT_EQ(where(ask()), "-/header/point");
+    EXPECT_EQ(continent(ask()), "-");
+    fields.latitude = "43.65";
+    fields.longitude = "-79.38";
+    EXPECT_EQ(where(ask()), "US/header/point");
+    EXPECT_TRUE(ask().place.low_confidence);
 }
 
 struct AddressCase {
@@ -219,7 +251,7 @@ struct WalkCase {
 class Walk : public Locating, public testing::WithParamInterface<WalkCase> {};
 
 TEST_P(Walk, GoesFromThePeerToTheFirstUntrustedAddress) {
-    for (const char* line : GetParam().lines) fields.add_forwarded_for(line);
+    for (const char* line : GetParam().lines) fields.forwarded_for.add(line);
     EXPECT_EQ(client(), GetParam().client);
     EXPECT_FALSE(ask().bad_viewer_field);
 }
@@ -238,27 +270,71 @@ INSTANTIATE_TEST_SUITE_P(
                     WalkCase{{"[192.0.2.1]"}, "10.9.0.1"}, WalkCase{{"["}, "10.9.0.1"}, WalkCase{{"[]"}, "10.9.0.1"},
                     WalkCase{{"fe80::1%1"}, "10.9.0.1"}, WalkCase{{"\"192.0.2.1\""}, "10.9.0.1"}));
 
+struct ForwardedCase {
+    std::vector<const char*> lines;
+    const char* client;
+    unsigned hops;
+    bool bad = false;
+};
+
+class ForwardedWalk : public Locating, public testing::WithParamInterface<ForwardedCase> {};
+
+TEST_P(ForwardedWalk, GoesThroughForwardedWhereThereIsNoXForwardedFor) {
+    fields.forwarded_for.add(" ,");
+    for (const char* line : GetParam().lines) fields.forwarded.add(line);
+    const Located located = ask();
+    EXPECT_EQ(located.client.text(), GetParam().client);
+    EXPECT_EQ(located.hops, GetParam().hops);
+    EXPECT_EQ(located.bad_viewer_field, GetParam().bad);
+    fields.forwarded_for.add("192.0.2.99");
+    EXPECT_EQ(client(), "192.0.2.99") << "which more proxies write";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, ForwardedWalk,
+    testing::Values(ForwardedCase{{"for=192.0.2.1"}, "192.0.2.1", 1},
+                    ForwardedCase{{"FOR=\"192.0.2.1:80\""}, "192.0.2.1", 1},
+                    ForwardedCase{{"for=\"[2001:db8::1]:4711\";proto=https"}, "2001:db8::1", 1},
+                    ForwardedCase{{"for=192.0.2.2, proto=http;for=192.0.2.1"}, "192.0.2.1", 1},
+                    ForwardedCase{{"for=192.0.2.2", "for=192.0.2.1", "for=10.9.0.7, for=10.9.0.8"}, "192.0.2.1", 3},
+                    ForwardedCase{{"for=10.9.0.7,, for=10.9.0.8,"}, "10.9.0.7", 2},
+                    ForwardedCase{{"for=192.0.2.1, for=unknown"}, "10.9.0.1", 1},
+                    ForwardedCase{{"for=192.0.2.1, for=_hidden, for=10.9.0.7"}, "10.9.0.7", 2},
+                    ForwardedCase{{"for=192.0.2.1, by=_b"}, "10.9.0.1", 1},
+                    ForwardedCase{{"for=\"a,b\", for=192.0.2.1"}, "192.0.2.1", 1},
+                    ForwardedCase{{"nonsense, for=192.0.2.1"}, "192.0.2.1", 1},
+                    ForwardedCase{{"for=192.0.2.1, nonsense"}, "10.9.0.1", 1, true},
+                    ForwardedCase{
+                        {"for=\"192.0.2.2, for=192.0.2.1"}, "192.0.2.1", 1},  // an open quote swallows nothing
+                    ForwardedCase{{"for=\"192.0.2.2, for=\"[2001:db8::1]\""}, "2001:db8::1", 1},
+                    ForwardedCase{{""}, "10.9.0.1", 0}, ForwardedCase{{}, "10.9.0.1", 0}));
+
 TEST_F(Locating, TheWalkLooksAtTwentyEntriesAtMost) {
     std::string twenty;
     for (int i = 0; i < 20; ++i) twenty += ",10.9.1." + std::to_string(i);
     const std::string inside = "192.0.2.1" + twenty.substr(0, twenty.rfind(','));
     const std::string outside = "192.0.2.1" + twenty;
-    fields.add_forwarded_for(inside);
+    fields.forwarded_for.add(inside);
     EXPECT_EQ(client(), "192.0.2.1");
     fields = {};
-    fields.add_forwarded_for(outside);
+    fields.forwarded_for.add(outside);
+    EXPECT_EQ(client(), "10.9.1.0");
+    fields = {};
+    std::string elements = "for=192.0.2.1";
+    for (int i = 0; i < 20; ++i) elements += ",for=10.9.1." + std::to_string(i);
+    fields.forwarded.add(elements);
     EXPECT_EQ(client(), "10.9.1.0");
 }
 
 TEST_F(Locating, LinesOfTheClientCannotPushOutWhatThePeerAppended) {
-    for (int i = 0; i < 20; ++i) fields.add_forwarded_for("10.1.0.1");
-    fields.add_forwarded_for("192.0.2.7");
+    for (int i = 0; i < 20; ++i) fields.forwarded_for.add("10.1.0.1");
+    fields.forwarded_for.add("192.0.2.7");
     EXPECT_EQ(client(), "192.0.2.7");
 }
 
 TEST_F(Locating, TheViewerAddressBeatsForwardedForUnlessMalformed) {
     fields.address = "192.0.2.1:80";
-    fields.add_forwarded_for("10.1.0.1");
+    fields.forwarded_for.add("10.1.0.1");
     EXPECT_EQ(client(), "192.0.2.1");
     fields.address = "nonsense";
     EXPECT_EQ(client(), "10.1.0.1");

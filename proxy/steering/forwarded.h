@@ -1,0 +1,42 @@
+#pragma once
+
+#include "geo/address.h"
+
+#include <optional>
+#include <string_view>
+
+/// The fields in which proxies name the hops that a request came through: X-Forwarded-For, and Forwarded (RFC 7239).
+/// Pure; views into the text that was given; no allocation.
+namespace nearhop::steering {
+
+/// Cuts the first item off a list, without the blanks around it; `rest` is what follows its separator. `quotes`: a
+/// separator inside a quoted string is none. A list of nothing but blanks and separators has empty items.
+std::string_view cut_item(std::string_view& rest, char separator, bool quotes) noexcept;
+
+/// Whether each quoted string in a line of Forwarded ends there. Where one does not, a client left it open to swallow
+/// what proxies append behind it: then no quote counts (cut_item), and what they appended is read.
+bool closes_quotes(std::string_view line) noexcept;
+
+/// Who a hop is.
+struct Node {
+    std::optional<geo::Address> address;
+    std::string_view text;  ///< of the address, without brackets and port; else an identifier; empty: neither
+    std::string_view port;  ///< beside an address; empty: none
+};
+/// An address, with or without a port ("192.0.2.1", "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]:80"), "unknown", or
+/// an obfuscated identifier such as "_hidden" (RFC 7239 section 6).
+Node parse_node(std::string_view text) noexcept;
+
+/// One element of Forwarded, each value without its quotes; empty: not said, or not to be understood.
+struct ForwardedElement {
+    std::string_view node, proto, host;
+    bool has_node = false;  ///< it has a `for`, whatever that says
+};
+/// Nothing when it is malformed (RFC 7239 section 4) or says for, proto or host twice. Characters that should have been
+/// quoted, such as the colons of an address, are let pass.
+std::optional<ForwardedElement> parse_element(std::string_view element) noexcept;
+
+/// Cuts the first parameter off an element: its name, and its value as it is written. False: malformed.
+bool cut_parameter(std::string_view& element, std::string_view& name, std::string_view& value) noexcept;
+
+}  // namespace nearhop::steering
