@@ -146,18 +146,25 @@ Form<std::string> field_name() {
 
 Form<std::string> request_field_name() {
     const Form<std::string> plain = field_name();
-    return text_that("the name of a header field that neither HTTP nor the edge itself uses",
-                     [plain](const std::string& text) {
-                         constexpr std::array<std::string_view, 12> ours{
-                             "VIA",         "FORWARDED",    "X-FORWARDED-FOR", "X-FORWARDED-HOST", "X-FORWARDED-PROTO",
-                             "CDN-LOOP",    "X-REQUEST-ID", "IDEMPOTENCY-KEY", "MAX-FORWARDS",     "KEEP-ALIVE",
-                             "PROXY-CONNECTION", "SEC-WEBSOCKET-KEY"};
-                         std::string name = in_upper_case(text);
-                         std::replace(name.begin(), name.end(), '_', '-');  // some origins cannot tell them apart
-                         return text.size() <= 256 && is_token(text) && plain.read(name) &&
-                                !name.starts_with("X-NEARHOP-") &&
-                                std::find(ours.begin(), ours.end(), name) == ours.end();
-                     });
+    return text_that(
+        "the name of a header field that neither HTTP nor the edge itself uses", [plain](const std::string& text) {
+            constexpr std::array<std::string_view, 12> ours{"VIA",
+                                                            "FORWARDED",
+                                                            "X-FORWARDED-FOR",
+                                                            "X-FORWARDED-HOST",
+                                                            "X-FORWARDED-PROTO",
+                                                            "CDN-LOOP",
+                                                            "X-REQUEST-ID",
+                                                            "IDEMPOTENCY-KEY",
+                                                            "MAX-FORWARDS",
+                                                            "KEEP-ALIVE",
+                                                            "PROXY-CONNECTION",
+                                                            "SEC-WEBSOCKET-KEY"};
+            std::string name = in_upper_case(text);
+            std::replace(name.begin(), name.end(), '_', '-');  // some origins cannot tell them apart
+            return text.size() <= 256 && is_token(text) && plain.read(name) && !name.starts_with("X-NEARHOP-") &&
+                   std::find(ours.begin(), ours.end(), name) == ours.end();
+        });
 }
 
 Form<std::string> origin_name() { return text_that("an origin's name: 1 to 64 of A-Z a-z 0-9 . _ -", is_name); }

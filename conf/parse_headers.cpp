@@ -85,7 +85,8 @@ void read_origin_headers(Keys& origin, OriginHeaders& headers) {
         for (const HeaderField& set : headers.set)
             for (const std::string& removed : headers.removed)
                 if (folded(set.name) == folded(removed))
-                    keys.at("remove").warning("has no effect on " + shown(removed) + ": set replaces what clients send");
+                    keys.at("remove").warning("has no effect on " + shown(removed) +
+                                              ": set replaces what clients send");
     });
 }
 

@@ -48,11 +48,11 @@ struct OriginInfo {
     std::string host;  ///< what is dialled
     bool host_is_address = false;
     std::uint16_t port = 443;
-    std::string host_field;     ///< Host value under host_header: origin (with a port unless the default one)
-    std::string server_name;    ///< SNI and verified name; where it follows the Host, of requests without one
+    std::string host_field;         ///< Host value under host_header: origin (with a port unless the default one)
+    std::string server_name;        ///< SNI and verified name; where it follows the Host, of requests without one
     std::string server_name_field;  ///< Host value under host_header: server_name
-    bool follows_host = false;  ///< the server name is that of the Host which a request is sent with
-    std::string probe_host;     ///< Host value of probes unless health.host says otherwise; empty: host_field
+    bool follows_host = false;      ///< the server name is that of the Host which a request is sent with
+    std::string probe_host;         ///< Host value of probes unless health.host says otherwise; empty: host_field
     conf::OriginHeaders headers;
     std::string header_lines;             ///< of what `headers` sets
     std::vector<std::string> own_fields;  ///< names of all in `headers`: a client's fields of these names go

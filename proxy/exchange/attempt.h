@@ -88,8 +88,7 @@ public:
     template <class Mend>
     void mend_fields(Mend mend) {
         for (auto& field : head_.fields)
-            if (std::string value = mend(field); !value.empty())
-                field.value = mended_.emplace_back(std::move(value));
+            if (std::string value = mend(field); !value.empty()) field.value = mended_.emplace_back(std::move(value));
     }
     const wire::Framing& framing() const noexcept { return framing_; }
     Fault fault() const noexcept { return fault_; }

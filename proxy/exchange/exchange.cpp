@@ -237,7 +237,7 @@ Fault Exchange::decide() {
 /// Fields and path by the rules of the configuration.
 Fault Exchange::check_request() {
     bool underscores = false;
-    bool passed = false;  // something before us that tells of itself
+    bool passed = false;    // something before us that tells of itself
     bool nameless = false;  // an empty key, quoted or not: an origin knows nothing again by it
     for (const auto& field : request_.fields) {
         if (field.id == Name::idempotency_key) {

@@ -84,7 +84,10 @@ private:
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
     TrailerRules trailer_rules(const Attempt& attempt) const noexcept {  ///< of the request
-        return {forwarding_.secret_headers, forwarding_.identity_headers, {}, origin_of(attempt).own_fields,
+        return {forwarding_.secret_headers,
+                forwarding_.identity_headers,
+                {},
+                origin_of(attempt).own_fields,
                 forwarding_.keep_underscores};
     }
     const OriginInfo& origin_of(const Attempt& attempt) const noexcept {

@@ -164,11 +164,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     }
     if (request.expects_continue) line("Expect: 100-continue\r\n");
     if (via)
-        line("Via: ",
-             request.http2    ? "2.0"
-             : request.http10 ? "1.0"
-                              : "1.1",
-             " nearhop\r\n");
+        line("Via: ", request.http2 ? "2.0" : request.http10 ? "1.0" : "1.1", " nearhop\r\n");
     else
         line("CDN-Loop: nearhop\r\n");
     line("X-Request-Id: ", how.request_id, "\r\n", origin.header_lines);
@@ -266,8 +262,7 @@ bool belongs_in_head(std::string_view name) noexcept {
 
 bool is_withheld(std::string_view name, const TrailerRules& rules) noexcept {
     return belongs_in_head(name) || has_twin(rules.secret_headers, name) || has_twin(rules.identity_headers, name) ||
-           has_twin(rules.own_fields, name) ||
-           (!rules.agent_header.empty() && is_twin(name, rules.agent_header));
+           has_twin(rules.own_fields, name) || (!rules.agent_header.empty() && is_twin(name, rules.agent_header));
 }
 
 }  // namespace

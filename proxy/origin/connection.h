@@ -43,8 +43,8 @@ public:
     loop::TimePoint created{};
     loop::TimePoint idle_since{};
     loop::milliseconds idle_limit = idle_limit_of({});  ///< by the origin's own word (Keep-Alive: timeout)
-    unsigned requests = 0;  ///< sent on it so far
-    bool quiet = false;     ///< idles without OpenSSL's buffers
+    unsigned requests = 0;                              ///< sent on it so far
+    bool quiet = false;                                 ///< idles without OpenSSL's buffers
 
     bool reused() const noexcept { return requests > 1; }
     Pool& pool() const noexcept { return pool_; }

@@ -104,8 +104,7 @@ bool Dial::begin_tls(Connection& connection) {
     const std::string& name = server_name_.empty() ? origin_.server_name : server_name_;
     if (name.empty() || name.size() > longest_name || name.front() == '.') return false;
     connection.server_name = server_name_;
-    auto& session = connection.session =
-        pool_.session_for(origin_.tls_digest, connection.address, server_name_);
+    auto& session = connection.session = pool_.session_for(origin_.tls_digest, connection.address, server_name_);
     if (session) connection.tls_era = pool_.tls_era();
     connection.stream.start_tls_client(origin_.context.get(), name, geo::Address::parse(name).has_value(),
                                        session ? session->get() : nullptr);

@@ -57,8 +57,8 @@ public:
     /// What connections are secured with from now on, as wire::OriginTls says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
     void set_tls(const std::string& digest);
-    /// The session for connections to an address under `digest`, for this name (followed_name(), which may be a client's
-    /// word: only so many are kept); null when the digest is not what counts any more.
+    /// The session for connections to an address under `digest`, for this name (followed_name(), which may be a
+    /// client's word: only so many are kept); null when the digest is not what counts any more.
     std::shared_ptr<wire::SslSession> session_for(const std::string& digest, const std::string& address,
                                                   const std::string& server_name = {});
     static constexpr std::size_t most_sessions = 256;

@@ -25,8 +25,8 @@ std::string identity_of(const conf::Origin& origin) {
     std::string text = origin.name + (origin.url->tls ? " https://" : " http://") + bracketed(origin.url->host) + ':' +
                        std::to_string(origin.url->port) + " ca=" + *origin.ca + " path=" + health.path +
                        " host=" + health.host + " body=" + health.body_contains +
-                       (origin.proxy_protocol ? " proxy_protocol=v2" : "") +
-                       " server_name=" + *origin.tls.server_name + " port=" + std::to_string(health.port) + " status=";
+                       (origin.proxy_protocol ? " proxy_protocol=v2" : "") + " server_name=" + *origin.tls.server_name +
+                       " port=" + std::to_string(health.port) + " status=";
     for (const auto& [low, high] : health.statuses) text += std::to_string(low) + '-' + std::to_string(high) + ',';
     return text;
 }
@@ -52,8 +52,7 @@ void add_headers(const conf::Config& config, const conf::Origin& origin, OriginI
     for (const auto& [name, value] : origin.headers.set) {
         info.header_lines += name + ": " + value.value + "\r\n";
         info.own_fields.push_back(name);
-        for (const std::string& taken :
-             {identity.subject, identity.san, identity.fingerprint, identity.certificate})
+        for (const std::string& taken : {identity.subject, identity.san, identity.fingerprint, identity.certificate})
             if (!taken.empty() && conf::folded(taken) == conf::folded(name))
                 problems.push_back({Severity::error, value.mark, value.path,
                                     "want a field that tls.identity_headers does not write, found " + taken});
@@ -64,8 +63,9 @@ void add_headers(const conf::Config& config, const conf::Origin& origin, OriginI
 void warn_of_unknown_host(const conf::Origin& origin, const OriginInfo& info, conf::Problems& problems) {
     if (!info.follows_host || !origin.health.host.empty() || info.probe_host != info.host_field) return;
     problems.push_back({Severity::warning, origin.tls.server_name.mark, origin.tls.server_name.path,
-                        "probes ask for " + info.host + ", which may be no name that users ask for: no site with this "
-                        "origin has a name without a wildcard in hosts; want health.host"});
+                        "probes ask for " + info.host +
+                            ", which may be no name that users ask for: no site with this "
+                            "origin has a name without a wildcard in hosts; want health.host"});
 }
 
 }  // namespace

@@ -32,9 +32,8 @@ public:
 private:
     void report(const Secret& secret, std::string what, Severity severity = Severity::error) {
         // What origins inherit is reported once.
-        const bool known = std::any_of(problems_.begin(), problems_.end(), [&](const auto& each) {
-            return each.path == secret.path && each.what == what;
-        });
+        const bool known = std::any_of(problems_.begin(), problems_.end(),
+                                       [&](const auto& each) { return each.path == secret.path && each.what == what; });
         if (!known) problems_.push_back({severity, secret.mark, secret.path, std::move(what)});
     }
 
@@ -58,8 +57,7 @@ private:
 
     void read_variable(Secret& secret) {
         const char* const text = std::getenv(secret.variable.c_str());
-        if (!text)
-            return report(secret, "want the environment variable " + secret.variable + ", which is not set");
+        if (!text) return report(secret, "want the environment variable " + secret.variable + ", which is not set");
         take(secret, text, "the environment variable " + secret.variable);
     }
 

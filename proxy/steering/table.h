@@ -80,9 +80,9 @@ using HostMap = std::unordered_map<std::string, SiteId, TextHash, std::equal_to<
 /// What steering knows of an origin.
 struct OriginTable {
     std::string name;
-    std::string region;  ///< empty when unknown
-    std::string host;         ///< of the origin's URL
-    std::string server_name;  ///< SNI and the name that its certificate must carry
+    std::string region;         ///< empty when unknown
+    std::string host;           ///< of the origin's URL
+    std::string server_name;    ///< SNI and the name that its certificate must carry
     bool follows_host = false;  ///< the server name is the Host of the request instead
     std::optional<geo::Point> point;
     unsigned weight = 1;

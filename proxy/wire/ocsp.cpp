@@ -42,7 +42,8 @@ int on_status_request(SSL* ssl, void*) {
     const auto staple = std::find_if(staples->begin(), staples->end(),
                                      [&](const Staple& each) { return X509_cmp(each.leaf.get(), shown) == 0; });
     // A client takes a stale response for none, or for a broken server.
-    if (staple == staples->end() || (staple->stale_from != 0 && std::time(nullptr) >= staple->stale_from)) return SSL_TLSEXT_ERR_NOACK;
+    if (staple == staples->end() || (staple->stale_from != 0 && std::time(nullptr) >= staple->stale_from))
+        return SSL_TLSEXT_ERR_NOACK;
     auto* copy = static_cast<unsigned char*>(OPENSSL_malloc(staple->response.size()));
     if (!copy) return SSL_TLSEXT_ERR_NOACK;
     std::copy(staple->response.begin(), staple->response.end(), copy);

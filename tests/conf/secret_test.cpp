@@ -42,23 +42,26 @@ TEST(Secret, WhatIsWrongIsToldByItsPlaceAndNeverByItsBytes) {
 }
 
 TEST(Secret, OneLineEndIsNoPartOfIt) {
-    const std::pair<std::string_view, std::string_view> rows[] = {
-        {"s", "s"}, {"s\n", "s"}, {"s\r\n", "s"}, {"s\n\n", "s\n"}, {"s\r", "s\r"}, {"\n", ""}, {"", ""}, {" s \n", " s "}};
+    const std::pair<std::string_view, std::string_view> rows[] = {{"s", "s"},       {"s\n", "s"},    {"s\r\n", "s"},
+                                                                  {"s\n\n", "s\n"}, {"s\r", "s\r"},  {"\n", ""},
+                                                                  {"", ""},         {" s \n", " s "}};
     for (const auto& [bytes, text] : rows) EXPECT_EQ(without_line_end(bytes), text);
 }
 
 /// An origin with `more`, and all that is said of it.
 ParseResult with_origin(const std::string& more) {
-    return parse("listen: 127.0.0.1:443\n"
-                 "tls: {certificate: c.pem, private_key: k.pem}\n"
-                 "origins: {us: {url: 'https://us.example', " +
-                     more + "}}\n",
-                 "/etc/nearhop/f");
+    return parse(
+        "listen: 127.0.0.1:443\n"
+        "tls: {certificate: c.pem, private_key: k.pem}\n"
+        "origins: {us: {url: 'https://us.example', " +
+            more + "}}\n",
+        "/etc/nearhop/f");
 }
 
 TEST(Secret, StandsInTheTextInAFileOrInAVariable) {
     const auto result = with_origin(
-        "headers: {set: {X-A: plain, X-B: {file: b.secret}, X-C: {env: C_SECRET}}, remove: [X-D, X_E]}, health: {headers: "
+        "headers: {set: {X-A: plain, X-B: {file: b.secret}, X-C: {env: C_SECRET}}, remove: [X-D, X_E]}, health: "
+        "{headers: "
         "{X-F: {file: /run/f}}}");
     ASSERT_TRUE(result.config) << all_lines(result.problems);
     EXPECT_EQ(all_lines(result.problems), "");
@@ -91,8 +94,9 @@ TEST(Secret, IsRepeatedByNoMessage) {
         EXPECT_FALSE(result.config) << row;
         EXPECT_EQ(all_lines(result.problems).find("hunter2"), std::string::npos) << all_lines(result.problems);
     }
-    for (const std::string row : {"admin: {token: {env: A, file: b}}\n", "admin: {'token:hunter2': 1}\n", "admin: 'token:hunter2'\n",
-                                  "clients: {trusted: [{cidr: 10.0.0.0/8, secret_header: 'X-S:hunter2'}]}\n"}) {
+    for (const std::string row :
+         {"admin: {token: {env: A, file: b}}\n", "admin: {'token:hunter2': 1}\n", "admin: 'token:hunter2'\n",
+          "clients: {trusted: [{cidr: 10.0.0.0/8, secret_header: 'X-S:hunter2'}]}\n"}) {
         const auto result = parse(base() + row, "f");
         EXPECT_FALSE(result.config) << row;
         EXPECT_EQ(all_lines(result.problems).find("hunter2"), std::string::npos) << all_lines(result.problems);
@@ -100,9 +104,9 @@ TEST(Secret, IsRepeatedByNoMessage) {
 }
 
 TEST(OriginHeaders, NamesThatFrameRouteOrBelongToTheEdgeAreRefused) {
-    for (const std::string name :
-         {"Host", "Content-Length", "transfer-encoding", "Connection", "Via", "CDN-Loop", "X-Forwarded-For", "X_Forwarded_For",
-          "Forwarded", "X-Request-Id", "Idempotency-Key", "X-Nearhop-Decision", "Upgrade", "Expect", "TE", "Trailer", "X S", "''"})
+    for (const std::string name : {"Host", "Content-Length", "transfer-encoding", "Connection", "Via", "CDN-Loop",
+                                   "X-Forwarded-For", "X_Forwarded_For", "Forwarded", "X-Request-Id", "Idempotency-Key",
+                                   "X-Nearhop-Decision", "Upgrade", "Expect", "TE", "Trailer", "X S", "''"})
         for (const std::string& row : {"headers: {set: {" + name + ": x}}", "headers: {remove: [" + name + "]}",
                                        "health: {headers: {" + name + ": x}}"}) {
             const auto result = with_origin(row);
@@ -123,16 +127,18 @@ TEST(OriginHeaders, AreAtMost16) {
     }
     EXPECT_NE(all_lines(with_origin("headers: {set: {" + set + "}}").problems).find("want at most 16 fields, found 17"),
               std::string::npos);
-    EXPECT_NE(all_lines(with_origin("headers: {remove: [" + remove + "]}").problems).find("want at most 16 names, found 17"),
-              std::string::npos);
+    EXPECT_NE(
+        all_lines(with_origin("headers: {remove: [" + remove + "]}").problems).find("want at most 16 names, found 17"),
+        std::string::npos);
 }
 
 TEST(OriginHeaders, AnOriginsOwnHealthHeadersReplaceTheCommonOnes) {
-    const auto result = parse("listen: 127.0.0.1:443\n"
-                              "tls: {certificate: c.pem, private_key: k.pem}\n"
-                              "health: {port: 8443, headers: {X-A: all}}\n"
-                              "origins: {us: 'https://us.example', eu: {url: 'https://eu.example', health: {headers: {X-B: own}}}}\n",
-                              "f");
+    const auto result = parse(
+        "listen: 127.0.0.1:443\n"
+        "tls: {certificate: c.pem, private_key: k.pem}\n"
+        "health: {port: 8443, headers: {X-A: all}}\n"
+        "origins: {us: 'https://us.example', eu: {url: 'https://eu.example', health: {headers: {X-B: own}}}}\n",
+        "f");
     ASSERT_TRUE(result.config) << all_lines(result.problems);
     const auto& us = result.config->origins[0].health;
     const auto& eu = result.config->origins[1].health;
@@ -155,10 +161,12 @@ TEST(ServerName, IsTheUrlsTheRequestsOrAName) {
         const auto result = with_origin(row);
         ASSERT_TRUE(result.config) << row << all_lines(result.problems);
         EXPECT_EQ(result.config->origins[0].server_name(), name) << row;
-        EXPECT_EQ(result.config->origins[0].follows_host(), std::string_view{row}.find("name: host") != std::string_view::npos);
+        EXPECT_EQ(result.config->origins[0].follows_host(),
+                  std::string_view{row}.find("name: host") != std::string_view::npos);
     }
-    for (const char* const row : {"tls: {server_name: 'https://api.example.com'}", "tls: {server_name: 'api.example.com:443'}",
-                                  "tls: {server_name: '*.example.com'}", "tls: {server_name: ''}"})
+    for (const char* const row :
+         {"tls: {server_name: 'https://api.example.com'}", "tls: {server_name: 'api.example.com:443'}",
+          "tls: {server_name: '*.example.com'}", "tls: {server_name: ''}"})
         EXPECT_FALSE(with_origin(row).config) << row;
 }
 

@@ -65,7 +65,7 @@ def test_alb(authority, tmp_path, start, balancers):
     with Resolver() as resolver:
         for number, (region, name) in enumerate(REGIONS.items(), 1):
             resolver.set(f"{name}.{region}.elb.amazonaws.com", f"127.0.0.{number}")
-        text += f"dns: {{servers: ['{resolver.server}']}}\nadmin: {{listen: '127.0.0.1:0'}}\n"
+        text += f"dns: {{servers: ['{resolver.server}']}}\nadmin: {{listen: '127.0.0.1:0'}}\nshutdown: {{grace: 0s, drain: 1s}}\n"
         environment = {"SSL_CERT_FILE": str(authority.file)}
         edge = start(text, environment=environment)
         for region in REGIONS:

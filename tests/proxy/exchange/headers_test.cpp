@@ -117,7 +117,8 @@ TEST_F(Headers, ViaIsLeftOutBySiteOrByOrigin) {
         site.via = row.site;
         origin.via = row.origin;
         const auto head = write();
-        EXPECT_EQ(values(head, "Via"), row.sent ? (List{"2.0 1234.cloudfront.net (CloudFront)", "1.1 nearhop"}) : List{});
+        EXPECT_EQ(values(head, "Via"),
+                  row.sent ? (List{"2.0 1234.cloudfront.net (CloudFront)", "1.1 nearhop"}) : List{});
         EXPECT_EQ(values(head, "CDN-Loop"), row.sent ? List{"cdn.example; v=1"} : (List{"cdn.example; v=1", "nearhop"}))
             << "something has to keep watch for circles";
     }
@@ -350,20 +351,20 @@ TEST_F(Headers, FramingIsWrittenOnceFromWhatWasUnderstood) {
 
 TEST(ResponseFields, LoseWhatConcernsTheOriginsConnectionOnly) {
     std::vector<wire::Field> fields;
-    for (const auto& [name, value] :
-         std::vector<std::pair<const char*, const char*>>{{"Server", "s"},
-                                                          {"Connection", "close, X-Internal"},
-                                                          {"X-Internal", "1"},
-                                                          {"Keep-Alive", "timeout=5"},
-                                                          {"Transfer-Encoding", "chunked"},
-                                                          {"Content-Length", "5"},
-                                                          {"Upgrade", "h2c"},
-                                                          {"X-Nearhop-Fault", "evil"},
-                                                          {"Set-Cookie", "a=b"},
-                                                          {"Set-Cookie", "c=d"},
-                                                          {"Trailer", "X"},
-                                                          {"Alt-Svc", "h3=\":8443\""},  // of the origin's: past this edge (RFC 7838)
-                                                          {"Via", "1.1 inner"}})
+    for (const auto& [name, value] : std::vector<std::pair<const char*, const char*>>{
+             {"Server", "s"},
+             {"Connection", "close, X-Internal"},
+             {"X-Internal", "1"},
+             {"Keep-Alive", "timeout=5"},
+             {"Transfer-Encoding", "chunked"},
+             {"Content-Length", "5"},
+             {"Upgrade", "h2c"},
+             {"X-Nearhop-Fault", "evil"},
+             {"Set-Cookie", "a=b"},
+             {"Set-Cookie", "c=d"},
+             {"Trailer", "X"},
+             {"Alt-Svc", "h3=\":8443\""},  // of the origin's: past this edge (RFC 7838)
+             {"Via", "1.1 inner"}})
         fields.push_back({name, value, wire::classify(name)});
     wire::Buffer out;
     write_response_fields(fields, out);

@@ -17,11 +17,16 @@ OriginInfo an_origin() {
 }
 
 TEST(NameIn, IsWithoutPortBracketsAndCase) {
-    const std::pair<const char*, const char*> rows[] = {{"a.test", "a.test"},     {"A.Test:443", "a.test"},
-                                                        {"a.test.", "a.test"},    {"a.test.:8443", "a.test"},
-                                                        {"[2001:db8::1]:8", "2001:db8::1"}, {"[2001:DB8::1]", "2001:db8::1"},
-                                                        {"192.0.2.1:8", "192.0.2.1"}, {"", ""},
-                                                        {":443", ""},             {"[", ""}};
+    const std::pair<const char*, const char*> rows[] = {{"a.test", "a.test"},
+                                                        {"A.Test:443", "a.test"},
+                                                        {"a.test.", "a.test"},
+                                                        {"a.test.:8443", "a.test"},
+                                                        {"[2001:db8::1]:8", "2001:db8::1"},
+                                                        {"[2001:DB8::1]", "2001:db8::1"},
+                                                        {"192.0.2.1:8", "192.0.2.1"},
+                                                        {"", ""},
+                                                        {":443", ""},
+                                                        {"[", ""}};
     for (const auto& [field, name] : rows) EXPECT_EQ(name_in(field), name) << field;
 }
 
@@ -66,9 +71,10 @@ TEST(ProbeHead, CarriesTheFieldsOfRequestsAndItsOwnWhichWin) {
               "Accept-Encoding: identity\r\nConnection: keep-alive\r\n\r\n");
     info.headers.set = {field("X-Origin-Secret", "s"), field("X-Both", "requests")};
     settings.headers = {field("x-both", "probes"), field("user-agent", "ELB"), field("Accept-Encoding", "gzip")};
-    EXPECT_EQ(probe_head(info, settings),
-              "GET /health HTTP/1.1\r\nHost: alb.test:8443\r\nx-both: probes\r\nuser-agent: ELB\r\nAccept-Encoding: gzip\r\n"
-              "X-Origin-Secret: s\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n");
+    EXPECT_EQ(
+        probe_head(info, settings),
+        "GET /health HTTP/1.1\r\nHost: alb.test:8443\r\nx-both: probes\r\nuser-agent: ELB\r\nAccept-Encoding: gzip\r\n"
+        "X-Origin-Secret: s\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n");
 }
 
 }  // namespace
