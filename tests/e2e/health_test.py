@@ -8,8 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from support import faults
-from support.client import Truncated
-from support.client import HOST
+from support.client import HOST, Truncated
 from support.clock import SLOW, patient, wait_until
 from support.load import Load
 from support.setup import quick, viewer
