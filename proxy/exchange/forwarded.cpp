@@ -156,6 +156,10 @@ Said::Said(const Request& request, const Forwarding& how) noexcept
 
 }  // namespace
 
+bool came_by_https(const Request& request, const Forwarding& how) noexcept {
+    return wire::equal_ignoring_case(Said{request, how}.proto, "https");
+}
+
 void write_forwarded(const Request& request, const Forwarding& how, wire::Buffer& out) {
     const LineWriter write{out};
     const Said said{request, how};

@@ -289,6 +289,8 @@ def named(config, key, file):
         config["clients"]["trusted"] = [{"ip_ranges": file, "service": "CLOUDFRONT"}]
     elif key == "ca":
         config["origins"]["us-east-1"]["ca"] = file
+    elif key == "secret":
+        config["origins"]["us-east-1"]["headers"] = {"set": {"X-Origin-Secret": {"file": file}}}
     elif key == "databases":
         config["geo"] = {"databases": [file]}
     elif key == "ticket_keys":
@@ -297,7 +299,7 @@ def named(config, key, file):
         config["tls"]["certificates"][0][key] = file
 
 
-@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "ip_ranges", "databases"])
+@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "secret", "ip_ranges", "databases"])
 @pytest.mark.parametrize("kind", ["a pipe", "a device"])
 def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_waited_for(scene, start, tmp_path, key, kind):
     edge = start(scene.config())
