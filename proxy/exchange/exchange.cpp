@@ -294,6 +294,7 @@ void Exchange::choose_upgrade() {
 }
 
 /// The latest verdicts and addresses, as long as they count in the configuration that this exchange began with.
+/// Not after let_go().
 const Snapshot& Exchange::current() {
     const auto& latest = context_.snapshot();
     return latest->routing == bound_->routing ? *latest : *snapshot_;

@@ -292,11 +292,17 @@ void Exchange::discard(std::unique_ptr<Attempt> attempt) {
     context_.recycle(std::move(attempt));
 }
 
-/// Whether the failure of this attempt says something of its origin as it is now.
+/// Whether the failure of this attempt says something of its origin as it is now: under the latest configuration, for
+/// an answer may break off long after that of its own time has gone.
 bool Exchange::is_news(const Attempt& attempt) {
-    const auto& origins = current().health->origins;
-    const auto id = attempt.candidate.id;
-    return id >= origins.size() || origins[id].state.is_news(attempt.began_at);
+    const auto& latest = *context_.snapshot();
+    const auto& identity = bound_->routing->origins[attempt.candidate.id].identity;
+    const auto& origins = latest.routing->origins;
+    const auto found =
+        std::find_if(origins.begin(), origins.end(), [&](const auto& each) { return each.identity == identity; });
+    const auto id = static_cast<std::size_t>(found - origins.begin());
+    const auto& health = latest.health->origins;
+    return id >= health.size() || health[id].state.is_news(attempt.began_at);
 }
 
 /// Counts an attempt that has ended, and what it says of its origin's health. A stale connection says nothing; nor does
