@@ -36,6 +36,12 @@ void read_checks(Keys& probe, std::vector<Check>& checks);
 
 /// What is wrong with listening `here` beside `first`, which overlap().
 std::string listens_twice(const ListenAddress& here, const At<ListenAddress>& first);
+/// Its text, or what a map with `file` or `env` names; lists the key. False when there is none or something is wrong.
+bool read_secret(const Field& field, Secret& secret, std::size_t least, std::string otherwise);
+
+/// Names of request fields with their values; what is written replaces what `fields` held.
+void read_header_fields(Keys& keys, std::string_view key, std::vector<HeaderField>& fields);
+void read_origin_headers(Keys& origin, OriginHeaders& headers);
 
 /// `[latitude, longitude]`.
 bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point);
