@@ -156,6 +156,10 @@ Said::Said(const Request& request, const Forwarding& how) noexcept
 
 }  // namespace
 
+std::string_view client_proto(const Request& request, const Forwarding& how) noexcept {
+    return Said{request, how}.proto;
+}
+
 void write_forwarded(const Request& request, const Forwarding& how, wire::Buffer& out) {
     const LineWriter write{out};
     const Said said{request, how};

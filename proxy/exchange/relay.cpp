@@ -149,7 +149,7 @@ loop::Task<Fault> Exchange::relay() {
         // Nor does a client hold anybody up that listens to an answer on its way.
         if (!client_sends || moved) awaits_body_ = false;
         Fault late = Fault::none;
-        auto due = progress + limits.origin_body_timeout;
+        auto due = progress + limits_->origin_body_timeout;
         reader.await(client_blocks, now);
         if (client_blocks) {
             if (reader.is_too_slow(now, [this] { return client_.taken(); })) late = Fault::client_write_timeout;
