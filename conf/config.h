@@ -81,7 +81,7 @@ struct Site {
     std::vector<CountryRow> countries;                       ///< policy country
     std::map<std::string, std::vector<std::string>> groups;  ///< own groups of countries; eu and eea are built in
     std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
-    std::string host_header = "client";                      ///< "client", "origin" or a literal name
+    std::string host_header = "client";                      ///< "client", "origin", "server_name" or a literal name
     AllDown all_down = AllDown::open;
     Hedge hedge;                                     ///< GET and HEAD only
     std::vector<std::string> upgrades{"websocket"};  ///< protocols that a connection may switch to (RFC 9110 7.8)
@@ -93,6 +93,7 @@ struct Site {
     RateLimit rate_limit;
     bool decision_header = false;  ///< X-Nearhop-Decision on responses
     bool server_timing = false;    ///< Server-Timing on responses
+    bool via = true;               ///< Via on requests, unless the origin says otherwise
     bool via_header = false;       ///< Via on responses
     InterimResponses interim_responses = InterimResponses::http2;
     bool normalize_path = false;  ///< route by the normal form of a path and forward that

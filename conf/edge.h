@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/problem.h"
+#include "conf/secret.h"
 
 #include <chrono>
 #include <cstdint>
@@ -84,7 +85,7 @@ struct TrustedPeer {
     At<std::string> service;
     TrustedCertificate certificate;
     std::string secret_header;  ///< field name; empty: not required
-    std::string secret;         ///< compared in constant time; never logged, never forwarded
+    Secret secret;              ///< compared in constant time; never forwarded
     Mark mark{};
 };
 
@@ -196,7 +197,7 @@ struct Dns {
 
 struct Admin {
     std::optional<At<ListenAddress>> listen;  ///< default 127.0.0.1:9180; `admin: off` disables
-    std::string token;                        ///< for calls that change state; empty: they are refused
+    Secret token;                             ///< for calls that change state; empty: they are refused
     std::vector<At<std::string>> allow;       ///< CIDRs, beside loopback
     bool allow_loopback = true;               ///< false: loopback may connect only where `allow` holds it
     At<std::string> state_file;               ///< operator overrides; empty: in $STATE_DIRECTORY, if there is one

@@ -26,8 +26,10 @@ Form<double> degrees(double limit);                  ///< -limit .. limit
 Form<bool> flag();
 
 Form<std::string> any_text();
-Form<std::string> file_name();  ///< the caller makes it absolute
-Form<std::string> secret_text();
+Form<std::string> file_name();           ///< the caller makes it absolute
+Form<std::string> variable_name();       ///< of the environment
+Form<std::string> request_field_name();  ///< a field_name() that the edge does not write itself
+Form<std::string> server_name();
 Form<std::string> path();          ///< with a query, if wanted: what a probe asks for
 Form<std::string> prefix();        ///< of paths: no query
 Form<std::string> path_pattern();  ///< a path, or everything at and below one: "/files/*"

@@ -17,8 +17,13 @@ Form<std::string> host_field() {
 
 Form<std::string> host_header() {
     Form<std::string> form = host_field();
-    form.wanted = "client or origin or a host name";
+    form.wanted = "client or origin or server_name or a host name";
     return form;
+}
+
+Form<std::string> server_name() {
+    return {"origin or host or a host name or a numeric address",
+            [](const std::string& text) { return is_ipv6(text) ? std::optional{text} : host_name_from(text); }, itself};
 }
 
 Form<std::string> network() {

@@ -56,12 +56,17 @@ Form<std::string> file_name() {
     });
 }
 
-Form<std::string> secret_text() {
-    Form<std::string> form = text_that("a text of visible ASCII characters, at least 8", [](const std::string& text) {
-        return text.size() >= 8 && is_field_value(text);
-    });
+/// What was found may be a secret in the wrong place.
+Form<std::string> variable_name() {
+    Form<std::string> form =
+        text_that("the name of an environment variable, such as ORIGIN_SECRET", [](const std::string& text) {
+            const auto is_name = [](char c) {
+                return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+            };
+            return !text.empty() && text.size() <= 256 && !(text[0] >= '0' && text[0] <= '9') &&
+                   std::all_of(text.begin(), text.end(), is_name);
+        });
     form.secret = true;
-    form.schema = std::string{schema::text} + R"(, "minLength": 8)";
     return form;
 }
 
@@ -143,6 +148,29 @@ Form<std::string> field_name() {
                                                         "UPGRADE", "TRANSFER-ENCODING", "TRAILER",        "EXPECT"};
         return is_token(text) && std::find(taken.begin(), taken.end(), in_upper_case(text)) == taken.end();
     });
+}
+
+Form<std::string> request_field_name() {
+    const Form<std::string> plain = field_name();
+    return text_that(
+        "the name of a header field that neither HTTP nor the edge itself uses", [plain](const std::string& text) {
+            constexpr std::array<std::string_view, 12> ours{"VIA",
+                                                            "FORWARDED",
+                                                            "X-FORWARDED-FOR",
+                                                            "X-FORWARDED-HOST",
+                                                            "X-FORWARDED-PROTO",
+                                                            "CDN-LOOP",
+                                                            "X-REQUEST-ID",
+                                                            "IDEMPOTENCY-KEY",
+                                                            "MAX-FORWARDS",
+                                                            "KEEP-ALIVE",
+                                                            "PROXY-CONNECTION",
+                                                            "SEC-WEBSOCKET-KEY"};
+            std::string name = in_upper_case(text);
+            std::replace(name.begin(), name.end(), '_', '-');  // some origins cannot tell them apart
+            return text.size() <= 256 && is_token(text) && plain.read(name) && !name.starts_with("X-NEARHOP-") &&
+                   std::find(ours.begin(), ours.end(), name) == ours.end();
+        });
 }
 
 Form<std::string> origin_name() { return text_that("an origin's name: 1 to 64 of A-Z a-z 0-9 . _ -", is_name); }

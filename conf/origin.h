@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/edge.h"
+#include "conf/secret.h"
 
 #include <chrono>
 #include <cstdint>
@@ -18,6 +19,20 @@ struct OriginTls {
     At<std::string> ciphers;      ///< OpenSSL list for TLS 1.2; empty: OpenSSL's own
     At<std::string> certificate;  ///< PEM file shown to the origin; empty: none
     At<std::string> private_key;  ///< PEM file
+    /// SNI and verified name: "origin" (the URL's host), "host" (the Host that a request is sent with) or a name.
+    At<std::string> server_name{"origin"};
+};
+
+/// A field that the edge writes into requests.
+struct HeaderField {
+    std::string name;
+    Secret value;
+};
+
+/// What the edge does to the fields of requests to one origin; a name counts with '_' for '-' too.
+struct OriginHeaders {
+    std::vector<HeaderField> set;      ///< in the place of what a client sent
+    std::vector<std::string> removed;  ///< taken out
 };
 
 /// What needs a part that an origin depends on, and so what moves away when its check fails.
@@ -34,7 +49,9 @@ struct Check {
 /// How one origin is probed.
 struct Probe {
     std::string path = "/health";                                     ///< origin-form target, starts with '/'
-    std::string host;                                                 ///< Host field; empty: the origin URL's host
+    std::string host;                                                 ///< Host field; empty: as requests have it
+    unsigned port = 0;                                                ///< 0: the origin URL's
+    std::vector<HeaderField> headers;                                 ///< beside OriginHeaders::set
     std::vector<std::pair<unsigned, unsigned>> statuses{{200, 299}};  ///< inclusive ranges that pass
     std::string body_contains;                ///< text that the body must hold; empty: not looked at
     milliseconds interval = 5s;               ///< between the starts of two probes, 100 ms .. 1 h
@@ -78,6 +95,8 @@ struct Origin {
     std::optional<std::pair<double, double>> coordinates;  ///< latitude, longitude; wins over region
     At<std::string> ca;                                    ///< PEM file that verifies this origin; empty: the system's
     OriginTls tls;
+    OriginHeaders headers;
+    std::optional<bool> via;      ///< Via on requests; empty: as the site
     bool proxy_protocol = false;  ///< new connections begin with a PROXY header, version 2
     int bias = 0;                 ///< percent by which distance shrinks (Route 53), -99 .. 99
     unsigned weight = 1;          ///< among origins within the latency band, 0 .. 1000
@@ -86,6 +105,12 @@ struct Origin {
     Passive passive;
     std::optional<At<milliseconds>> rto_target;  ///< the top-level one or its own: `check` refuses what is slower
     Mark mark{};
+
+    bool follows_host() const { return url->tls && *tls.server_name == "host"; }
+    /// SNI and verified name; where it follows the Host, of requests without one.
+    const std::string& server_name() const {
+        return *tls.server_name == "origin" || *tls.server_name == "host" ? url->host : *tls.server_name;
+    }
 };
 
 struct Failover {

@@ -25,9 +25,12 @@ void read_trusted_map(Keys& keys, TrustedPeer& peer, bool any_peer) {
             part.field().error("want fingerprint or san or both, found neither");
     });
     const Field header = keys.at("secret_header");
+    if (header.is(Tree::Kind::text)) return header.mismatch("a map with name and value", {}, true);
     keys.section("secret_header", [&](Keys& secret) {
         secret.required("name", peer.secret_header, field_name());
-        secret.required("value", peer.secret, secret_text());
+        const Field value = secret.at("value");
+        value.missing(secret_wanted(8));
+        read_secret(value, peer.secret, 8, "required");
     });
     if (cidr.written() && ranges.written()) ranges.error("want cidr or ip_ranges, found both");
     if (ranges.written() != service.written()) keys.field().error("want ip_ranges and service, found one of them");

@@ -180,10 +180,12 @@ void read_admin(Keys& top, Config& config) {
         return;
     }
     field.list("a map, or off", "a map with the defaults below", false, schema::words({"off"}));
-    if (field.written() && !field.is(Tree::Kind::map)) return field.mismatch("a map, or off", {"off"});
+    // "token:secret" without a blank is no map, and is not repeated.
+    const bool may_be_secret = field.is(Tree::Kind::text) && field.text().find(':') != std::string::npos;
+    if (field.written() && !field.is(Tree::Kind::map)) return field.mismatch("a map, or off", {"off"}, may_be_secret);
     top.section("admin", [&](Keys& keys) {
         keys.value("listen", admin.listen, listen_address());
-        keys.value("token", admin.token, secret_text());
+        read_secret(keys.at("token"), admin.token, 8, "none");
         keys.list("allow", admin.allow, network(), 0, "none");
         keys.value("allow_loopback", admin.allow_loopback, flag());
         if (!admin.allow_loopback && admin.allow.empty())

@@ -14,7 +14,9 @@ Form<milliseconds> rto_target() { return duration(100ms, 24h); }
 
 void read_probe(Keys& keys, Probe& probe) {
     keys.value("path", probe.path, path());
-    keys.value("host", probe.host, host_field(), "the origin URL's host");
+    keys.value("host", probe.host, host_field(), "as requests have it");
+    keys.value("port", probe.port, count(1, 65'535), "the origin URL's");
+    read_header_fields(keys, "headers", probe.headers);
     keys.list("statuses", probe.statuses, statuses(), 1);
     keys.value("body_contains", probe.body_contains, any_text());
     const Field interval = keys.at("interval");
@@ -66,7 +68,11 @@ void read_origin_map(Keys& keys, Origin& origin) {
         const bool certificate = tls.file("certificate", origin.tls.certificate, "none");
         const bool private_key = tls.file("private_key", origin.tls.private_key, "required with `certificate`");
         if (certificate != private_key) tls.field().error("want certificate and private_key, found one of them");
+        if (tls.value("server_name", origin.tls.server_name, server_name()) && !origin.url->tls)
+            tls.at("server_name").warning("has no effect: the origin's URL is http");
     });
+    read_origin_headers(keys, origin.headers);
+    keys.value("via", origin.via, flag(), "as the site");
     keys.value("proxy_protocol", origin.proxy_protocol, choice<bool>({{"off", false}, {"v2", true}}));
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));

@@ -106,6 +106,15 @@ void read_route(Keys& keys, const std::vector<std::string>& origins, const Failo
         warn_of_short_deadline(keys.field(), failover, route.limits);
 }
 
+/// An origin's server_name cannot follow the Host that follows it.
+void refuse_circle(const Field& field, const Config& config, const Site& site) {
+    for (const Origin& origin : config.origins)
+        for (const auto& member : site.origins)
+            if (*member == origin.name && origin.url->tls && *origin.tls.server_name == "host")
+                field.error("want a Host that does not depend on the server name: tls.server_name of " + origin.name +
+                            " is host");
+}
+
 void read_site(Keys& keys, const Config& config, Site& site) {
     const std::vector<std::string> all = names_of(config.origins);
     keys.list("hosts", site.hosts, site_host(), 1);
@@ -123,7 +132,8 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     read_countries(keys, own, site);
     keys.list("writes", site.writes, one_of_names("an origin's name, one of this site's", own), 1,
               "all of the site's origins");
-    keys.value("host_header", site.host_header, host_header());
+    if (keys.value("host_header", site.host_header, host_header()) && site.host_header == "server_name")
+        refuse_circle(keys.at("host_header"), config, site);
     keys.value("all_down", site.all_down, choice<AllDown>({{"open", AllDown::open}, {"closed", AllDown::closed}}));
     keys.value("hedge", site.hedge, hedge());
     keys.list("upgrades", site.upgrades, upgrade_protocol(), 0);
@@ -138,6 +148,7 @@ void read_site(Keys& keys, const Config& config, Site& site) {
         keys.at("untrusted").error(refuses_everybody);
     keys.value("decision_header", site.decision_header, flag());
     keys.value("server_timing", site.server_timing, flag(), "as the top-level `server_timing`");
+    keys.value("via", site.via, flag());
     keys.value("via_header", site.via_header, flag());
     keys.value(
         "interim_responses", site.interim_responses,

@@ -104,18 +104,23 @@ bool Keys::file(std::string_view key, At<std::string>& slot, const std::string& 
     return true;
 }
 
+std::string before_colon(std::string_view key) { return std::string{key.substr(0, key.find(':'))}; }
+
 void Keys::report_unknown() const {
     if (field_.listing()) return;
     for (const Tree& item : field_.tree_->items) {
         if (std::find(known_.begin(), known_.end(), item.key) != known_.end()) continue;
+        const std::string key = before_colon(item.key);
         std::string what = "unknown key";
-        if (const std::string near = near_miss(item.key, known_); !near.empty()) {
+        if (key.size() < item.key.size()) {
+            what += "; want a blank behind the colon";
+        } else if (const std::string near = near_miss(item.key, known_); !near.empty()) {
             what += "; did you mean \"" + near + "\"?";
         } else {
             what += "; known here:";
             for (const std::string& name : known_) what += (name == known_.front() ? " " : ", ") + name;
         }
-        field_.reader().report(Severity::error, item.key_mark, field_.path_.child(item.key).exact, std::move(what));
+        field_.reader().report(Severity::error, item.key_mark, field_.path_.child(key).exact, std::move(what));
     }
 }
 

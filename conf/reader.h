@@ -69,6 +69,9 @@ void store(std::optional<At<T>>& slot, T value, Mark mark, const std::string& pa
     slot = At<T>{std::move(value), mark, path};
 }
 
+/// Of a key: what stands behind a colon without a blank may be a value, and a secret one.
+std::string before_colon(std::string_view key);
+
 class Keys;
 
 /// One value of the file, or the place where it would stand.
@@ -81,6 +84,7 @@ public:
     bool is(Tree::Kind kind) const { return tree_->kind == kind; }
     /// `off` and its like, quoted (JSON is YAML) or not.
     bool is_word(std::string_view word) const { return tree_->kind == Tree::Kind::text && tree_->text == word; }
+    const std::string& text() const { return tree_->text; }  ///< of Tree::Kind::text
     Mark mark() const { return written() ? tree_->mark : around_; }
     Mark key_mark() const { return tree_->key_mark.line > 0 ? tree_->key_mark : mark(); }
     const std::string& path() const { return path_.exact; }
@@ -162,6 +166,15 @@ public:
         if (listing())
             return use(std::string{placeholder}, entry(absent_tree(), std::string{placeholder}, placeholder));
         for (const Tree& item : tree_->items) use(item.key, entry(item, item.key, placeholder));
+    }
+
+    /// The same where a value, and what stands in its place by mistake, is shown to nobody.
+    template <class Use>
+    void secret_entries(const std::string& wanted, std::string_view placeholder, Use use) const {
+        if (listing()) return entries(wanted, placeholder, use);
+        if (!written()) return;
+        if (!is(Tree::Kind::map)) return mismatch(wanted, {}, true);
+        for (const Tree& item : tree_->items) use(item.key, entry(item, before_colon(item.key), placeholder));
     }
 
     /// Calls `use(Keys&)` for a map with known keys, then reports the unknown ones; in a listing once.

@@ -37,6 +37,13 @@ inline constexpr const char* refuses_everybody = "refuses everybody: want client
 /// `checks` of a probe; what is written replaces what `checks` held.
 void read_checks(Keys& probe, std::vector<Check>& checks);
 
+/// Its text, or what a map with `file` or `env` names; lists the key. False when there is none or something is wrong.
+bool read_secret(const Field& field, Secret& secret, std::size_t least, std::string otherwise);
+
+/// Names of request fields with their values; what is written replaces what `fields` held.
+void read_header_fields(Keys& keys, std::string_view key, std::vector<HeaderField>& fields);
+void read_origin_headers(Keys& origin, OriginHeaders& headers);
+
 /// `[latitude, longitude]`.
 bool read_point(Keys& keys, std::string_view key, std::optional<std::pair<double, double>>& point);
 

@@ -201,6 +201,12 @@ bool is_token(std::string_view text) {
     });
 }
 
+std::string folded(std::string_view name) {
+    std::string result{name};
+    std::transform(result.begin(), result.end(), result.begin(), [](char c) { return c == '_' ? '-' : lower(c); });
+    return result;
+}
+
 bool is_field_value(std::string_view text) {
     return !text.empty() && text.front() != ' ' && text.back() != ' ' &&
            std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });

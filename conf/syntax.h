@@ -44,6 +44,7 @@ std::optional<OriginUrl> origin_url_from(std::string_view text);
 std::string to_string(const OriginUrl& url);
 
 bool is_token(std::string_view text);        ///< RFC 9110 token: field names, methods
+std::string folded(std::string_view name);   ///< of a field: lower case, '_' as '-', as origins may read it
 bool is_field_value(std::string_view text);  ///< visible ASCII and inner spaces, not empty
 bool is_path(std::string_view text);         ///< '/' and visible ASCII without '#': a request target
 

@@ -58,7 +58,7 @@ std::string add_networks(const json::object& all, const Member& member, std::str
 IpRanges parse_ip_ranges(std::string_view text, std::string_view service) {
     if (text.size() > largest_ip_ranges)
         return {{}, "it is larger than " + std::to_string(largest_ip_ranges / (1024 * 1024)) + " MiB"};
-    json::error_code error;
+    boost::system::error_code error;
     json::parse_options options;
     options.max_depth = 4;  // the list, its member, a row and no more
     const json::value value = json::parse({text.data(), text.size()}, error, {}, options);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <sys/socket.h>
 #include <vector>
@@ -44,10 +45,18 @@ struct OriginInfo {
     std::string name;
     std::string identity;  ///< name + URL + health settings: verdicts and pools live on under it
     bool tls = true;
-    std::string host;  ///< SNI and verified name
+    std::string host;  ///< what is dialled
     bool host_is_address = false;
     std::uint16_t port = 443;
-    std::string host_field;               ///< Host value under host_header: origin (with a port unless the default one)
+    std::string host_field;         ///< Host value under host_header: origin (with a port unless the default one)
+    std::string server_name;        ///< SNI and verified name; where it follows the Host, of requests without one
+    std::string server_name_field;  ///< Host value under host_header: server_name
+    bool follows_host = false;      ///< the server name is that of the Host which a request is sent with
+    std::string probe_host;         ///< Host value of probes unless health.host says otherwise; empty: host_field
+    conf::OriginHeaders headers;
+    std::string header_lines;             ///< of what `headers` sets
+    std::vector<std::string> own_fields;  ///< names of all in `headers`: a client's fields of these names go
+    std::optional<bool> via;              ///< Via on requests; empty: as the site
     bool proxy_protocol = false;          ///< connections begin with a PROXY header
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
     std::string region;                   ///< as configured, or the name if it is a known one; empty: none

@@ -72,9 +72,9 @@ Page explain_page(std::string_view query, const Snapshot& snapshot) {
 std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
     if (ask.method != "POST") return Page{.status = 405, .body = "want POST\n", .fields = "Allow: POST\r\n"};
     const auto& config = snapshot.routing->config;
-    if (config.admin.token.empty())
+    if (config.admin.token.value.empty())
         return Page{.status = 403, .body = "changes are off: the configuration has no admin.token\n"};
-    if (!has_token(ask.authorization, config.admin.token))
+    if (!has_token(ask.authorization, config.admin.token.value))
         return Page{.status = 401,
                     .body = "this needs Authorization: Bearer TOKEN\n",
                     .fields = "WWW-Authenticate: Bearer\r\n"};

@@ -12,12 +12,15 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// An answer without content in HPACK that neither reads nor changes a table (RFC 7541 section 6.2.2): nghttp2 sends no
-/// response once it has decided to end the session.
+/// An answer without content in HPACK that reads no table (RFC 7541 section 6.2.2): nghttp2 sends no response once it
+/// has decided to end the session. It ends the use of the table, as a client that has made its own smaller wants to
+/// hear at the beginning of the next block (section 4.2).
 struct Farewell {
     explicit Farewell(const exchange::FaultInfo& fault)
-        : block{"\x08\x03"  // :status
-                + std::to_string(fault.status)} {
+        : block{
+              "\x20"      // a table of 0 bytes
+              "\x08\x03"  // :status
+              + std::to_string(fault.status)} {
         block +=
             "\x0f\x0d\x01"  // content-length
             "0"             //

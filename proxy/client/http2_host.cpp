@@ -67,6 +67,7 @@ loop::Task<Fault> Session::ended(Http2Stream& stream) {
     while (stream.awaits_end()) {
         if (const Fault fault = stream.body().fault; fault != Fault::none) co_return fault;
         if (timer.expired()) co_return Fault::client_body_timeout;
+        if (context_.ends()) co_return Fault::edge_stopped;
         co_await stream.wake().wait();
     }
     co_return Fault::none;

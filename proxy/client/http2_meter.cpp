@@ -41,19 +41,22 @@ Http2End Http2Meter::frame(std::uint8_t type, std::uint8_t flags, std::size_t le
         case NGHTTP2_CONTINUATION:
             if (length != 0) return Http2End::open;
             return empty_.take(now) ? Http2End::open : Http2End::empty_frames;
-        case NGHTTP2_WINDOW_UPDATE:
-            if (updates_ == 0) return control(now);
-            --updates_;
-            return Http2End::open;
+        case NGHTTP2_WINDOW_UPDATE: return reply(now);
         default: return control(now);
     }
 }
 
 void Http2Meter::sent_data(std::size_t bytes, bool all) noexcept {
-    if (bytes < per_update && !all) return;
+    if (bytes < per_reply && !all) return;
     control_.give(2);
-    const auto due = 2 * std::max(static_cast<std::uint32_t>(bytes / per_update), 1u);
-    updates_ = std::min(updates_ + due, most_updates);
+    const auto due = 2 * std::max(static_cast<std::uint32_t>(bytes / per_reply), 1u);
+    replies_ = std::min(replies_ + due, most_replies);
+}
+
+Http2End Http2Meter::reply(loop::TimePoint now) noexcept {
+    if (replies_ == 0) return control(now);
+    --replies_;
+    return Http2End::open;
 }
 
 Http2End Http2Meter::control(loop::TimePoint now) noexcept {

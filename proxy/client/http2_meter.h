@@ -41,6 +41,9 @@ public:
 
     /// A frame's header came: RFC 9113 section 4.1.
     admin::Http2End frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept;
+    /// RST_STREAM for a stream that is gone: due for a DATA frame that came late, or else a frame that moves nothing
+    /// on.
+    admin::Http2End late_reset(loop::TimePoint now) noexcept { return reply(now); }
     /// A DATA frame that was all padding and ended nothing.
     admin::Http2End padding(loop::TimePoint now) noexcept;
     /// A frame that moves nothing on.
@@ -54,12 +57,14 @@ public:
 
 private:
     /// A client may give two windows back, the stream's and the connection's, for each so many bytes that it got, and
-    /// for each frame with less. Less, and not all that there was, is a dribble that its own windows force
-    /// (CVE-2019-9511).
-    static constexpr std::size_t per_update = 1024;
-    static constexpr std::uint32_t most_updates = 1u << 22;  // for 2 GiB, the largest window
+    /// for each frame with less; or say that it does not want them. Less, and not all that there was, is a dribble that
+    /// its own windows force (CVE-2019-9511).
+    static constexpr std::size_t per_reply = 1024;
+    static constexpr std::uint32_t most_replies = 1u << 22;  // for 2 GiB, the largest window
 
-    std::uint32_t updates_ = 0;  ///< WINDOW_UPDATE frames that are due for what was sent, however late they come
+    admin::Http2End reply(loop::TimePoint now) noexcept;
+
+    std::uint32_t replies_ = 0;  ///< frames that are due for what was sent, however late they come
     TokenBucket resets_, edge_resets_, control_, empty_;
 };
 

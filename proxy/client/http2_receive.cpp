@@ -124,6 +124,11 @@ Http2End Http2Session::admit(const FrameHead& frame) {
         const auto* stream = find(frame.stream);
         // Not to send the rest of a request that was answered is what its client should do.
         if (frame.type == NGHTTP2_RST_STREAM && stream && stream->answered_) return Http2End::open;
+        if (!stream && frame.type == NGHTTP2_RST_STREAM) {
+            // Not one more stream that it cancels: some clients answer each late DATA frame with one (python3-h2).
+            cut_.ended(frame.stream);
+            return meter_.late_reset(now);
+        }
         if (!stream)
             if (const auto verdict = admit_dead(frame); verdict != Http2End::open) return verdict;
     }
@@ -144,7 +149,6 @@ Http2End Http2Session::admit_dead(const FrameHead& frame) {
             if (frame.has(NGHTTP2_FLAG_END_STREAM)) cut_.ended(frame.stream);
             return free ? Http2End::open : meter_.control(now);
         }
-        case NGHTTP2_RST_STREAM: cut_.ended(frame.stream); return Http2End::open;
         default: return Http2End::open;
     }
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <new>
 #include <string_view>
+#include <utility>
 
 namespace nearhop::client {
 
@@ -110,7 +111,10 @@ bool Http2Session::turn() {
 /// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487), nor do those
 /// whose session the same bytes ended: these are refused for `ended`.
 void Http2Session::start_begun(exchange::Fault ended) {
-    for (auto* stream : begun_) {
+    // Each is taken off before anything can throw: fail() goes on with the others, and with none twice.
+    for (std::size_t next = 0; next < begun_.size(); ++next) {
+        auto* const stream = std::exchange(begun_[next], nullptr);
+        if (!stream) continue;
         const bool told = stream->closed_ && stream->fault_ == exchange::Fault::client_bad_framing;  // by a reset
         if (end_ != Http2End::open && !stream->closed_) stream->refuse(ended);
         if ((stream->closed_ && !told) || over_) {
@@ -118,9 +122,9 @@ void Http2Session::start_begun(exchange::Fault ended) {
             if (stream->closed_) ++ready_to_go_;
             continue;
         }
+        stream->task_ = stream->run();
         stream->running_ = true;
         ++running_;
-        stream->task_ = stream->run();
         stream->task_.start();
     }
     begun_.clear();

@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/origin/probe.h"
+#include "proxy/origin/server_name.h"
 
 #include <algorithm>
 #include <utility>
@@ -19,15 +20,16 @@ void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     attempt.began_at = context_.loop.now();
     attempt.trial = context_.begin_trial(id);
     const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
+    auto server_name = origin::followed_name(origin, host_sent(request_, *site_, origin));
     if (!fresh) {
-        if (auto idle = pool.take(announcement)) {
+        if (auto idle = pool.take(announcement, server_name)) {
             idle->stream.socket().notify_to(wake_);
             attempt.begin(std::move(idle), request_.method, config_->limits, forwarding_.upgrade);
             return;
         }
     }
-    attempt.dial =
-        std::make_unique<origin::Dial>(pool, origin, current().addresses, id, config_->failover, wake_, announcement);
+    attempt.dial = std::make_unique<origin::Dial>(pool, origin, current().addresses, id, config_->failover, wake_,
+                                                  announcement, std::move(server_name));
 }
 
 /// The client as it was located; its port is known only where it is who the connection came from.
@@ -51,15 +53,22 @@ void Exchange::end_dial(Attempt& attempt, Fault fault) {
     const auto dial = std::move(attempt.dial);
     out_of_ports_ = dial->is_out_of_ports();
     for (const auto& failure : dial->failures())
-        if (info(failure.fault).side == Side::origin)
+        if (is_to_blame(attempt, failure.fault))
             context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,
                              std::string{failure.address}});
     if (fault != Fault::none) {
-        if (info(fault).side == Side::origin && !cut_short_) context_.skip(bound_->routing, id);
+        if (is_to_blame(attempt, fault) && !cut_short_) context_.skip(bound_->routing, id);
         return;
     }
     attempt.begin(dial->take(), request_.method, config_->limits, forwarding_.upgrade);
     context_.report_dialled(*bound_, id, attempt.connection->address);
+}
+
+/// Where clients choose the name that a connection is secured by, they would choose which origin fails: of a handshake
+/// it is probes alone that count.
+bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
+    const bool is_of_name = fault == Fault::origin_tls || fault == Fault::origin_certificate;
+    return info(fault).side == Side::origin && !(is_of_name && origin_of(attempt).follows_host);
 }
 
 /// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
@@ -89,7 +98,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         attempt.begun = true;
     }
     for (;;) {
-        fault = attempt.pump(client_, request_, trailer_rules(), replay_, limits_->body_limit, bytes_in_);
+        fault = attempt.pump(client_, request_, trailer_rules(attempt), replay_, limits_->body_limit, bytes_in_);
         if (fault != Fault::none) return Turn::failed;
         switch (attempt.receive_head()) {
             case Attempt::Progress::pending: return Turn::pending;

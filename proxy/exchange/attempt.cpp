@@ -67,6 +67,7 @@ void Attempt::forget() noexcept {
     head_bytes_.clear();
     head_bytes_.release();
     head_.fields.clear();
+    mended_.clear();
     scan_.reset();
     framing_ = {};
     replayed_ = 0;
@@ -205,6 +206,7 @@ Attempt::Progress Attempt::judge_head() {
     framing_ = *framing;
     left_ = framing_.length;
     keep_alive_ = framing_.kind != Framing::Kind::until_close && wire::keeps_alive(head_.minor, head_.fields);
+    connection->idle_limit = origin::idle_limit_of(wire::keep_alive_timeout(head_.fields));
     return Progress::head;
 }
 

@@ -9,8 +9,10 @@
 #include "proxy/wire/deviation.h"
 #include "proxy/wire/message_writer.h"
 
+#include <list>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace nearhop::exchange {
 
@@ -82,6 +84,12 @@ public:
     const wire::ResponseHead& head() const noexcept { return head_; }
     /// Takes fields of this name out of the head: they were for us.
     void drop_field(std::string_view name);
+    /// Gives fields the value that `mend(field)` returns for them, unless it is empty.
+    template <class Mend>
+    void mend_fields(Mend mend) {
+        for (auto& field : head_.fields)
+            if (std::string value = mend(field); !value.empty()) field.value = mended_.emplace_back(std::move(value));
+    }
     const wire::Framing& framing() const noexcept { return framing_; }
     Fault fault() const noexcept { return fault_; }
     /// Where the answer so far differed from HTTP; counted already.
@@ -130,6 +138,7 @@ private:
     wire::HeadScan scan_;
     wire::Buffer head_bytes_;
     wire::ResponseHead head_;
+    std::list<std::string> mended_;  ///< what views in head_ refer to, beside head_bytes_
     wire::Framing framing_;
     wire::ChunkedDecoder decoder_;
     std::uint64_t left_ = 0;

@@ -84,11 +84,12 @@ loop::Task<Fault> Exchange::carry() {
         state_->budget->on_request(began_);
         state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
         fault = co_await offer();
+        if (fault == Fault::none && got_421()) fault = give_up_421();
         if (fault != Fault::none && parked_ && !is_final(fault)) {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
-            fault = Fault::none;
+            fault = got_421() ? give_up_421() : Fault::none;
             // What another origin has read of the body is no longer there to be sent.
-            if (!attempt_->request_complete() && !replay_.whole()) attempt_->stop_sending();
+            if (fault == Fault::none && !attempt_->request_complete() && !replay_.whole()) attempt_->stop_sending();
         }
         if (parked_) discard(std::move(parked_));
         let_go();
@@ -165,6 +166,9 @@ void Exchange::choose_request_id() {
 /// would get around the site's rule.
 bool Exchange::misdirected(steering::SiteId site) const {
     if (bound_->routing->client_rule(*peer_.listener, site) != peer_.client_rule) return true;
+    // A CDN may send several hosts' requests on one connection. It shows its clients certificates of its own, and what
+    // we ask of it is the same for both.
+    if (forwarding_.trusted) return false;
     if (peer_.server_name.empty() || wire::equal_ignoring_case(peer_.server_name, request_.host)) return false;
     const auto& tls = snapshot_->server_tls;
     return tls && !tls->same_certificate(peer_.server_name, request_.host);
@@ -221,15 +225,18 @@ Fault Exchange::decide() {
 /// Fields and path by the rules of the configuration.
 Fault Exchange::check_request() {
     bool underscores = false;
+    bool passed = false;    // something before us that tells of itself
     bool nameless = false;  // an empty key, quoted or not: an origin knows nothing again by it
     for (const auto& field : request_.fields) {
         if (field.id == Name::idempotency_key) {
             idempotency_key_ = field.value;
             nameless = nameless || field.value.find_first_not_of('"') == std::string_view::npos;
         }
+        if (field.id == Name::via || field.id == Name::cdn_loop) passed = true;
         if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
     }
     if (nameless) idempotency_key_ = {};
+    if (passed && passes(request_.fields) >= most_passes) return Fault::edge_loop;
     if (underscores) {
         const bool refuse = config_->clients.underscores == conf::Underscores::refuse;
         note(refuse ? Deviation::underscore_refused : Deviation::underscore_name);
@@ -282,6 +289,7 @@ void Exchange::choose_upgrade() {
 }
 
 /// The latest verdicts and addresses, as long as they count in the configuration that this exchange began with.
+/// Not after let_go().
 const Snapshot& Exchange::current() {
     const auto& latest = context_.snapshot();
     return latest->routing == bound_->routing ? *latest : *snapshot_;

@@ -79,11 +79,19 @@ private:
     void hear_agent(Attempt& attempt);
     void begin_connect(Attempt& attempt, bool fresh);
     void end_dial(Attempt& attempt, Fault fault);
+    bool is_to_blame(const Attempt& attempt, Fault fault) const noexcept;
     bool begin_sending(Attempt& attempt);
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
-    TrailerRules trailer_rules() const noexcept {  ///< of the request
-        return {forwarding_.secret_headers, forwarding_.identity_headers, {}, forwarding_.keep_underscores};
+    TrailerRules trailer_rules(const Attempt& attempt) const noexcept {  ///< of the request
+        return {forwarding_.secret_headers,
+                forwarding_.identity_headers,
+                {},
+                origin_of(attempt).own_fields,
+                forwarding_.keep_underscores};
+    }
+    const OriginInfo& origin_of(const Attempt& attempt) const noexcept {
+        return bound_->routing->origins[attempt.candidate.id];
     }
     /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
     /// other closely as it is, and waiting would only let them out of the cache.
@@ -122,6 +130,7 @@ private:
     loop::Task<Fault> relay();
     loop::Task<Fault> tunnel();
     ResponseStart response_start(std::string& own);
+    void mend_locations();
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
     bool was_sent(Fault fault) const noexcept;
@@ -141,6 +150,9 @@ private:
     const Snapshot& current();
     void let_go() noexcept;
     void discard(std::unique_ptr<Attempt> attempt);
+    void put_back(Attempt& attempt);
+    bool got_421() const noexcept { return attempt_->head().status == 421; }
+    Fault give_up_421();
     bool switched() const noexcept { return attempt_->head().status == 101; }
     void note(wire::Deviation found) noexcept;
     std::string_view path() const noexcept { return normal_target_.empty() ? request_.path : normal_path(); }

@@ -110,7 +110,7 @@ bool write_rest(const LineWriter& write, std::string_view element) {
     bool any = false;
     if (!steering::parse_element(element)) element = "for=unknown";
     std::string_view name, value;
-    while (!element.empty() && steering::cut_parameter(element, name, value)) {
+    while (steering::has_parameter(element) && steering::cut_parameter(element, name, value)) {
         if (wire::equal_ignoring_case(name, "host") || wire::equal_ignoring_case(name, "proto")) continue;
         const bool plain = value.front() == '"' || std::all_of(value.begin(), value.end(), wire::is_token_char);
         write(std::exchange(any, true) ? ";" : "", name, plain ? "=" : "=\"", value, plain ? "" : "\"");

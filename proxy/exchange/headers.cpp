@@ -71,6 +71,7 @@ bool may_be_listed(Name name) noexcept {
     switch (name) {
         case Name::idempotency_key:  // a request that may be repeated must be known again where it is repeated
         case Name::via:
+        case Name::cdn_loop:
         case Name::x_forwarded_proto:
         case Name::x_forwarded_host:
         case Name::x_forwarded_other:
@@ -108,15 +109,40 @@ MaxForwards max_forwards(const Request& request) noexcept {
     return found;
 }
 
+std::string_view host_sent(const Request& request, const steering::SiteTable& site, const OriginInfo& origin) noexcept {
+    std::string_view host = site.host_header;
+    if (host == "client")
+        host = request.authority;
+    else if (host == "origin")
+        host = origin.host_field;
+    else if (host == "server_name")
+        host = origin.server_name_field;
+    // An HTTP/1.0 client may leave Host out; HTTP/1.1 towards the origin may not (RFC 9112 section 3.2).
+    return host.empty() ? std::string_view{origin.host_field} : host;
+}
+
+unsigned passes(std::span<const wire::Field> fields) noexcept {
+    unsigned count = 0;
+    for (const auto& field : fields) {
+        if (field.id != Name::via && field.id != Name::cdn_loop) continue;
+        wire::for_each_token(field.value, [&](std::string_view entry) {
+            // Via: [protocol/]version, blanks, then who; CDN-Loop: who, then parameters.
+            if (field.id == Name::via) {
+                entry.remove_prefix(std::min(entry.find_first_of(" \t"), entry.size()));
+                entry.remove_prefix(std::min(entry.find_first_not_of(" \t"), entry.size()));
+            }
+            if (wire::equal_ignoring_case(entry.substr(0, entry.find_first_of(" \t;")), "nearhop")) ++count;
+        });
+    }
+    return count;
+}
+
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out) {
     const LineWriter line{out};
-    const std::string_view host = site.host_header == "client"   ? request.authority
-                                  : site.host_header == "origin" ? std::string_view{origin.host_field}
-                                                                 : std::string_view{site.host_header};
-    // An HTTP/1.0 client may leave Host out; HTTP/1.1 towards the origin may not (RFC 9112 section 3.2).
+    const bool via = origin.via.value_or(site.via);
     line(request.method, " ", how.target.empty() ? request.target : how.target,
-         " HTTP/1.1\r\nHost: ", host.empty() ? origin.host_field : host, "\r\n");
+         " HTTP/1.1\r\nHost: ", host_sent(request, site, origin), "\r\n");
 
     const ConnectionNames listed{request.fields};
     const bool trailers = request.framing.kind == wire::Framing::Kind::chunked;
@@ -128,6 +154,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         if (options && field.id == Name::max_forwards) continue;
         if (!how.websocket_key.empty() && wire::equal_ignoring_case(field.name, "sec-websocket-key")) continue;
         if (has_twin(how.secret_headers, field.name) || has_twin(how.identity_headers, field.name)) continue;
+        if (has_twin(origin.own_fields, field.name) || (field.id == Name::via && !via)) continue;
         line(field.name, ": ", field.value, "\r\n");
     }
     if (const auto hops = max_forwards(request).left; hops && *hops > 0) {
@@ -136,11 +163,11 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
         line("Max-Forwards: ", std::string_view{digits, static_cast<std::size_t>(end - digits)}, "\r\n");
     }
     if (request.expects_continue) line("Expect: 100-continue\r\n");
-    line("Via: ",
-         request.http2    ? "2.0"
-         : request.http10 ? "1.0"
-                          : "1.1",
-         " nearhop\r\nX-Request-Id: ", how.request_id, "\r\n");
+    if (via)
+        line("Via: ", request.http2 ? "2.0" : request.http10 ? "1.0" : "1.1", " nearhop\r\n");
+    else
+        line("CDN-Loop: nearhop\r\n");
+    line("X-Request-Id: ", how.request_id, "\r\n", origin.header_lines);
 
     if (!how.identity.empty()) line(how.identity);
     write_forwarded(request, how, out);
@@ -235,7 +262,7 @@ bool belongs_in_head(std::string_view name) noexcept {
 
 bool is_withheld(std::string_view name, const TrailerRules& rules) noexcept {
     return belongs_in_head(name) || has_twin(rules.secret_headers, name) || has_twin(rules.identity_headers, name) ||
-           (!rules.agent_header.empty() && is_twin(name, rules.agent_header));
+           has_twin(rules.own_fields, name) || (!rules.agent_header.empty() && is_twin(name, rules.agent_header));
 }
 
 }  // namespace

@@ -50,8 +50,17 @@ struct MaxForwards {
 };
 MaxForwards max_forwards(const Request& request) noexcept;
 
-/// The request head as the origin gets it: method, target, Host, the client's fields, Via, X-Forwarded-*, Forwarded,
-/// X-Request-Id, Expect and framing; ends with the empty line. Max-Forwards of OPTIONS is one less, and must not be 0.
+/// The Host that the origin gets; never empty.
+std::string_view host_sent(const Request& request, const steering::SiteTable& site, const OriginInfo& origin) noexcept;
+
+/// How often the request has passed an edge like this one, by Via (RFC 9110 section 7.6.3) and CDN-Loop (RFC 8586).
+unsigned passes(std::span<const wire::Field> fields) noexcept;
+/// Edges in a row that a request may have come through; more are a loop.
+inline constexpr unsigned most_passes = 8;
+
+/// The request head as the origin gets it: method, target, Host, the client's fields, Via (or CDN-Loop where that is
+/// left out), the origin's own fields, X-Forwarded-*, Forwarded, X-Request-Id, Expect and framing; ends with the empty
+/// line. Max-Forwards of OPTIONS is one less, and must not be 0.
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out);
 
@@ -70,8 +79,9 @@ template <class Visit>
 void for_each_response_field(std::span<const wire::Field> fields, Visit visit) {
     const ConnectionNames listed{fields};
     for (const auto& field : fields)
+        // Alt-Svc would send clients to an address and a protocol of the origin's, past this edge (RFC 7838).
         if (!is_hop_by_hop(field.id) && field.id != wire::Name::content_length && field.id != wire::Name::x_nearhop &&
-            !listed.lists(field.name))
+            field.id != wire::Name::alt_svc && !listed.lists(field.name))
             visit(field);
 }
 
@@ -82,7 +92,8 @@ void write_response_fields(std::span<const wire::Field> fields, wire::Buffer& ou
 struct TrailerRules {
     std::span<const std::string> secret_headers{};
     std::span<const std::string> identity_headers{};
-    std::string_view agent_header{};  ///< what an origin says of itself; empty: none
+    std::string_view agent_header{};            ///< what an origin says of itself; empty: none
+    std::span<const std::string> own_fields{};  ///< of requests: that the edge sets or removes
     bool keep_underscores = false;
 };
 

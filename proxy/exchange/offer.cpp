@@ -187,7 +187,7 @@ loop::Task<Fault> Exchange::offer() {
         const bool refused = status == 421 || (attempt_->connection && !sent);
         if (refused && status == 0) {  // as a dial that failed
             sent_to_.reset(from);
-            context_.skip(bound_->routing, from);
+            if (is_to_blame(*attempt_, fault)) context_.skip(bound_->routing, from);
         }
         if (pin_key_ != 0 && refused && pin_made_ && !acted_)
             context_.pins.release(pin_key_, bound_->pin_ids[from]);
@@ -277,26 +277,44 @@ void Exchange::park(std::unique_ptr<Attempt> attempt) {
     parked_ = std::move(attempt);
 }
 
-/// A response that will not be forwarded: its connection is kept if what is left of it is here already.
+/// A 421 says that the origin does not serve this Host on a connection that was made for its name: it is about our
+/// connection, and no client can do anything about that on another one of its own.
+Fault Exchange::give_up_421() {
+    put_back(*attempt_);
+    return Fault::origin_misdirected;
+}
+
+/// A response that will not be forwarded.
 void Exchange::discard(std::unique_ptr<Attempt> attempt) {
-    std::size_t dropped = 0;
-    std::string_view bytes;
-    auto body = attempt->body(bytes);
-    while (body == Attempt::Body::data && dropped <= most_discarded) {
-        dropped += bytes.size();
-        attempt->consume_body(bytes.size());
-        body = attempt->body(bytes);
-    }
-    if (body == Attempt::Body::complete && attempt->reusable())
-        bound_->pools[attempt->candidate.id]->keep(std::move(attempt->connection));
+    put_back(*attempt);
     context_.recycle(std::move(attempt));
 }
 
-/// Whether the failure of this attempt says something of its origin as it is now.
+/// Keeps the connection of such a response if what is left of it is here already.
+void Exchange::put_back(Attempt& attempt) {
+    std::size_t dropped = 0;
+    std::string_view bytes;
+    auto body = attempt.body(bytes);
+    while (body == Attempt::Body::data && dropped <= most_discarded) {
+        dropped += bytes.size();
+        attempt.consume_body(bytes.size());
+        body = attempt.body(bytes);
+    }
+    if (body == Attempt::Body::complete && attempt.reusable())
+        bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
+}
+
+/// Whether the failure of this attempt says something of its origin as it is now: under the latest configuration, for
+/// an answer may break off long after that of its own time has gone.
 bool Exchange::is_news(const Attempt& attempt) {
-    const auto& origins = current().health->origins;
-    const auto id = attempt.candidate.id;
-    return id >= origins.size() || origins[id].state.is_news(attempt.began_at);
+    const auto& latest = *context_.snapshot();
+    const auto& identity = bound_->routing->origins[attempt.candidate.id].identity;
+    const auto& origins = latest.routing->origins;
+    const auto found =
+        std::find_if(origins.begin(), origins.end(), [&](const auto& each) { return each.identity == identity; });
+    const auto id = static_cast<std::size_t>(found - origins.begin());
+    const auto& health = latest.health->origins;
+    return id >= health.size() || health[id].state.is_news(attempt.began_at);
 }
 
 /// Counts an attempt that has ended, and what it says of its origin's health. A stale connection says nothing; nor does
@@ -313,6 +331,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
     context_.end_trial(id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || cut_short_ || !is_news(attempt)) return;
+    if (fault != Fault::none && !is_to_blame(attempt, fault)) return;
     // Not every origin knows Expect: else any client could have one ejected by holding its body back.
     if (fault == Fault::origin_head_timeout && awaits_continue()) return;
     pool.failed.add();

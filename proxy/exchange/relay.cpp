@@ -1,4 +1,6 @@
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/forwarded.h"
+#include "proxy/exchange/location.h"
 #include "proxy/exchange/tunnel.h"
 #include "proxy/steering/explain.h"
 
@@ -34,6 +36,19 @@ void Exchange::append_own_fields(std::string& out) const {
     if (site_->via_header) out += attempt_->head().minor == 0 ? "Via: 1.0 nearhop\r\n" : "Via: 1.1 nearhop\r\n";
 }
 
+/// What the origin says of the name that it was asked by, in the client's own.
+void Exchange::mend_locations() {
+    if (site_->host_header == "client") return;
+    const auto asked = host_sent(request_, *site_, origin_of(*attempt_));
+    if (wire::equal_ignoring_case(asked, request_.authority)) return;
+    const bool secure = wire::equal_ignoring_case(client_proto(request_, forwarding_), "https");
+    attempt_->mend_fields([&](const wire::Field& field) {
+        const bool locates = wire::equal_ignoring_case(field.name, "location") ||
+                             wire::equal_ignoring_case(field.name, "content-location");
+        return locates ? mended_location(field.value, asked, request_.authority, secure) : std::string{};
+    });
+}
+
 /// `own` holds our fields for as long as the result is used.
 ResponseStart Exchange::response_start(std::string& own) {
     const auto& head = attempt_->head();
@@ -58,6 +73,9 @@ ResponseStart Exchange::response_start(std::string& own) {
 /// Carries the response to the client, and the rest of the request body to the origin, until the response is whole.
 loop::Task<Fault> Exchange::relay() {
     Attempt& attempt = *attempt_;
+    // While the head came; perhaps with an answer of the edge's that says something else.
+    if (client_.gone()) co_return client_.why_gone();
+    mend_locations();
     {
         std::string own;
         client_.start(response_start(own));
@@ -127,7 +145,7 @@ loop::Task<Fault> Exchange::relay() {
             std::max(delivered, so_far);  // what is queued may count for more than its body: records, chunk heads
         if (!attempt.request_complete() || origin.unsent() != 0) {
             const Fault fault =
-                attempt.pump(client_, request_, trailer_rules(), replay_, limits_->body_limit, bytes_in_);
+                attempt.pump(client_, request_, trailer_rules(attempt), replay_, limits_->body_limit, bytes_in_);
             if (fault != Fault::none) {
                 client_.abort();
                 co_return fault;
@@ -176,6 +194,7 @@ loop::Task<Fault> Exchange::relay() {
 
 /// After a 101: raw bytes both ways. The connection is never used for HTTP again.
 loop::Task<Fault> Exchange::tunnel() {
+    if (client_.gone()) co_return client_.why_gone();
     {
         std::string own;
         client_.start_tunnel(response_start(own), forwarding_.upgrade);

@@ -1,16 +1,34 @@
 #include "proxy/loop/loop.h"
 
 #include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 
 namespace nearhop::loop {
+
+namespace asio = boost::asio;
+
+struct Loop::Host {
+    explicit Host(int epoll) : hot{context, epoll} {}
+
+    asio::io_context context{1};
+    // Without it an idle context counts as finished, and waiting for it would return at once, for ever.
+    asio::executor_work_guard<asio::io_context::executor_type> guard{context.get_executor()};
+    asio::posix::stream_descriptor hot;
+    asio::steady_timer alarm{context};
+    bool awaits_hot = false;
+    bool awaits_alarm = false;
+};
 
 void detail::Link::unlink() noexcept {
     previous->next = next;
@@ -45,35 +63,25 @@ void Timer::expires_at(TimePoint due) noexcept {
 bool Timer::expired() const noexcept { return due_ <= loop_.now(); }
 
 Loop::Loop()
-    : epoll_{epoll_create1(EPOLL_CLOEXEC)},
-      wakeup_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
-      start_{Clock::now()},
-      now_{start_},
-      wheel_(slots),
-      busy_(slots / 64) {
-    if (epoll_ < 0 || wakeup_ < 0) throw std::system_error{errno, std::generic_category(), "event loop"};
-    epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeup_, &event);
+    : epoll_{epoll_create1(EPOLL_CLOEXEC)}, start_{Clock::now()}, now_{start_}, wheel_(slots), busy_(slots / 64) {
+    if (epoll_ < 0) throw std::system_error{errno, std::generic_category(), "event loop"};
+    host_ = std::make_unique<Host>(epoll_);
 }
 
-Loop::~Loop() {
-    close(wakeup_);
-    close(epoll_);
-}
+Loop::~Loop() = default;
+
+asio::io_context& Loop::context() noexcept { return host_->context; }
 
 void Loop::stop() noexcept {
+    host_->context.stop();  // first: once run() sees the flag it makes the context ready for another run
     stopped_.store(true, std::memory_order_release);
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = write(wakeup_, &one, sizeof one);
 }
 
-void Loop::post(std::function<void()> work) {
-    {
-        const std::lock_guard lock{mutex_};
-        mail_.push_back(std::move(work));
-    }
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = write(wakeup_, &one, sizeof one);
+void Loop::post(std::function<void()> work) { asio::post(host_->context, std::move(work)); }
+
+void Loop::refresh() const noexcept {
+    now_ = Clock::now();
+    stale_ = false;
 }
 
 bool Loop::watch(int descriptor, std::uint32_t events, Watch& watch) noexcept {
@@ -93,59 +101,96 @@ void Loop::unwatch(int descriptor, Watch& watch) noexcept {
         if (event.data.ptr == &watch) event.events = 0;
 }
 
-/// How many events there were and are noted now; negative: the wait was interrupted.
-int Loop::take_events(int wait) {
+/// How many hot sockets have news, which are noted now.
+int Loop::take_events() {
     std::array<epoll_event, full_batch> events;
-    const int count = epoll_wait(epoll_, events.data(), full_batch, wait);
-    if (count < 0) return count;
-    now_ = Clock::now();
+    const int count = std::max(0, epoll_wait(epoll_, events.data(), full_batch, 0));
+    refresh();
     batch_ = {events.data(), static_cast<std::size_t>(count)};
-    for (auto& event : batch_) {
-        if (event.data.ptr == nullptr)
-            mail_came_ = true;
-        else if (event.events != 0)
-            static_cast<Watch*>(event.data.ptr)->on_events(event.events);
-    }
+    for (auto& event : batch_)
+        if (event.events != 0) static_cast<Watch*>(event.data.ptr)->on_events(event.events);
     batch_ = {};
     return count;
 }
 
-void Loop::run() {
-    constexpr milliseconds stood_still{100};
-    constexpr int most_looks = 16;
-    while (!stopped_.load(std::memory_order_acquire)) {
-        const auto before = now_;
-        const int wait = wait_milliseconds();
-        int count = take_events(wait);
-        if (count < 0) continue;
-        // After SIGCONT, or on a starved core, these events are old ones while the time is new: whoever compares it
-        // with a deadline must know what has arrived since, or calls an answer late that has come.
-        const bool late = wait >= 0 && now_ > before + milliseconds{wait} + stood_still;
-        for (int looks = 0; (count == full_batch || (late && looks == 0)) && looks < most_looks; ++looks)
-            count = take_events(0);
-        if (std::exchange(mail_came_, false)) {
-            std::uint64_t ignored = 0;
-            [[maybe_unused]] const auto drained = read(wakeup_, &ignored, sizeof ignored);
-            std::vector<std::function<void()>> work;
-            {
-                const std::lock_guard lock{mutex_};
-                work.swap(mail_);
-            }
-            for (const auto& item : work) run_guarded(item);
-        }
-        run_timers();
-        resume_ready();
-        if (after_batch_) run_guarded(after_batch_);
-    }
-}
-
-void Loop::run_guarded(const std::function<void()>& work) {
+/// A handler or a batch's end that throws ends nothing but itself.
+template <class Work>
+void Loop::run_guarded(const Work& work) {
     try {
         work();
     } catch (const std::exception& error) {
         if (!failed_) throw;
         failed_(error);
     }
+}
+
+/// One batch of hot events: looked for first while there is work, waited for in the context otherwise.
+void Loop::gather_events() {
+    constexpr milliseconds stood_still{100};
+    constexpr int most_looks = 16;
+    int count = 0;
+    bool late = false;
+    if (ready_.linked() || look_first_) count = take_events();
+    if (count == 0 && !ready_.linked()) {
+        const auto due = next_due();
+        sleep_in_context(due);
+        count = take_events();
+        // After SIGCONT, or on a starved core, these events are old ones while the time is new: whoever compares it
+        // with a deadline must know what has arrived since, or calls an answer late that has come.
+        late = due != TimePoint::max() && now_ > due + stood_still;
+        look_first_ = count > 1;
+    } else {
+        look_first_ = count > 0;
+        poll_context();
+    }
+    for (int looks = 0; (count == full_batch || (late && looks == 0)) && looks < most_looks; ++looks)
+        count = take_events();
+}
+
+/// Waits until there are hot events, a timer is `due` or a handler has run.
+void Loop::sleep_in_context(TimePoint due) {
+    run_guarded([this, due] {
+        auto& host = *host_;
+        // An alarm that rings too early costs one turn, to move it costs more: only an earlier time moves it.
+        if (due != TimePoint::max() && (!host.awaits_alarm || due < host.alarm.expiry())) {
+            host.awaits_alarm = false;  // where the next lines find no memory
+            host.alarm.expires_at(due);
+            host.alarm.async_wait([&host](const boost::system::error_code& error) {
+                if (!error) host.awaits_alarm = false;  // else it was moved, and another wait has taken over
+            });
+            host.awaits_alarm = true;
+        }
+        if (!host.awaits_hot)
+            host.hot.async_wait(asio::posix::stream_descriptor::wait_read,
+                                [&host](const boost::system::error_code&) { host.awaits_hot = false; });
+        host.awaits_hot = true;
+        stale_ = true;  // handlers decide nothing by the time that was before
+        host.context.run_one();
+    });
+    polled_ = now();
+}
+
+/// While hot sockets keep the loop awake, handlers have a turn once a tick: acceptors and posted work must not starve.
+/// Nor must the sockets, where each handler posts the next.
+void Loop::poll_context() {
+    constexpr int most_handlers = 64;
+    if (now_ - polled_ < tick) return;
+    stale_ = true;
+    run_guarded([this] {
+        for (int i = 0; i < most_handlers && host_->context.poll_one() != 0;) ++i;
+    });
+    polled_ = now();
+}
+
+void Loop::run() {
+    while (!stopped_.load(std::memory_order_acquire)) {
+        gather_events();
+        run_timers();
+        resume_ready();
+        if (after_batch_) run_guarded(after_batch_);
+    }
+    stopped_.store(false, std::memory_order_relaxed);
+    host_->context.restart();
 }
 
 void Loop::resume_ready() {
@@ -205,8 +250,8 @@ void Loop::run_timers() noexcept {
     }
 }
 
-int Loop::wait_milliseconds() const noexcept {
-    if (ready_.linked()) return 0;
+/// When the first busy slot of the wheel has to be looked at; max: there is none.
+TimePoint Loop::next_due() const noexcept {
     const auto first = static_cast<std::size_t>(current_ + 1) % slots;
     for (std::size_t step = 0; step < slots;) {
         const std::size_t slot = (first + step) % slots;
@@ -216,10 +261,9 @@ int Loop::wait_milliseconds() const noexcept {
             continue;
         }
         step += static_cast<std::size_t>(std::countr_zero(word));
-        const auto due = start_ + (current_ + 1 + static_cast<std::int64_t>(step)) * tick;
-        return static_cast<int>(std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(due - Clock::now()).count()));
+        return start_ + (current_ + 1 + static_cast<std::int64_t>(step)) * tick;
     }
-    return -1;
+    return TimePoint::max();
 }
 
 }  // namespace nearhop::loop

@@ -6,12 +6,16 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <mutex>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
 struct epoll_event;
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace nearhop::loop {
 
@@ -147,8 +151,9 @@ private:
     std::int64_t armed_ = 0;  ///< tick of the slot it is linked in, valid while linked
 };
 
-/// One thread's event loop: epoll (edge-triggered), a timer wheel and a mailbox. Not thread-safe but for post() and
-/// stop(). docs/decisions.md says why it is ours and not Asio's.
+/// One thread's event loop: a Boost.Asio io_context, and nested in it as one descriptor the epoll set of the sockets that
+/// carry requests (edge-triggered), with a timer wheel beside. Not thread-safe but for post() and stop().
+/// docs/decisions.md says why hot sockets do not wait in Asio itself.
 class Loop {
 public:
     static constexpr milliseconds tick{4};
@@ -158,18 +163,25 @@ public:
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
 
-    /// Runs until stop(). `after_batch` is called once after every batch of events.
+    /// Runs until stop(); may run again after that. `after_batch` is called once after every batch of events.
     void run();
     void stop() noexcept;  ///< any thread
     /// Runs `work` on the loop's thread, in order. Any thread. Never on the request path.
     void post(std::function<void()> work);
     void after_batch(std::function<void()> work) { after_batch_ = std::move(work); }
-    /// `failed` hears of what posted work or `after_batch` threw (no memory, in most cases), and the loop goes on. It
-    /// must not throw. Without it, run() throws what they threw.
+    /// For everything that is not hot: acceptors, signals, resolvers, the control thread. Its handlers run on the
+    /// loop's thread between two batches; a Wake that they notify resumes in the batch that follows.
+    boost::asio::io_context& context() noexcept;
+    /// `failed` hears of what a handler of context(), posted work or `after_batch` threw (no memory, in most cases), and
+    /// the loop goes on. It must not throw. Without it, run() throws what they threw.
     void on_failure(std::function<void(const std::exception&)> failed) { failed_ = std::move(failed); }
 
     /// Time of the current batch: one clock call per wake-up.
-    TimePoint now() const noexcept { return now_; }
+    TimePoint now() const noexcept {
+        if (stale_) [[unlikely]]
+            refresh();
+        return now_;
+    }
     /// Whether this batch resumes more than one coroutine.
     bool crowded() const noexcept { return crowded_; }
 
@@ -185,31 +197,36 @@ private:
     static constexpr int full_batch = 256;      // events of one epoll_wait
     static constexpr std::size_t slots = 1024;  // about four seconds; later timers are looked at once per turn
 
-    class Mailbox;
     std::int64_t tick_of(TimePoint time) const noexcept;
     void arm(Timer& timer) noexcept;
     void run_timers() noexcept;
-    int wait_milliseconds() const noexcept;
-    int take_events(int wait);
+    TimePoint next_due() const noexcept;
+    void refresh() const noexcept;
+    int take_events();
+    void gather_events();
+    void sleep_in_context(TimePoint due);
+    void poll_context();
     void resume_ready();
-    void run_guarded(const std::function<void()>& work);
+    template <class Work>
+    void run_guarded(const Work& work);
 
-    int epoll_ = -1;
-    int wakeup_ = -1;  // eventfd of the mailbox
+    int epoll_;  // of the hot sockets; host_ closes it
     TimePoint start_;
-    TimePoint now_;
-    std::int64_t current_ = 0;  // tick up to which timers have run
+    mutable TimePoint now_;
+    mutable bool stale_ = false;  // handlers of the context run: who asks first reads the clock
+    std::int64_t current_ = 0;    // tick up to which timers have run
     std::vector<detail::Link> wheel_;
     std::vector<std::uint64_t> busy_;  // one bit per slot that may hold timers
     detail::Link ready_;
     std::span<epoll_event> batch_;
-    bool mail_came_ = false;
+    bool look_first_ = false;  // hot sockets had work lately: it is cheaper to look than to sleep
+    TimePoint polled_;         // when handlers of the context had their last turn
     bool crowded_ = false;
     std::function<void()> after_batch_;
     std::function<void(const std::exception&)> failed_;
     std::atomic<bool> stopped_{false};
-    std::mutex mutex_;
-    std::vector<std::function<void()>> mail_;  // guarded by mutex_
+    struct Host;                  // what Asio does for the loop
+    std::unique_ptr<Host> host_;  // last: what its handlers hold may use all of the above
 };
 
 inline bool Wake::YieldIfCrowded::await_ready() const noexcept { return !wake->loop_.crowded(); }

@@ -4,12 +4,23 @@
 #include "proxy/origin/announcement.h"
 #include "proxy/wire/stream.h"
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace nearhop::origin {
 
 class Pool;
+
+/// How long a connection may idle of which the origin says that it closes it so long after an answer: a little less, so
+/// that no request meets the end on its way.
+constexpr loop::milliseconds idle_limit_of(std::optional<std::chrono::seconds> told) noexcept {
+    if (!told) return loop::milliseconds::max();
+    const loop::milliseconds whole = *told;
+    return whole - std::min(loop::milliseconds{1000}, whole / 2);
+}
 
 /// One TCP or TLS connection to one address of an origin. While it is leased, its socket notifies the exchange; while
 /// it idles, it notifies itself, and whatever happens then (an end, a reset, a stray byte) removes it from its pool
@@ -21,16 +32,19 @@ public:
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    /// The TLS session of its address, for the next connection: what this one learns goes there. Null without TLS, and
-    /// when the settings have changed before it was dialled. Before `stream`, which writes to it.
+    /// The TLS session of its address and name, for the next connection: what this one learns goes there. Null without
+    /// TLS, and when the settings have changed before it was dialled. Before `stream`, which writes to it.
     std::shared_ptr<wire::SslSession> session;
+    unsigned tls_era = 0;  ///< Pool::tls_era() under which it was secured
     wire::Stream stream;
-    std::string address;     ///< Endpoint::text
-    Announcement announced;  ///< what it began with
+    std::string address;      ///< Endpoint::text
+    std::string server_name;  ///< followed_name(): it serves requests for this one alone
+    Announcement announced;   ///< what it began with
     loop::TimePoint created{};
     loop::TimePoint idle_since{};
-    unsigned requests = 0;  ///< sent on it so far
-    bool quiet = false;     ///< idles without OpenSSL's buffers
+    loop::milliseconds idle_limit = idle_limit_of({});  ///< by the origin's own word (Keep-Alive: timeout)
+    unsigned requests = 0;                              ///< sent on it so far
+    bool quiet = false;                                 ///< idles without OpenSSL's buffers
 
     bool reused() const noexcept { return requests > 1; }
     Pool& pool() const noexcept { return pool_; }

@@ -16,6 +16,8 @@ using loop::Io;
 
 namespace {
 
+constexpr std::size_t longest_name = 253;  // RFC 1035 section 3.1, as text
+
 Fault fault_of_connect(int error) noexcept {
     switch (error) {
         case ECONNREFUSED:
@@ -34,13 +36,15 @@ Fault fault_of_connect(int error) noexcept {
 }  // namespace
 
 Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-           const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement)
+           const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement,
+           std::string server_name)
     : pool_{pool},
       origin_{origin},
       addresses_{std::move(addresses)},
       limits_{limits},
       notify_{notify},
-      announcement_{announcement} {
+      announcement_{announcement},
+      server_name_{std::move(server_name)} {
     const auto& all = addresses_->by_origin[id];
     const std::size_t turn = all.empty() ? 0 : pool_.next_turn() % all.size();
     // Good addresses in turn, then the ones that probes say are down.
@@ -95,6 +99,19 @@ void Dial::fail(Try& attempt, Fault fault) {
     attempt.connection.reset();
 }
 
+/// False: no certificate can carry the name, which a client chose.
+bool Dial::begin_tls(Connection& connection) {
+    const std::string& name = server_name_.empty() ? origin_.server_name : server_name_;
+    if (name.empty() || name.size() > longest_name || name.front() == '.') return false;
+    connection.server_name = server_name_;
+    auto& session = connection.session = pool_.session_for(origin_.tls_digest, connection.address, server_name_);
+    if (session) connection.tls_era = pool_.tls_era();
+    connection.stream.start_tls_client(origin_.context.get(), name, geo::Address::parse(name).has_value(),
+                                       session ? session->get() : nullptr);
+    SSL_set_app_data(connection.stream.tls(), session.get());
+    return true;
+}
+
 bool Dial::advance(Try& attempt) {
     const auto now = pool_.loop().now();
     auto& stream = attempt.connection->stream;
@@ -114,11 +131,10 @@ bool Dial::advance(Try& attempt) {
             stream.write(announcement_.bytes());
         }
         if (!origin_.tls) return true;
-        auto& session = attempt.connection->session =
-            pool_.session_for(origin_.tls_digest, attempt.connection->address);
-        stream.start_tls_client(origin_.context.get(), origin_.host, origin_.host_is_address,
-                                session ? session->get() : nullptr);
-        SSL_set_app_data(stream.tls(), session.get());
+        if (!begin_tls(*attempt.connection)) {
+            fail(attempt, Fault::origin_certificate);
+            return false;
+        }
         attempt.phase = Phase::handshaking;
     }
     switch (stream.handshake()) {

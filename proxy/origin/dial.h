@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace nearhop::origin {
@@ -20,7 +21,8 @@ public:
     enum class Step : std::uint8_t { pending, ready, failed };
 
     Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-         const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement = {});
+         const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement = {},
+         std::string server_name = {});
 
     Step step();
     /// When step() must be called although nothing notified.
@@ -49,6 +51,7 @@ private:
     void begin(Try& attempt);
     void fail(Try& attempt, exchange::Fault fault);
     bool advance(Try& attempt);
+    bool begin_tls(Connection& connection);
 
     Pool& pool_;
     const OriginInfo& origin_;
@@ -56,6 +59,7 @@ private:
     const conf::Failover& limits_;
     loop::Notify& notify_;
     const Announcement announcement_;
+    const std::string server_name_;  ///< followed_name()
     std::array<const Endpoint*, 2> endpoints_{};
     std::size_t endpoint_count_ = 0;
     std::size_t started_ = 0;

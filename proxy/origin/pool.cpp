@@ -59,10 +59,7 @@ std::size_t Pool::most_idle() noexcept {
 }
 
 bool Pool::is_known(const Connection& connection) const noexcept {
-    if (connection.stream.is_tls()) {
-        const auto found = sessions_.find(connection.address);
-        if (found == sessions_.end() || found->second != connection.session) return false;
-    }
+    if (connection.stream.is_tls() && connection.tls_era != tls_era_) return false;
     return addresses_.empty() ||
            std::find(addresses_.begin(), addresses_.end(), connection.address) != addresses_.end();
 }
@@ -70,12 +67,13 @@ bool Pool::is_known(const Connection& connection) const noexcept {
 bool Pool::worn(const Connection& connection) const noexcept {
     const auto now = loop_.now();
     return connection.requests >= requests_ || now - connection.created >= age_ ||
-           now - connection.idle_since >= idle_timeout_ || connection.stream.socket().hung_up();
+           now - connection.idle_since >= idle_limit(connection) || connection.stream.socket().hung_up();
 }
 
-std::unique_ptr<Connection> Pool::take(const Announcement& announced) {
+std::unique_ptr<Connection> Pool::take(const Announcement& announced, std::string_view server_name) {
     for (std::size_t i = idle_.size(); i-- > 0;) {
         if (idle_[i]->announced != announced) continue;  // only where an origin wants announcements
+        if (idle_[i]->server_name != server_name) continue;
         auto connection = std::move(idle_[i]);
         idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
         counters_->idle.subtract();
@@ -107,19 +105,23 @@ void Pool::keep(std::unique_ptr<Connection> connection) {
     counters_->active.subtract();
     counters_->idle.add();
     idle_.push_back(std::move(connection));
-    if (timer_.due() > loop_.now() + quiet_after) set_timer();
+    if (const auto due = due_of(*idle_.back()); timer_.due() > due) timer_.expires_at(due);
 }
 
 void Pool::set_tls(const std::string& digest) {
     if (digest == tls_digest_) return;
     tls_digest_ = digest;
-    sessions_.clear();  // connections that are still in use keep theirs, and are known by that
+    ++tls_era_;
+    sessions_.clear();  // connections that are still in use keep theirs
     close_idle();
 }
 
-std::shared_ptr<wire::SslSession> Pool::session_for(const std::string& digest, const std::string& address) {
+std::shared_ptr<wire::SslSession> Pool::session_for(const std::string& digest, const std::string& address,
+                                                    const std::string& server_name) {
     if (digest != tls_digest_) return nullptr;
-    auto& session = sessions_[address];
+    const std::string key = server_name.empty() ? address : address + ' ' + server_name;
+    if (sessions_.size() >= most_sessions && !sessions_.contains(key)) sessions_.clear();
+    auto& session = sessions_[key];
     if (!session) session = std::make_shared<wire::SslSession>();
     return session;
 }
@@ -148,7 +150,8 @@ void Pool::retain(const std::vector<Endpoint>& endpoints) {
     addresses_.clear();
     for (const auto& endpoint : endpoints) addresses_.push_back(endpoint.text);
     std::erase_if(sessions_, [&](const auto& session) {
-        return std::find(addresses_.begin(), addresses_.end(), session.first) == addresses_.end();
+        const std::string_view address = std::string_view{session.first}.substr(0, session.first.find(' '));
+        return std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end();
     });
     for (std::size_t i = idle_.size(); i-- > 0;) {
         const bool good = std::any_of(endpoints.begin(), endpoints.end(), [&](const Endpoint& endpoint) {
@@ -180,7 +183,8 @@ void Pool::drop_all(const std::string& address) noexcept {
 
 void Pool::notify() noexcept {
     const auto now = loop_.now();
-    while (!idle_.empty() && now - idle_.front()->idle_since >= idle_timeout_) drop(0);
+    for (std::size_t i = idle_.size(); i-- > 0;)
+        if (now - idle_[i]->idle_since >= idle_limit(*idle_[i])) drop(i);
     for (const auto& connection : idle_) {
         if (connection->quiet || now - connection->idle_since < quiet_after) continue;
         connection->stream.release_all();
@@ -191,12 +195,15 @@ void Pool::notify() noexcept {
 
 void Pool::set_timer() noexcept {
     if (idle_.empty()) return timer_.clear();
-    auto due = idle_.front()->idle_since + idle_timeout_;
-    // The quiet ones are the oldest. Of the others, the one that waits longest for its rest decides.
-    const auto restless =
-        std::partition_point(idle_.begin(), idle_.end(), [](const auto& idle) { return idle->quiet; });
-    if (restless != idle_.end()) due = std::min(due, (*restless)->idle_since + quiet_after);
+    auto due = loop::TimePoint::max();
+    for (const auto& idle : idle_) due = std::min(due, due_of(*idle));
     timer_.expires_at(due);
+}
+
+/// When there is something to do for a connection that idles: each may have an end of its own.
+loop::TimePoint Pool::due_of(const Connection& idle) const noexcept {
+    const auto limit = idle_limit(idle);
+    return idle.idle_since + (idle.quiet ? limit : std::min(quiet_after, limit));
 }
 
 void remember_sessions(ssl_ctx_st* context) {

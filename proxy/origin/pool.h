@@ -5,9 +5,11 @@
 #include "proxy/origin/connection.h"
 #include "proxy/snapshot.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -30,8 +32,9 @@ public:
 
     void set_limits(const conf::Limits& limits) noexcept;
 
-    /// The most recently used idle connection that is still good and began with this announcement, or null.
-    std::unique_ptr<Connection> take(const Announcement& announced = {});
+    /// The most recently used idle connection that is still good, began with this announcement and was made for this
+    /// name (followed_name()), or null.
+    std::unique_ptr<Connection> take(const Announcement& announced = {}, std::string_view server_name = {});
     /// Only after a complete, unambiguous exchange with nothing left unread (style.md rule 17). Dropping a connection
     /// instead closes it.
     void keep(std::unique_ptr<Connection> connection);
@@ -54,8 +57,12 @@ public:
     /// What connections are secured with from now on, as wire::OriginTls says. Another value than before ends
     /// idle connections and forgets sessions: they were made with another trust.
     void set_tls(const std::string& digest);
-    /// The session for connections to an address under `digest`; null when that is not what counts any more.
-    std::shared_ptr<wire::SslSession> session_for(const std::string& digest, const std::string& address);
+    /// The session for connections to an address under `digest`, for this name (followed_name(), which may be a
+    /// client's word: only so many are kept); null when the digest is not what counts any more.
+    std::shared_ptr<wire::SslSession> session_for(const std::string& digest, const std::string& address,
+                                                  const std::string& server_name = {});
+    static constexpr std::size_t most_sessions = 256;
+    unsigned tls_era() const noexcept { return tls_era_; }  ///< another one after each change of the digest
     std::size_t session_count() const noexcept { return sessions_.size(); }
     admin::PoolCounters& counters() noexcept { return *counters_; }
     exchange::Capacity* capacity() const noexcept { return capacity_; }
@@ -71,9 +78,13 @@ private:
 
     void notify() noexcept override;  ///< timer: close what idled too long
     void set_timer() noexcept;
+    loop::TimePoint due_of(const Connection& idle) const noexcept;
     void drop(std::size_t index) noexcept;
     void drop_all(const std::string& address) noexcept;
     bool worn(const Connection& connection) const noexcept;
+    loop::milliseconds idle_limit(const Connection& connection) const noexcept {
+        return std::min(idle_timeout_, connection.idle_limit);
+    }
 
     loop::Loop& loop_;
     std::shared_ptr<admin::PoolCounters> counters_;
@@ -83,8 +94,9 @@ private:
     std::size_t peak_ = 0, last_peak_ = 0;
     loop::TimePoint period_began_{};
     std::vector<std::unique_ptr<Connection>> idle_;                                // oldest first
-    std::unordered_map<std::string, std::shared_ptr<wire::SslSession>> sessions_;  // by address
+    std::unordered_map<std::string, std::shared_ptr<wire::SslSession>> sessions_;  // by address, and name
     std::string tls_digest_;
+    unsigned tls_era_ = 0;
     std::vector<std::string> addresses_;  ///< that the origin has; empty: not known yet
     std::string doubted_;                 ///< the last one, and when
     loop::TimePoint doubted_at_{};

@@ -1,6 +1,7 @@
 #include "proxy/origin/probe.h"
 
 #include "proxy/origin/announcement.h"
+#include "proxy/origin/probe_head.h"
 #include "proxy/wire/chunked.h"
 #include "proxy/wire/head.h"
 
@@ -87,6 +88,15 @@ health::BodyKind kind_of(std::span<const wire::Field> fields) {
     return kind;
 }
 
+sockaddr_storage with_port(sockaddr_storage address, std::uint16_t port) noexcept {
+    if (port == 0) return address;
+    if (address.ss_family == AF_INET6)
+        reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(port);
+    else
+        reinterpret_cast<sockaddr_in&>(address).sin_port = htons(port);
+    return address;
+}
+
 }  // namespace
 
 health::Agent agent_of(std::span<const wire::Field> fields, std::string_view header) noexcept {
@@ -121,13 +131,10 @@ ProbePlan::ProbePlan(const OriginInfo& info, const conf::Probe& settings)
     : how{settings},
       tls{info.tls},
       proxy_protocol{info.proxy_protocol},
-      host{info.host},
-      host_is_address{info.host_is_address},
+      server_name{probe_server_name(info, settings)},
+      port{settings.port == info.port ? std::uint16_t{0} : static_cast<std::uint16_t>(settings.port)},
       context{info.context},
-      request{"GET " + settings.path +
-              " HTTP/1.1\r\nHost: " + (settings.host.empty() ? info.host_field : settings.host) +
-              "\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: "
-              "keep-alive\r\n\r\n"},
+      request{probe_head(info, settings)},
       rules{.checks = settings.checks,
             .region = settings.expect_region.empty()    ? info.region
                       : settings.expect_region == "off" ? std::string{}
@@ -191,7 +198,8 @@ Task<Prober::Result> Prober::connect(const ProbePlan& plan, ProbePhases& phases)
     const int on = 1;
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const TimePoint began = Clock::now();  // finer than the batch's time: this difference is the round trip
-    if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&endpoint_.address), endpoint_.size) != 0 &&
+    const sockaddr_storage address = with_port(endpoint_.address, plan.port);
+    if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), endpoint_.size) != 0 &&
         errno != EINPROGRESS) {
         const int error = errno;
         ::close(descriptor);
@@ -217,7 +225,8 @@ Task<Prober::Result> Prober::connect(const ProbePlan& plan, ProbePhases& phases)
 Task<Prober::Result> Prober::handshake(const ProbePlan& plan, ProbeOutcome& outcome) {
     const TimePoint began = wake_.loop().now();
     // No session is resumed: a resumed handshake would not look at the certificate.
-    stream_->start_tls_client(plan.context.get(), plan.host, plan.host_is_address, nullptr);
+    stream_->start_tls_client(plan.context.get(), plan.server_name, geo::Address::parse(plan.server_name).has_value(),
+                              nullptr);
     timer_.expires_at(deadline_);
     for (;;) {
         const Io io = stream_->handshake();

@@ -11,6 +11,7 @@
 #include "proxy/wire/stream.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,8 +27,8 @@ struct ProbePlan {
     conf::Probe how;
     bool tls = true;
     bool proxy_protocol = false;  ///< a connection begins with a PROXY header: LOCAL, the edge itself asks
-    std::string host;             ///< SNI and verified name
-    bool host_is_address = false;
+    std::string server_name;      ///< SNI and verified name
+    std::uint16_t port = 0;       ///< other than that of requests; 0: the same
     std::shared_ptr<ssl_ctx_st> context;
     std::string request;  ///< the whole head
     health::BodyRules rules;

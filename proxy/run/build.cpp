@@ -1,13 +1,12 @@
 #include "proxy/run/build.h"
 
-#include "geo/catalogue.h"
-#include "proxy/origin/pool.h"
+#include "proxy/run/build_origins.h"
 #include "proxy/run/database_cache.h"
 #include "proxy/run/listener_key.h"
 #include "proxy/run/memory_watch.h"
 #include "proxy/run/rto.h"
+#include "proxy/run/secrets.h"
 #include "proxy/run/trusted.h"
-#include "proxy/wire/origin_tls.h"
 
 #include <algorithm>
 #include <chrono>
@@ -28,54 +27,6 @@ geo::CidrTable build_proxy_protocol(const conf::Listener& listener, conf::Proble
     for (const auto& text : listener.proxy_protocol_from)
         if (const auto cidr = network_from(text, problems)) peers.emplace_back(*cidr, 1);
     return geo::CidrTable{std::move(peers)};
-}
-
-std::string bracketed(const std::string& host) { return host.find(':') == host.npos ? host : '[' + host + ']'; }
-
-/// What a probe asks and of whom. Its tempo and thresholds are not in it: changing them forgets nothing.
-std::string identity_of(const conf::Origin& origin) {
-    const auto& health = origin.health;
-    std::string text = origin.name + (origin.url->tls ? " https://" : " http://") + bracketed(origin.url->host) + ':' +
-                       std::to_string(origin.url->port) + " ca=" + *origin.ca + " path=" + health.path +
-                       " host=" + health.host + " body=" + health.body_contains +
-                       (origin.proxy_protocol ? " proxy_protocol=v2" : "") + " status=";
-    for (const auto& [low, high] : health.statuses) text += std::to_string(low) + '-' + std::to_string(high) + ',';
-    return text;
-}
-
-std::vector<OriginInfo> build_origins(const conf::Config& config, conf::Problems& problems) {
-    // One context for all origins with the same settings: the system's store alone is some hundred certificates.
-    std::map<std::string, wire::OriginTls> contexts;
-    std::vector<OriginInfo> origins;
-    for (const auto& origin : config.origins) {
-        OriginInfo info;
-        const auto& url = *origin.url;
-        info.name = origin.name;
-        info.identity = identity_of(origin);
-        info.tls = url.tls;
-        info.host = url.host;
-        info.host_is_address = geo::Address::parse(url.host).has_value();
-        info.port = url.port;
-        info.proxy_protocol = origin.proxy_protocol;
-        info.region = !origin.region->empty() ? *origin.region : geo::find_region(origin.name) ? origin.name : "";
-        if (origin.health.agent_header != "off") info.agent_header = origin.health.agent_header;
-        info.host_field = bracketed(url.host);
-        if (url.port != (url.tls ? 443 : 80)) info.host_field += ':' + std::to_string(url.port);
-        if (url.tls) {
-            const auto& tls = origin.tls;
-            const std::string settings = *origin.ca + '\n' + *tls.certificate + '\n' + *tls.private_key + '\n' +
-                                         *tls.ciphers + (tls.min_version == conf::TlsVersion::tls1_3 ? "\n1.3" : "");
-            auto known = contexts.find(settings);
-            if (known == contexts.end()) {
-                known = contexts.emplace(settings, wire::load_origin_tls(origin.ca, tls, problems)).first;
-                if (known->second.context) origin::remember_sessions(known->second.context.get());
-            }
-            info.context = known->second.context;
-            info.tls_digest = known->second.digest;
-        }
-        origins.push_back(std::move(info));
-    }
-    return origins;
 }
 
 /// What clients must show and send, by listener and by site.
@@ -249,6 +200,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     auto routing = std::make_shared<Routing>();
     Snapshot snapshot;
 
+    read_secrets(config, problems);
     routing->table = steering::build_table(config, problems);
     build_trust(config, snapshot, problems);
     routing->origins = build_origins(config, problems);

@@ -19,14 +19,21 @@ origins:
   ap-southeast-1: https://ap-southeast-1.example.com
 )";
 
-/// A decision needs no certificate and no log, and where it is explained the edge's are seldom at hand.
+/// A decision needs no certificate, no secret and no log, and where it is explained the edge's are seldom at hand.
 void forget_files(conf::Config& config) {
     const conf::At<std::string> none;
     config.tls.certificates.clear();
     config.log = {};
     for (auto& listener : config.listeners) listener.client_certificates = {conf::ClientCertificates::none};
     for (auto& site : config.sites) site.client_certificates.reset();
-    for (auto& origin : config.origins) origin.ca = origin.tls.certificate = origin.tls.private_key = none;
+    for (auto& origin : config.origins) {
+        origin.ca = origin.tls.certificate = origin.tls.private_key = none;
+        origin.headers.set.clear();
+        origin.health.headers.clear();
+    }
+    config.admin.token = {};
+    // A question names its client itself: what a peer would have to show for that does not matter.
+    for (auto& peer : config.clients.trusted) peer.secret = {};
 }
 
 BuildResult load_or_built_in(const std::string& file) {

@@ -302,8 +302,10 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
     const auto now = around_.loop.now();
     if (outcome.result.passed) around_.registry.load(name_)->tell_probe_passed(outcome.result.began);
     // One SYN may get lost: where no more was sent, the second probe in a row tells.
-    if (outcome.path_lost || (failed_before && outcome.result.reason == health::Reason::connect_timeout))
-        around_.registry.load(name_)->lost.note(text, outcome.result.began);
+    // Of the way that requests go: another port may be behind another rule of a firewall.
+    const bool is_lost =
+        outcome.path_lost || (failed_before && outcome.result.reason == health::Reason::connect_timeout);
+    if (is_lost && plan_->port == 0) around_.registry.load(name_)->lost.note(text, outcome.result.began);
     if (phases.connect >= 0) monitor_.on_rtt(text, phases.connect * 1000, now);
     if (!outcome.result.passed)
         log_debug(

@@ -83,7 +83,7 @@ std::shared_ptr<const steering::Trust> make_trust(const conf::Clients& clients,
     std::vector<steering::Trust::Entry> entries;
     auto list = ranges.begin();
     for (const TrustedPeer& peer : clients.trusted) {
-        steering::Trust::Entry entry{std::nullopt, peer.secret_header, peer.secret, peer.certificate.fingerprint,
+        steering::Trust::Entry entry{std::nullopt, peer.secret_header, peer.secret.value, peer.certificate.fingerprint,
                                      peer.certificate.san};
         if (!peer.ip_ranges->empty()) {
             if (list == ranges.end()) break;

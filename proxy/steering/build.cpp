@@ -56,6 +56,8 @@ private:
         OriginTable& entry = table_->origins.emplace_back();
         entry.name = origin.name;
         entry.host = origin.url->host;
+        entry.server_name = origin.server_name();
+        entry.follows_host = origin.follows_host();
         entry.weight = origin.weight;
         entry.checks = origin.health.checks;
 
@@ -114,6 +116,7 @@ private:
         site.decision_header = given.decision_header;
         site.hedge = given.hedge;
         site.server_timing = given.server_timing;
+        site.via = given.via;
         site.via_header = given.via_header;
         site.interim_responses = given.interim_responses;
         site.normalize_path = given.normalize_path;

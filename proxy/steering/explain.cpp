@@ -151,10 +151,14 @@ void append_site(std::string& out, const Explanation& what, const Table& table) 
 void append_names(std::string& out, const Explanation& what, const Table& table) {
     const auto chosen = what.decision.chosen();
     if (chosen.empty()) return;
-    const std::string& own = table.origins[chosen.front().id].host;
+    const OriginTable& first = table.origins[chosen.front().id];
     const std::string& rule = table.sites[what.decision.site].host_header;
-    const std::string& sent = rule == "client" ? what.host : rule == "origin" ? own : rule;
-    out += "names: Host " + (sent.empty() ? "-" : sent) + ", certificate " + (own.empty() ? "-" : own) + "\n";
+    const std::string& sent = rule == "client"        ? what.host
+                              : rule == "origin"      ? first.host
+                              : rule == "server_name" ? first.server_name
+                                                      : rule;
+    const std::string& shown = first.follows_host && !sent.empty() ? sent : first.server_name;
+    out += "names: Host " + (sent.empty() ? "-" : sent) + ", certificate " + (shown.empty() ? "-" : shown) + "\n";
 }
 
 json::object origin_json(const Considered& origin, const Table& table, const health::Table& health) {
@@ -173,7 +177,8 @@ json::object origin_json(const Considered& origin, const Table& table, const hea
             {"override", health::name(seen.state.order)},
             {"failing_checks", std::move(failing)},
             {"region", known.region},
-            {"host", known.host}};
+            {"host", known.host},
+            {"server_name", known.follows_host ? json::value("host") : json::value(known.server_name)}};
 }
 
 json::object place_json(const Located& located) {

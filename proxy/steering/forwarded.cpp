@@ -102,6 +102,11 @@ Node parse_node(std::string_view text) noexcept {
     return {std::nullopt, is_identifier(inner) ? inner : std::string_view{}, {}};
 }
 
+bool has_parameter(std::string_view& element) noexcept {
+    element.remove_prefix(std::min(element.find_first_not_of("; \t"), element.size()));
+    return !element.empty();
+}
+
 bool cut_parameter(std::string_view& element, std::string_view& name, std::string_view& value) noexcept {
     const auto parameter = cut_item(element, ';', true);
     const auto equals = parameter.find('=');
@@ -116,7 +121,7 @@ bool cut_parameter(std::string_view& element, std::string_view& name, std::strin
 std::optional<ForwardedElement> parse_element(std::string_view element) noexcept {
     ForwardedElement read;
     bool proto = false, host = false;
-    while (!element.empty()) {
+    while (has_parameter(element)) {
         std::string_view name, value;
         if (!cut_parameter(element, name, value)) return std::nullopt;
         const auto take = [&](std::string_view wanted, std::string_view& slot, bool& seen) {

@@ -36,6 +36,8 @@ struct ForwardedElement {
 /// quoted, such as the colons of an address, are let pass.
 std::optional<ForwardedElement> parse_element(std::string_view element) noexcept;
 
+/// Passes over empty parameters, which mean nothing (RFC 7239 section 4: "for=192.0.2.1;"). False: no other follows.
+bool has_parameter(std::string_view& element) noexcept;
 /// Cuts the first parameter off an element: its name, and its value as it is written. False: malformed.
 bool cut_parameter(std::string_view& element, std::string_view& name, std::string_view& value) noexcept;
 

@@ -57,12 +57,13 @@ struct SiteTable {
     std::int16_t default_row = -1;
     std::vector<RouteTable> routes;  ///< longest prefix first, then configuration order; the last one matches all
     bool routes_by_path = false;     ///< a path decides between them
-    std::string host_header;         ///< "client", "origin" or a name
+    std::string host_header;         ///< "client", "origin", "server_name" or a name
     bool normalize_path = false;
     conf::EncodedSlashes encoded_slashes = conf::EncodedSlashes::refuse;
     bool refuses_untrusted = false;  ///< serves nobody whose peer is not trusted
     bool decision_header = false;
     bool server_timing = false;
+    bool via = true;
     bool via_header = false;
     conf::InterimResponses interim_responses = conf::InterimResponses::http2;
 };
@@ -80,8 +81,10 @@ using HostMap = std::unordered_map<std::string, SiteId, TextHash, std::equal_to<
 /// What steering knows of an origin.
 struct OriginTable {
     std::string name;
-    std::string region;  ///< empty when unknown
-    std::string host;    ///< of the origin's URL: SNI and the name that its certificate must carry
+    std::string region;         ///< empty when unknown
+    std::string host;           ///< of the origin's URL
+    std::string server_name;    ///< SNI and the name that its certificate must carry
+    bool follows_host = false;  ///< the server name is the Host of the request instead
     std::optional<geo::Point> point;
     unsigned weight = 1;
     std::vector<conf::Check> checks;  ///< health::OriginHealth::failing counts in this

@@ -1,5 +1,6 @@
 #include "proxy/wire/framing.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace nearhop::wire {
@@ -45,6 +46,26 @@ std::optional<Framing> response_framing(const ResponseHead& head, std::string_vi
     if (head.status < 200 || head.status == 204 || head.status == 304 || request_method == "HEAD") return Framing{};
     if (framing->kind == Framing::Kind::none) return Framing{Framing::Kind::until_close, 0};
     return framing;
+}
+
+std::optional<std::chrono::seconds> keep_alive_timeout(const std::vector<Field>& fields) noexcept {
+    constexpr std::string_view name = "timeout=";
+    constexpr std::uint32_t longest = 24 * 3600;
+    std::optional<std::chrono::seconds> shortest;
+    for (const Field& field : fields) {
+        if (field.id != Name::keep_alive) continue;
+        for_each_token(field.value, [&](std::string_view token) {
+            if (!equal_ignoring_case(token.substr(0, name.size()), name)) return;
+            token.remove_prefix(name.size());
+            std::uint32_t count = 0;
+            const char* const last = token.data() + token.size();
+            const auto [end, error] = std::from_chars(token.data(), last, count);
+            if (error != std::errc{} || end != last) return;
+            const std::chrono::seconds told{std::min(count, longest)};
+            shortest = std::min(shortest.value_or(told), told);
+        });
+    }
+    return shortest;
 }
 
 bool keeps_alive(unsigned minor, const std::vector<Field>& fields) noexcept {

@@ -2,6 +2,7 @@
 
 #include "proxy/wire/head.h"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -22,6 +23,10 @@ std::optional<Framing> request_framing(const RequestHead& head) noexcept;
 
 /// The same for a response to a request with `method`; 1xx, 204, 304 and answers to HEAD have no body.
 std::optional<Framing> response_framing(const ResponseHead& head, std::string_view request_method) noexcept;
+
+/// How long the sender says that it keeps an idle connection (Keep-Alive: timeout=5, RFC 2068 section 19.7.1); nullopt:
+/// it says nothing that can be understood.
+std::optional<std::chrono::seconds> keep_alive_timeout(const std::vector<Field>& fields) noexcept;
 
 /// Whether the sender keeps the connection open afterwards, by version and Connection fields (RFC 9112 section 9.3).
 bool keeps_alive(unsigned minor, const std::vector<Field>& fields) noexcept;

@@ -113,6 +113,8 @@ struct Known {
 // By first letter, so that a field is compared with one or two names at most before it is `other`.
 constexpr Known known[] = {
     {"accept", Name::accept},
+    {"alt-svc", Name::alt_svc},
+    {"cdn-loop", Name::cdn_loop},
     {"cloudfront-viewer-", Name::cloudfront_viewer, true},
     {"connection", Name::connection},
     {"content-length", Name::content_length},

@@ -11,6 +11,8 @@ namespace nearhop::wire {
 enum class Name : std::uint8_t {
     other,
     accept,
+    alt_svc,
+    cdn_loop,
     cloudfront_viewer,
     connection,
     content_length,

@@ -13,16 +13,22 @@
 #include <ctime>
 #include <memory>
 #include <new>
+#include <utility>
+#include <vector>
 
 namespace nearhop::wire {
 namespace {
 
 struct Staple {
+    X509Certificate leaf;
     std::string response;
     std::time_t stale_from = 0;  ///< 0: it does not say
 };
 
-void free_staple(void*, void* staple, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<Staple*>(staple); }
+/// Of a context, which may show several certificates.
+using Staples = std::vector<Staple>;
+
+void free_staple(void*, void* staples, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<Staples*>(staples); }
 
 int staple_index() {
     static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, &free_staple);
@@ -30,9 +36,14 @@ int staple_index() {
 }
 
 int on_status_request(SSL* ssl, void*) {
-    const auto* staple = static_cast<Staple*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), staple_index()));
+    const auto* staples = static_cast<Staples*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), staple_index()));
+    if (!staples) return SSL_TLSEXT_ERR_NOACK;
+    const X509* const shown = SSL_get_certificate(ssl);  // chosen by now
+    const auto staple = std::find_if(staples->begin(), staples->end(),
+                                     [&](const Staple& each) { return X509_cmp(each.leaf.get(), shown) == 0; });
     // A client takes a stale response for none, or for a broken server.
-    if (!staple || (staple->stale_from != 0 && std::time(nullptr) >= staple->stale_from)) return SSL_TLSEXT_ERR_NOACK;
+    if (staple == staples->end() || (staple->stale_from != 0 && std::time(nullptr) >= staple->stale_from))
+        return SSL_TLSEXT_ERR_NOACK;
     auto* copy = static_cast<unsigned char*>(OPENSSL_malloc(staple->response.size()));
     if (!copy) return SSL_TLSEXT_ERR_NOACK;
     std::copy(staple->response.begin(), staple->response.end(), copy);
@@ -81,15 +92,15 @@ bool is_signed(OCSP_BASICRESP* basic, const KeyPair& pair) {
 
 void staple(ssl_ctx_st* context, const KeyPair& pair, const std::string& file, std::string& error,
             std::string& warning) {
-    auto made = std::make_unique<Staple>();
-    if (const auto why = read_file(file, made->response); !why.empty()) {
+    Staple made;
+    if (const auto why = read_file(file, made.response); !why.empty()) {
         error = "want a readable OCSP response, found " + file + ": " + why;
         return;
     }
     ERR_clear_error();
-    const auto* at = reinterpret_cast<const unsigned char*>(made->response.data());
+    const auto* at = reinterpret_cast<const unsigned char*>(made.response.data());
     const std::unique_ptr<OCSP_RESPONSE, decltype(&OCSP_RESPONSE_free)> response{
-        d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(made->response.size())), &OCSP_RESPONSE_free};
+        d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(made.response.size())), &OCSP_RESPONSE_free};
     const std::unique_ptr<OCSP_BASICRESP, decltype(&OCSP_BASICRESP_free)> basic{
         response && OCSP_response_status(response.get()) == OCSP_RESPONSE_STATUS_SUCCESSFUL
             ? OCSP_response_get1_basic(response.get())
@@ -115,15 +126,21 @@ void staple(ssl_ctx_st* context, const KeyPair& pair, const std::string& file, s
     ASN1_GENERALIZEDTIME* revoked = nullptr;
     int reason = 0;
     const int status = OCSP_single_get0_status(entry, &reason, &revoked, nullptr, &next);
-    made->stale_from = time_of(next);
-    if (made->stale_from != 0 && std::time(nullptr) >= made->stale_from)
+    made.stale_from = time_of(next);
+    if (made.stale_from != 0 && std::time(nullptr) >= made.stale_from)
         warning = "the OCSP response in " + file + " is stale and will not be stapled";
     else if (status == V_OCSP_CERTSTATUS_REVOKED)
         warning = "the OCSP response in " + file + " says that the certificate is revoked";
     else if (status != V_OCSP_CERTSTATUS_GOOD)
         warning = "the OCSP response in " + file + " does not know the certificate";
-    if (SSL_CTX_set_ex_data(context, staple_index(), made.get()) != 1) throw std::bad_alloc{};
-    [[maybe_unused]] auto* const owned_by_context = made.release();
+    X509_up_ref(pair.certificate.get());
+    made.leaf.reset(pair.certificate.get());
+    if (auto* const known = static_cast<Staples*>(SSL_CTX_get_ex_data(context, staple_index())))
+        return known->push_back(std::move(made));
+    auto staples = std::make_unique<Staples>();
+    staples->push_back(std::move(made));
+    if (SSL_CTX_set_ex_data(context, staple_index(), staples.get()) != 1) throw std::bad_alloc{};
+    [[maybe_unused]] auto* const owned_by_context = staples.release();
     SSL_CTX_set_tlsext_status_cb(context, &on_status_request);
 }
 

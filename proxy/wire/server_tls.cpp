@@ -10,7 +10,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
+#include <map>
 #include <new>
 #include <string_view>
 #include <sys/stat.h>
@@ -181,10 +183,10 @@ void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_alpn_select_cb(context, &on_alpn, nullptr);
 }
 
-/// Different for each certificate and the same after a reload, so that sessions survive one.
-void set_session_context(ssl_ctx_st* context, const std::string& certificate) {
+/// Different for each certificate, or those that serve together, and the same after a reload: sessions survive one.
+void set_session_context(ssl_ctx_st* context, const std::string& files) {
     auto id = std::make_unique<ClientRule::Id>();
-    SHA256(reinterpret_cast<const unsigned char*>(certificate.data()), certificate.size(), id->data());
+    SHA256(reinterpret_cast<const unsigned char*>(files.data()), files.size(), id->data());
     SSL_CTX_set_session_id_context(context, id->data(), static_cast<unsigned>(id->size()));
     if (SSL_CTX_set_ex_data(context, id_index(), id.get()) != 1) throw std::bad_alloc{};
     [[maybe_unused]] auto* const owned_by_context = id.release();
@@ -221,6 +223,58 @@ void load_staple(ssl_ctx_st* context, const KeyPair& pair, const conf::At<std::s
     if (!warning.empty()) report.warning(file, warning);
 }
 
+/// A certificate as it is configured.
+struct Shown {
+    conf::Certificate files;
+    KeyPair pair;
+    std::vector<std::string> names;
+    int kind = 0;  ///< of its key: of each OpenSSL has one, and chooses by what the client can verify
+};
+
+/// Indices of certificates that serve one name together, in their order.
+using Together = std::vector<std::size_t>;
+
+/// Of each kind the first that has the name.
+std::map<std::string, Together> together_by_name(const std::vector<Shown>& all) {
+    std::map<std::string, Together> by_name;
+    for (std::size_t i = 0; i < all.size(); ++i)
+        for (const auto& name : all[i].names) {
+            Together& those = by_name[name];
+            if (std::none_of(those.begin(), those.end(), [&](std::size_t at) { return all[at].kind == all[i].kind; }))
+                those.push_back(i);
+        }
+    return by_name;
+}
+
+void warn_of_hidden(const std::vector<Shown>& all, const std::map<std::string, Together>& by_name, Reporter& report) {
+    for (std::size_t i = 1; i < all.size(); ++i) {
+        const bool is_shown = std::any_of(by_name.begin(), by_name.end(), [i](const auto& each) {
+            return std::find(each.second.begin(), each.second.end(), i) != each.second.end();
+        });
+        if (!is_shown)
+            report.warning(all[i].files.certificate,
+                           "the certificate in " + *all[i].files.certificate +
+                               " is shown to nobody: those before it have its names, with keys of its kind");
+    }
+}
+
+SslContext make_server_context(const conf::Tls& tls, const std::string& ciphers, const TicketKeys& keys,
+                               const std::vector<Shown>& all, const Together& together, Reporter& report) {
+    SslContext context = make_context(TLS_server_method());
+    set_up(context.get(), tls, keys);
+    SSL_CTX_set_cipher_list(context.get(), ciphers.c_str());
+    std::string files;
+    for (const std::size_t i : together) {
+        const Shown& shown = all[i];
+        if (shown.pair.install(context.get(), shown.files, report))
+            load_staple(context.get(), shown.pair, shown.files.ocsp, report);
+        files += (files.empty() ? "" : "\n") + *shown.files.certificate;
+    }
+    set_session_context(context.get(), files);
+    ERR_clear_error();
+    return context;
+}
+
 }  // namespace
 
 std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const TicketKeys& own, conf::Problems& problems,
@@ -228,42 +282,47 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
     Reporter report{problems};
     const auto keys = keys_for(tls, own, report);
     auto result = std::make_shared<ServerTls>();
-    ERR_clear_error();
+    const std::string ciphers = tls.ciphers->empty() ? intermediate_ciphers : *tls.ciphers;
+    if (!is_cipher_list(ciphers)) report.error(tls.ciphers, "want an OpenSSL cipher list, found \"" + ciphers + '"');
+    std::vector<Shown> all;
     for (const auto& files : tls.certificates) {
-        auto entry = std::make_unique<Entry>();
-        entry->context = make_context(TLS_server_method());
-        auto* context = entry->context.get();
-        set_up(context, tls, *keys);
-        const std::string ciphers = tls.ciphers->empty() ? intermediate_ciphers : *tls.ciphers;
-        if (SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1 && result->entries_.empty())
-            report.error(tls.ciphers, "want an OpenSSL cipher list, found \"" + ciphers + "\": " + last_error());
-        ERR_clear_error();
-        const auto pair = KeyPair::load(files, report);
-        if (pair && pair->install(context, files, report)) {
-            X509* const leaf = pair->certificate.get();
-            load_staple(context, *pair, files.ocsp, report);
-            entry->names = names_of(leaf);
-            if (!has_alternative_names(leaf))
-                report.warning(files.certificate, "the certificate in " + *files.certificate +
-                                                      " has no alternative name: clients take its common name for none "
-                                                      "(RFC 9525)");
-            entry->expiry = {*files.certificate, time_of(X509_get0_notAfter(leaf))};
-        }
-        set_session_context(context, *files.certificate);
-        result->entries_.push_back(std::move(entry));
+        auto pair = KeyPair::load(files, report);
+        if (!pair) continue;
+        X509* const leaf = pair->certificate.get();
+        if (!has_alternative_names(leaf))
+            report.warning(files.certificate, "the certificate in " + *files.certificate +
+                                                  " has no alternative name: clients take its common name for none "
+                                                  "(RFC 9525)");
+        result->expiries_.push_back({*files.certificate, time_of(X509_get0_notAfter(leaf))});
+        all.push_back({files, std::move(*pair), names_of(leaf), EVP_PKEY_get_base_id(X509_get0_pubkey(leaf))});
     }
-    if (report.failed() || result->entries_.empty()) return nullptr;
+    if (all.empty()) return nullptr;
 
+    const auto by_name = together_by_name(all);
+    warn_of_hidden(all, by_name, report);
     auto table = std::make_unique<NameTable>();
     table->rules = std::move(rules);
-    for (const auto& entry : result->entries_) {
-        const bool first = entry == result->entries_.front();
-        for (const auto& name : entry->names) table->add(name, first ? nullptr : entry->context.get());
-        if (first) continue;
-        SSL_CTX_up_ref(entry->context.get());
-        table->others.emplace_back(entry->context.get());
+    // The first certificate is for everybody without a name, and for those without one of ours.
+    const Together first = all.front().names.empty() ? Together{0} : by_name.at(all.front().names.front());
+    std::map<Together, ssl_ctx_st*> made;
+    const auto context_for = [&](const Together& together) {
+        auto& known = made[together];
+        if (!known) {
+            result->contexts_.push_back(make_server_context(tls, ciphers, *keys, all, together, report));
+            known = result->contexts_.back().get();
+        }
+        return known;
+    };
+    ssl_ctx_st* const front = context_for(first);
+    for (const auto& [name, together] : by_name) {
+        ssl_ctx_st* const context = context_for(together);
+        table->add(name, context == front ? nullptr : context);
     }
-    auto* front = result->context();
+    if (report.failed()) return nullptr;
+    for (std::size_t i = 1; i < result->contexts_.size(); ++i) {
+        SSL_CTX_up_ref(result->contexts_[i].get());
+        table->others.emplace_back(result->contexts_[i].get());
+    }
     if (SSL_CTX_set_ex_data(front, table_index(), table.get()) != 1) throw std::bad_alloc{};
     [[maybe_unused]] auto* const owned_by_context = table.release();
     SSL_CTX_set_client_hello_cb(front, &on_client_hello, nullptr);
@@ -271,16 +330,9 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
 }
 
 bool ServerTls::same_certificate(std::string_view left, std::string_view right) const {
-    if (entries_.size() == 1) return true;
+    if (contexts_.size() == 1) return true;
     const auto* table = static_cast<const NameTable*>(SSL_CTX_get_ex_data(context(), table_index()));
     return table->find(lower_case(left)) == table->find(lower_case(right));
-}
-
-std::vector<ServerTls::Expiry> ServerTls::expiries() const {
-    std::vector<Expiry> all;
-    all.reserve(entries_.size());
-    for (const auto& entry : entries_) all.push_back(entry->expiry);
-    return all;
 }
 
 bool is_cipher_list(const std::string& ciphers) {

@@ -15,7 +15,8 @@
 namespace nearhop::wire {
 
 /// What clients' handshakes are made with: one OpenSSL context per certificate, chosen by SNI (exact, then wildcard,
-/// else the first) before a ticket is looked at. Immutable; shared by all workers.
+/// else the first) before a ticket is looked at. Certificates for the same name with keys of different kinds share one:
+/// each client gets what it can verify. Immutable; shared by all workers.
 class ServerTls {
 public:
     /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
@@ -25,7 +26,7 @@ public:
                                                  ClientRuleOf rules = {});
 
     /// To start a handshake with; SNI may switch it to another certificate.
-    ssl_ctx_st* context() const noexcept { return entries_.front()->context.get(); }
+    ssl_ctx_st* context() const noexcept { return contexts_.front().get(); }
 
     /// Whether both names are served with the same certificate: no connection for one is good for the other otherwise
     /// (RFC 9110 section 15.5.20). Lower case or not.
@@ -35,15 +36,11 @@ public:
         std::string certificate;  ///< file name as configured
         std::chrono::system_clock::time_point not_after;
     };
-    std::vector<Expiry> expiries() const;
+    const std::vector<Expiry>& expiries() const noexcept { return expiries_; }
 
 private:
-    struct Entry {
-        SslContext context;
-        std::vector<std::string> names;  ///< lower case, from the certificate's SAN
-        Expiry expiry;
-    };
-    std::vector<std::unique_ptr<Entry>> entries_;
+    std::vector<SslContext> contexts_;
+    std::vector<Expiry> expiries_;
 };
 
 /// An OpenSSL cipher list that names at least one cipher.

@@ -29,7 +29,7 @@ TEST(Examples, EachOneIsReadWithoutAnyProblem) {
         EXPECT_TRUE(result.config);
         ++seen;
     }
-    EXPECT_GE(seen, 5);
+    EXPECT_GE(seen, 6);
 }
 
 TEST(Examples, FullSpellsEveryKeyAndEveryFixedDefault) {

@@ -105,7 +105,7 @@ TEST(FullForm, ReadsListenersTrustAndAdmin) {
     ASSERT_EQ(config.clients.trusted.size(), 3U);
     EXPECT_EQ(**config.clients.trusted[0].cidr, "10.0.0.0/8");
     EXPECT_EQ(config.clients.trusted[1].secret_header, "X-S");
-    EXPECT_EQ(config.clients.trusted[1].secret, "long-enough");
+    EXPECT_EQ(config.clients.trusted[1].secret.value, "long-enough");
     EXPECT_EQ(*config.clients.trusted[2].ip_ranges, "/etc/nearhop/r.json");
     EXPECT_EQ(*config.clients.trusted[2].service, "EC2");
     EXPECT_TRUE(config.clients.trusted[2].certificate.given());
@@ -120,7 +120,7 @@ TEST(FullForm, ReadsListenersTrustAndAdmin) {
     EXPECT_EQ(*origin.ca, "/etc/nearhop/ca.pem");
     EXPECT_EQ(origin.bias, -99);
     EXPECT_EQ(origin.weight, 0U);
-    EXPECT_EQ(config.admin.token, "long-enough");
+    EXPECT_EQ(config.admin.token.value, "long-enough");
     EXPECT_EQ(config.admin.allow.size(), 1U);
     EXPECT_EQ(*config.log.access, "/etc/nearhop/logs/access.log");
     EXPECT_EQ(*config.log.format, LogFormat::json);

@@ -124,7 +124,7 @@ def test_a_listener_may_ask_and_a_site_may_say_otherwise(scene, start, authority
 
 # ---- one connection, one rule ---------------------------------------------------------------------------------------
 def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, authority, clients):
-    """RFC 9110 section 15.5.20: SNI of the open site, Host of the secret one."""
+    """RFC 9110 section 15.5.20: SNI of the open site, Host of the secret one. Nor by a peer that is trusted."""
     listeners = [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "protocol": "http", "plain": "serve"}]
     edge = start(with_clients(scene, clients, listeners=listeners))
     with edge.connect() as connection:
@@ -142,7 +142,7 @@ def test_another_site_s_rule_is_not_got_around_with_its_host(scene, start, autho
 
 def test_a_host_of_another_certificate_is_misdirected(scene, start, authority):
     other = authority.leaf("other.test")
-    config = scene.config()
+    config = scene.config(clients={"trusted": []})
     config["tls"]["certificates"].append(scene.certificate(other))
     config["sites"]["main"]["hosts"] += ["other.test", "www.example.com"]
     edge = start(config)

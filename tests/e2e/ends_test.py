@@ -14,6 +14,7 @@ from support.http2 import (
     END_HEADERS,
     ENHANCE_YOUR_CALM,
     GOAWAY,
+    HEADER_TABLE_SIZE,
     HEADERS,
     NO_ERROR,
     PING,
@@ -152,6 +153,18 @@ def test_streams_that_wait_are_answered_before_the_connection_ends(scene, start,
     assert edge.wait_end() == 0
 
 
+def test_a_stream_whose_declared_empty_body_has_not_ended_is_answered_too(scene, start, authority):
+    edge = start(config_for(scene))
+    with Http2(edge.https, authority.file) as client:
+        stream = client.open("POST", "/pay", [("content-length", "0")], end=False)
+        client.ping()
+        stopping(edge)
+        assert client.end() == NO_ERROR
+        reply = client.replies[stream]
+        assert (reply.status, reply.fault, reply.ended) == (503, "edge_stopped", True)
+    assert edge.wait_end() == 0 and not scene.requests()
+
+
 @needs_allocator
 @pytest.mark.parametrize("tls", TRANSPORTS.values(), ids=TRANSPORTS)
 def test_an_exception_is_a_500_and_counted(scene, start, tmp_path, tls):
@@ -233,9 +246,23 @@ def test_requests_in_flight_are_answered_before_a_connection_ends_for_what_its_c
         assert (reply.status, reply.fault, reply.ended) == (503, "client_session_ended", True)
         assert reply.get("cache-control") == "no-store" and reply.get("content-length") == "0"
     waiting.set()
-    wait_until(lambda: lines(edge, 503), what="the access line")
-    assert [line["fault"] for line in lines(edge, 503) if line["method"] == "POST"] == ["client_session_ended"]
+    posts = lambda: [line["fault"] for line in lines(edge, 503) if line["method"] == "POST"]
+    wait_until(posts, what="the access line")
+    assert posts() == ["client_session_ended"]
     assert len([request for request in scene.requests() if request.method == "POST"]) == 1
+
+
+def test_a_client_that_has_made_its_header_table_smaller_can_read_that_answer(scene, start, waiting, authority):
+    """It insists on hearing so at the beginning of the next header block (RFC 7541 section 4.2)."""
+    edge = start(config_for(scene))
+    with Http2(edge.https, authority.file, settings={HEADER_TABLE_SIZE: 0}) as client:
+        client.decoder.max_allowed_table_size = 0
+        stream = client.open("POST", "/pay", end=False)
+        client.data(stream, b"1", end=True)
+        wait_posts(scene)
+        client.send(BROKEN["a frame on stream 0"][0])
+        assert client.end() == PROTOCOL_ERROR
+        assert (client.replies[stream].status, client.replies[stream].fault) == (503, "client_session_ended")
 
 
 def test_a_request_in_the_same_bytes_as_what_ends_its_connection_is_refused_and_logged(scene, start, authority):

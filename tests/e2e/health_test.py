@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from support import faults
-from support.client import Truncated
+from support.client import HOST, Truncated
 from support.clock import SLOW, patient, wait_until
 from support.load import Load
 from support.setup import quick, viewer
@@ -123,9 +123,9 @@ def test_the_probe_sends_its_host_and_path_over_a_kept_connection(scene, start):
     assert edge.verdict(NEAR) == "up"
 
 
-def test_the_probe_host_is_the_origins_by_default(scene, start):
+def test_the_probe_host_is_that_of_users_by_default(scene, start):
     start(scene.config(health=quick()))
-    assert scene[NEAR].probes[0].get("Host").split(":")[0] == "127.0.0.1"
+    assert scene[NEAR].probes[0].get("Host") == HOST
 
 
 def test_expected_statuses_and_body_text(scene, start):

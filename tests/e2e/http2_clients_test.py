@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 from support.client import HOST, split
-from support.clock import patient
-from support.http2 import CANCEL, DATA, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, Http2, frame
+from support.clock import patient, wait_until
+from support.http2 import CANCEL, DATA, ENHANCE_YOUR_CALM, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, Http2, frame
+from support.http2_edge import ended
 from support.proxy import Edge
 from support.shared_scene import fresh, origin, scene  # noqa: F401 - fixtures
 
@@ -62,6 +63,31 @@ def test_a_client_that_ends_its_answered_uploads_is_no_attacker(edge, authority,
             client.send(b"".join(frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)) for stream in streams))
         origin.answer = lambda request: request.respond(200, b"welcome\n")
         assert client.request().status == 200
+
+
+def test_a_client_that_resets_a_stream_for_each_frame_that_comes_late_cancels_it_once(edge, authority, origin):
+    """Debian's python3-h2 does so; 200 resets are allowed. A page that was cancelled may be followed by hundreds."""
+    size = 12 << 20
+
+    def answer(request):
+        request.connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 1) + bytes(size))
+        request.connection.wait_until_left()
+
+    origin.answer = answer
+    before = {why: ended(edge, why) for why in ("rapid_reset", "control_flood")}
+    with Http2(edge.https, authority.file, settings={INITIAL_WINDOW_SIZE: 2 * size}, window=2 * size, replenish=False) as client:
+        stream = client.open()
+        client.until(lambda: stream in client.replies and len(client.replies[stream].body) == size)
+        frames = len(client.replies[stream].pieces)
+        assert frames > 400
+        client.send(frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)) * frames)
+        origin.answer = lambda request: request.respond(200, b"welcome\n")
+        assert client.request().status == 200
+        # More than that are for nothing.
+        client.try_send(frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)) * 100_000)
+        assert client.end() == ENHANCE_YOUR_CALM
+    wait_until(lambda: ended(edge, "control_flood") == before["control_flood"] + 1, what="the flood's end")
+    assert ended(edge, "rapid_reset") == before["rapid_reset"]
 
 
 # ---- windows --------------------------------------------------------------------------------------------------------

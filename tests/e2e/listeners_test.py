@@ -107,6 +107,22 @@ def test_a_check_without_a_host_is_answered_where_others_are_redirected(edge, or
     assert edge.settled().sum("nearhop_faults_total", fault="client_bad_request") == faults + (status == 400)
 
 
+# HAProxy writes a Host only where `http-check send hdr Host ...` says one.
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"GET /ready HTTP/1.0\r\n\r\n", 200), (b"OPTIONS /ready HTTP/1.0\r\n\r\n", 200),
+     (b"GET /ready HTTP/1.1\r\n\r\n", 400), (b"GET /ready HTTP/1.1\r\nHost: edge\r\n\r\n", 200)],
+)  # fmt: skip
+def test_checks_of_haproxy_on_the_ready_path(scene, start, data, status):
+    """`option httpchk GET /ready HTTP/1.1` alone is malformed (RFC 9112 section 3.2): docs/configuration.md says so."""
+    listeners = [{"address": "127.0.0.1:0", "protocol": "http", "plain": "redirect", "ready_path": "/ready"},
+                 {"address": "127.0.0.1:0"}]  # fmt: skip
+    edge = start(scene.config(listeners=listeners))
+    with edge.connect(address=edge.http, ca=None) as connection:
+        connection.send(data)
+        assert connection.response().status == status
+
+
 # ---- with TLS -------------------------------------------------------------------------------------------------------
 def test_certificates_are_chosen_by_server_name(edge, scene):
     def serial(name):

@@ -16,6 +16,7 @@ from support import faults
 from support.client import HOST, request_bytes
 from support.clock import FULL, SLOW, wait_until
 from support.load import Load
+from support.origin_connection import Gone
 from support.proxy import TOKEN
 from support.setup import quick, viewer
 
@@ -121,6 +122,39 @@ def in_flight(edge, scene):
         connection.send(request_bytes(fields=viewer("US")))
         assert connection.head().status == 200
         yield
+
+
+@pytest.mark.parametrize("change", ["nothing of it", "its number", "without it"])
+def test_an_answer_that_an_origin_breaks_off_after_a_reload_ends_alone(scene, start, change):
+    """What the reload did to the origin does not matter: the failure is told, and nobody else is hurt."""
+    config = scene.config()
+    edge = start(config)
+    gate = threading.Event()
+
+    def break_off(request):
+        request.connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun")
+        gate.wait(60)
+        raise Gone
+
+    scene["us-east-1"].answer = break_off
+    with edge.connect() as connection:
+        connection.send(request_bytes(fields=viewer("US")))
+        assert connection.head().status == 200
+        changed = {**config, "server_timing": True, "origins": dict(config["origins"])}
+        if change == "its number":
+            changed["origins"] = dict(reversed(changed["origins"].items()))
+        if change == "without it":
+            changed["origins"].pop("us-east-1")
+            others = [name for name in config["sites"]["main"]["origins"] if name != "us-east-1"]
+            changed["sites"] = {"main": {**config["sites"]["main"], "origins": others}}
+        edge.reload(changed)
+        gate.set()
+        assert b"begun" in connection.rest()
+    wait_until(lambda: edge.metrics().value("nearhop_faults_total", fault="origin_truncated") == 1, what="the fault")
+    assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
+    if change != "without it":
+        (pool,) = [row for row in edge.status()["origins"] if row["name"] == "us-east-1"]
+        assert pool["verdict"] == "up"
 
 
 @pytest.fixture
@@ -255,6 +289,8 @@ def named(config, key, file):
         config["clients"]["trusted"] = [{"ip_ranges": file, "service": "CLOUDFRONT"}]
     elif key == "ca":
         config["origins"]["us-east-1"]["ca"] = file
+    elif key == "secret":
+        config["origins"]["us-east-1"]["headers"] = {"set": {"X-Origin-Secret": {"file": file}}}
     elif key == "databases":
         config["geo"] = {"databases": [file]}
     elif key == "ticket_keys":
@@ -263,7 +299,7 @@ def named(config, key, file):
         config["tls"]["certificates"][0][key] = file
 
 
-@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "ip_ranges", "databases"])
+@pytest.mark.parametrize("key", ["itself", "certificate", "private_key", "ocsp", "ticket_keys", "ca", "secret", "ip_ranges", "databases"])
 @pytest.mark.parametrize("kind", ["a pipe", "a device"])
 def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_waited_for(scene, start, tmp_path, key, kind):
     edge = start(scene.config())

@@ -206,7 +206,7 @@ TEST(AccessLine, StaysOneValidLineWhateverAClientSends) {
         auto record = sample();
         record.path = path;
         const auto json = line_of(record, conf::LogFormat::json);
-        boost::json::error_code error;
+        boost::system::error_code error;
         boost::json::parse(json, error);
         EXPECT_FALSE(error) << byte << " " << json;
         for (const auto& line : {json, line_of(record, conf::LogFormat::logfmt)})

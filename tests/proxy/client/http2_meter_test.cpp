@@ -78,6 +78,14 @@ TEST_F(Http2MeterTest, EachKindOfFrameHasItsBudget) {
     EXPECT_EQ(allowed(NGHTTP2_PING, 0, 8), std::pair(20, Http2End::control_flood));
 }
 
+TEST_F(Http2MeterTest, AResetOfAStreamThatIsGoneIsNoFurtherOne) {
+    for (int i = 0; i < 100; ++i) meter.sent_data(16'384, false);
+    for (int i = 0; i < 3200; ++i) ASSERT_EQ(meter.late_reset(start), Http2End::open) << "one for each frame, and more";
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(meter.late_reset(start), Http2End::open);
+    EXPECT_EQ(meter.late_reset(start), Http2End::control_flood);
+    EXPECT_EQ(allowed(NGHTTP2_RST_STREAM, 0, 4), std::pair(5, Http2End::rapid_reset)) << "none of them was taken";
+}
+
 TEST_F(Http2MeterTest, FramesThatCarryOrEndSomethingCostNothing) {
     EXPECT_EQ(allowed(NGHTTP2_DATA, 0, 1).second, Http2End::open);
     EXPECT_EQ(allowed(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 0).second, Http2End::open);

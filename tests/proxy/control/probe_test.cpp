@@ -29,7 +29,7 @@ struct Target {
     explicit Target(std::uint16_t port, bool tls = false) {
         info.name = "here";
         info.tls = tls;
-        info.host = "origin.test";
+        info.host = info.server_name = "origin.test";
         info.port = port;
         info.host_field = "origin.test:" + std::to_string(port);
         endpoint = run::endpoint_of(*geo::Address::parse("127.0.0.1"), port);
@@ -318,7 +318,7 @@ TEST(TlsProbe, VerifiesTheAddressOfAnOriginWithoutAName) {
     for (const auto& [identity, passes] : {std::pair{&right, true}, std::pair{&wrong, false}}) {
         ScriptedOrigin origin{ScriptedOrigin::answering(ok_answer), identity};
         auto target = trust.target(origin.port());
-        target.info.host = "127.0.0.1";
+        target.info.host = target.info.server_name = "127.0.0.1";
         target.info.host_is_address = true;
         const auto outcome = probe(target).at(0);
         EXPECT_EQ(outcome.result.passed, passes) << outcome.detail;

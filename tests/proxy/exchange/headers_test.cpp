@@ -91,6 +91,78 @@ TEST_F(Headers, AClientCannotListAwayWhatTheEdgeWrites) {  // CVE-2021-32813, CV
         EXPECT_EQ(values(head, name).size(), 1U) << name;
 }
 
+TEST_F(Headers, AnOriginsOwnFieldsReplaceWhatAClientSends) {
+    origin.header_lines = "X-Origin-Secret: right\r\n";
+    origin.own_fields = {"X-Origin-Secret", "X-Debug"};
+    how.keep_underscores = true;
+    field("Connection", "X-Origin-Secret, X-Debug");
+    for (const char* name : {"X-Origin-Secret", "x-origin-secret", "X_Origin_Secret", "X-Debug", "x_debug"})
+        field(name, "evil");
+    field("X-Debugger", "kept");
+    const auto head = write();
+    EXPECT_EQ(values(head, "X-Origin-Secret"), List{"right"});
+    EXPECT_EQ(head.find("evil"), std::string::npos) << head;
+    EXPECT_EQ(values(head, "X-Debugger"), List{"kept"});
+}
+
+TEST_F(Headers, ViaIsLeftOutBySiteOrByOrigin) {
+    field("Via", "2.0 1234.cloudfront.net (CloudFront)");
+    field("CDN-Loop", "cdn.example; v=1");
+    const struct {
+        bool site;
+        std::optional<bool> origin;
+        bool sent;
+    } rows[] = {{true, std::nullopt, true}, {false, std::nullopt, false}, {true, false, false}, {false, true, true}};
+    for (const auto& row : rows) {
+        site.via = row.site;
+        origin.via = row.origin;
+        const auto head = write();
+        EXPECT_EQ(values(head, "Via"),
+                  row.sent ? (List{"2.0 1234.cloudfront.net (CloudFront)", "1.1 nearhop"}) : List{});
+        EXPECT_EQ(values(head, "CDN-Loop"), row.sent ? List{"cdn.example; v=1"} : (List{"cdn.example; v=1", "nearhop"}))
+            << "something has to keep watch for circles";
+    }
+}
+
+TEST_F(Headers, HostIsTheClientsTheOriginsOrAName) {
+    origin.host_field = "alb.test:8443";
+    origin.server_name_field = "api.test";
+    const std::pair<const char*, const char*> rows[] = {
+        {"client", "a.test"}, {"origin", "alb.test:8443"}, {"server_name", "api.test"}, {"inner.test", "inner.test"}};
+    for (const auto& [rule, host] : rows) {
+        site.host_header = rule;
+        EXPECT_EQ(sent("Host"), List{host}) << rule;
+    }
+    site.host_header = "client";
+    request.authority = request.host = "";
+    EXPECT_EQ(sent("Host"), List{"alb.test:8443"}) << "HTTP/1.0 may leave it out";
+}
+
+TEST(Passes, AreCountedByViaAndCdnLoop) {
+    const struct {
+        const char* name;
+        const char* value;
+        unsigned count;
+    } rows[] = {{"Via", "1.1 nearhop", 1},
+                {"Via", "1.1 nearhop, 2.0 cdn, HTTP/1.1\tNearhop (x)", 2},
+                {"Via", "1.1 nearhop.example", 0},
+                {"Via", "1.1 cdn (nearhop)", 0},
+                {"Via", "nearhop", 0},
+                {"Via", "", 0},
+                {"Via", "1.1 ", 0},
+                {"CDN-Loop", "nearhop", 1},
+                {"CDN-Loop", "cdn.example; v=1, nearhop; x=1 , NEARHOP;y", 2},
+                {"CDN-Loop", "nearhop2", 0},
+                {"X-Via", "1.1 nearhop", 0}};
+    std::vector<wire::Field> all;
+    for (const auto& row : rows) {
+        const wire::Field one{row.name, row.value, wire::classify(row.name)};
+        EXPECT_EQ(passes({&one, 1}), row.count) << row.name << ": " << row.value;
+        all.push_back(one);
+    }
+    EXPECT_EQ(passes(all), 6U);
+}
+
 TEST_F(Headers, AStrangersForwardedFieldsAreReplaced) {  // CVE-2026-30851
     for (const char* name :
          {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Real-IP",
@@ -279,19 +351,20 @@ TEST_F(Headers, FramingIsWrittenOnceFromWhatWasUnderstood) {
 
 TEST(ResponseFields, LoseWhatConcernsTheOriginsConnectionOnly) {
     std::vector<wire::Field> fields;
-    for (const auto& [name, value] :
-         std::vector<std::pair<const char*, const char*>>{{"Server", "s"},
-                                                          {"Connection", "close, X-Internal"},
-                                                          {"X-Internal", "1"},
-                                                          {"Keep-Alive", "timeout=5"},
-                                                          {"Transfer-Encoding", "chunked"},
-                                                          {"Content-Length", "5"},
-                                                          {"Upgrade", "h2c"},
-                                                          {"X-Nearhop-Fault", "evil"},
-                                                          {"Set-Cookie", "a=b"},
-                                                          {"Set-Cookie", "c=d"},
-                                                          {"Trailer", "X"},
-                                                          {"Via", "1.1 inner"}})
+    for (const auto& [name, value] : std::vector<std::pair<const char*, const char*>>{
+             {"Server", "s"},
+             {"Connection", "close, X-Internal"},
+             {"X-Internal", "1"},
+             {"Keep-Alive", "timeout=5"},
+             {"Transfer-Encoding", "chunked"},
+             {"Content-Length", "5"},
+             {"Upgrade", "h2c"},
+             {"X-Nearhop-Fault", "evil"},
+             {"Set-Cookie", "a=b"},
+             {"Set-Cookie", "c=d"},
+             {"Trailer", "X"},
+             {"Alt-Svc", "h3=\":8443\""},  // of the origin's: past this edge (RFC 7838)
+             {"Via", "1.1 inner"}})
         fields.push_back({name, value, wire::classify(name)});
     wire::Buffer out;
     write_response_fields(fields, out);
@@ -335,6 +408,14 @@ TEST(Trailers, CarryNothingThatAHeadMustNot) {  // an origin may merge them into
     out.clear();
     EXPECT_TRUE(filter_trailers("X-Health: drain\r\nX-Healthy: 1\r\n", {}, {.agent_header = "x-health"}, out));
     EXPECT_EQ(out, "X-Healthy: 1\r\n");
+}
+
+TEST(Trailers, CarryNoFieldOfTheOriginsOwn) {
+    const std::vector<std::string> own{"X-Origin-Secret"};
+    std::string out;
+    EXPECT_TRUE(filter_trailers("x_origin_secret: evil\r\nX-Origin-Secret: evil\r\nX-Sum: 1\r\n", {},
+                                {.own_fields = own, .keep_underscores = true}, out));
+    EXPECT_EQ(out, "X-Sum: 1\r\n");
 }
 
 TEST(Trailers, ThatAreMalformedAreRefused) {

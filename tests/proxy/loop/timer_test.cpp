@@ -10,14 +10,22 @@
 #include <string>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <vector>
 
-// The clock of this binary is ours: time passes only in epoll_wait, and takes none. Both functions stand before the C
-// library's.
+// The clock of this binary is ours: time passes only where the loop sleeps, and takes none. The functions stand before
+// the C library's. Asio sleeps in epoll_wait without a limit and has a timerfd end it.
 namespace {
 std::int64_t fake_nanoseconds = 1'000'000'000;
-std::int64_t waits = 0;
-std::function<void()> instead_of_a_wait;  // once
+std::int64_t alarm_nanoseconds = 0;  // 0: none is set
+int alarm_descriptor = -1;
+std::int64_t sleeps = 0;
+std::function<void()> instead_of_a_sleep;  // once
+
+void set_for_real(long nanoseconds) {
+    const itimerspec after{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = nanoseconds}};
+    syscall(SYS_timerfd_settime, alarm_descriptor, 0, &after, nullptr);
+}
 }  // namespace
 
 extern "C" int clock_gettime(clockid_t clock, timespec* into) noexcept {
@@ -27,20 +35,31 @@ extern "C" int clock_gettime(clockid_t clock, timespec* into) noexcept {
     return 0;
 }
 
+extern "C" int timerfd_settime(int descriptor, int flags, const itimerspec* next, itimerspec*) noexcept {
+    alarm_descriptor = descriptor;
+    const auto wait = next->it_value.tv_sec * 1'000'000'000 + next->it_value.tv_nsec;
+    alarm_nanoseconds = flags == TFD_TIMER_ABSTIME ? fake_nanoseconds : fake_nanoseconds + wait;
+    set_for_real(0);  // one that has rung is silent again
+    return 0;
+}
+
 extern "C" int epoll_wait(int epoll, epoll_event* events, int room, int timeout) {
-    ++waits;
-    if (instead_of_a_wait) {
-        std::exchange(instead_of_a_wait, nullptr)();
+    const auto look = [&] { return static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, room, 0, nullptr, 8)); };
+    if (timeout == 0) return look();
+    ++sleeps;
+    if (instead_of_a_sleep) {
+        std::exchange(instead_of_a_sleep, nullptr)();
         return 0;
     }
-    const int count = static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, room, 0, nullptr, 8));
-    if (count != 0 || timeout == 0) return count;
-    if (timeout < 0) {
-        ADD_FAILURE() << "the loop would wait for ever";
+    if (const int count = look(); count != 0) return count;
+    if (alarm_nanoseconds == 0) {
+        ADD_FAILURE() << "the loop would sleep for ever";
         std::abort();
     }
-    fake_nanoseconds += std::int64_t{timeout} * 1'000'000;
-    return 0;
+    fake_nanoseconds = std::max(fake_nanoseconds, alarm_nanoseconds);
+    alarm_nanoseconds = 0;
+    set_for_real(1);
+    return static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, room, -1, nullptr, 8));
 }
 
 namespace nearhop::loop {
@@ -101,7 +120,7 @@ TEST(Timer, AfterAStandstillWhatArrivedMeanwhileIsKnownBeforeADeadlineIsJudged) 
     bool known = false;
     deadline.then = [&] { known = seen.came; };
     deadline.timer.expires_after(milliseconds{1000});
-    instead_of_a_wait = [&] {  // SIGSTOP as a wait ends without an event; a byte comes; SIGCONT
+    instead_of_a_sleep = [&] {  // SIGSTOP as a sleep ends without an event; a byte comes; SIGCONT
         ASSERT_EQ(write(ends[1], "x", 1), 1);
         fake_nanoseconds += 2'500'000'000;
     };
@@ -224,13 +243,13 @@ TEST(Timer, AStallLongerThanTheWheelLosesNothing) {
     }
 }
 
-TEST(Timer, AFarTimerCostsOneLookPerTurnOfTheWheel) {
+TEST(Timer, AFarTimerCostsOneSleepPerTurnOfTheWheel) {
     Loop loop;
     Ring ring{loop};
     ring.timer.expires_after(milliseconds{600'000});
-    const auto before = waits;
+    const auto before = sleeps;
     ASSERT_TRUE((Until{loop, [&] { return ring.rings != 0; }, guard}.run()));
-    EXPECT_LT(waits - before, 2 * (600'000 / 4096 + 3)) << "the guard of this test has one as well";
+    EXPECT_LT(sleeps - before, 2 * (600'000 / 4096 + 3)) << "the guard of this test has one as well";
 }
 
 TEST(Timer, AgainstAModelOfRandomMoves) {

@@ -329,6 +329,103 @@ TEST(Loop, WhatIsUnwatchedDuringABatchGetsNoEventOfThatBatch) {
     ::close(right[1]);
 }
 
+/// A descriptor that has news in every batch: what comes is answered with more.
+class Busy final : public Watch {
+public:
+    explicit Busy(Loop& owner) : loop_{owner} {
+        EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_.data()), 0);
+        EXPECT_TRUE(loop_.watch(ends_[0], EPOLLIN, *this));
+        test::send_all(ends_[1], "x");
+    }
+    ~Busy() {
+        loop_.unwatch(ends_[0], *this);
+        for (const int end : ends_) ::close(end);
+    }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    void on_events(std::uint32_t) noexcept override {
+        ++events;
+        char byte = 0;
+        EXPECT_EQ(::read(ends_[0], &byte, 1), 1);
+        test::send_all(ends_[1], "x");
+    }
+    int events = 0;
+
+private:
+    Loop& loop_;
+    std::array<int, 2> ends_{};
+};
+
+TEST(Loop, HotSocketsDoNotStarveTheContext) {
+    Loop loop;
+    Busy busy{loop};
+    int ran = 0;
+    std::function<void()> again = [&] {
+        if (++ran < 1000) loop.post(again);
+    };
+    loop.post(again);
+    ASSERT_TRUE((Until{loop, [&] { return ran == 1000; }}.run()));
+    EXPECT_GT(busy.events, 10) << "they were busy all the while";
+}
+
+TEST(Loop, TheContextDoesNotStarveHotSockets) {
+    Loop loop;
+    Busy busy{loop};
+    bool flood = true;
+    std::function<void()> again = [&] {
+        if (flood) loop.post(again);
+    };
+    for (int i = 0; i < 100; ++i) loop.post(again);
+    ASSERT_TRUE((Until{loop, [&] { return busy.events >= 1000; }}.run())) << "each handler posts the next";
+    flood = false;
+}
+
+TEST(Loop, AHandlerSeesTheTimeAtWhichItRunsNotTheOneBeforeTheLoopSlept) {
+    Loop loop;
+    TimePoint seen;
+    std::thread poster;
+    const auto began = Clock::now();
+    loop.post([&] {
+        poster = std::thread{[&] {
+            const auto later = began + milliseconds{50};
+            std::this_thread::sleep_until(later);  // nothing is waited for: the loop has to sleep meanwhile
+            loop.post([&] { seen = loop.now(); });
+        }};
+    });
+    ASSERT_TRUE((Until{loop, [&] { return seen != TimePoint{}; }}.run()));
+    poster.join();
+    EXPECT_GE(seen - began, milliseconds{50});
+}
+
+TEST(Loop, WhereNobodyHearsOfItAnExceptionLeavesRun) {
+    Loop loop;
+    loop.post([] { throw std::runtime_error{"out of a handler"}; });
+    EXPECT_THROW(loop.run(), std::runtime_error);
+}
+
+TEST(Loop, RunsAgainAfterAStop) {
+    Loop loop;
+    for (int round = 0; round < 3; ++round) {
+        bool ran = false;
+        loop.post([&] {
+            ran = true;
+            loop.stop();
+        });
+        loop.run();
+        EXPECT_TRUE(ran);
+    }
+}
+
+TEST(Loop, DestroysWhatWasNeverRun) {
+    const auto held = std::make_shared<int>(1);
+    {
+        Loop loop;
+        loop.post([held] {});
+        EXPECT_EQ(held.use_count(), 2);
+    }
+    EXPECT_EQ(held.use_count(), 1);
+}
+
 TEST(Loop, WatchingADescriptorThatCannotBeWatchedSaysSo) {
     Loop loop;
     Closer watch{loop, -1};

@@ -92,6 +92,45 @@ TEST_F(PoolTest, AConnectionServesOnlyTheClientThatItAnnounced) {
     EXPECT_NE(pool.take(announced(3)), nullptr);
 }
 
+TEST_F(PoolTest, AConnectionServesOnlyTheNameThatItWasMadeFor) {
+    for (const char* name : {"a.test", "b.test"}) {
+        auto connection = connect();
+        connection->server_name = name;
+        pool.keep(std::move(connection));
+    }
+    EXPECT_EQ(pool.take({}, "c.test"), nullptr);
+    EXPECT_EQ(pool.take(), nullptr);
+    EXPECT_EQ(counters->idle.get(), 2U);
+    const auto taken = pool.take({}, "a.test");
+    ASSERT_NE(taken, nullptr);
+    EXPECT_EQ(taken->server_name, "a.test");
+    EXPECT_EQ(pool.take({}, "a.test"), nullptr);
+}
+
+TEST(IdleLimit, IsALittleLessThanTheOriginTells) {
+    using std::chrono::seconds;
+    EXPECT_EQ(idle_limit_of(std::nullopt), loop::milliseconds::max());
+    EXPECT_EQ(idle_limit_of(seconds{5}), loop::milliseconds{4000});
+    EXPECT_EQ(idle_limit_of(seconds{2}), loop::milliseconds{1000});
+    EXPECT_EQ(idle_limit_of(seconds{1}), loop::milliseconds{500});
+    EXPECT_EQ(idle_limit_of(seconds{0}), loop::milliseconds{0});
+}
+
+TEST_F(PoolTest, AnOriginThatTellsLessGetsLess) {
+    auto brief = connect();
+    brief->idle_limit = loop::milliseconds{20};
+    pool.keep(connect());
+    pool.keep(std::move(brief));
+    pool.keep(connect());
+    run_until([&] { return counters->idle.get() == 2; });
+    EXPECT_EQ(origin_sees(0), 0) << "closed, and orderly: the one that was told";
+    EXPECT_EQ(origin_sees(1), -1) << "still open";
+    auto closing = connect();
+    closing->idle_limit = loop::milliseconds{0};
+    pool.keep(std::move(closing));
+    EXPECT_EQ(counters->idle.get(), 2U) << "not kept at all";
+}
+
 TEST_F(PoolTest, UnreadOrUnsentBytesForbidReuse) {
     auto unread = connect();
     unread->stream.in().append("x");
@@ -268,6 +307,24 @@ TEST_F(PoolTest, SessionsGoWithTheirAddress) {
     pool.set_tls("new trust");
     EXPECT_EQ(pool.session_count(), 0U);
     EXPECT_NE(pool.session_for("new trust", "99:1"), held);
+}
+
+TEST_F(PoolTest, SessionsAreOfAnAddressAndANameAndBounded) {
+    pool.set_tls("trust");
+    const auto session = pool.session_for("trust", "a:1", "a.test");
+    EXPECT_EQ(pool.session_for("trust", "a:1", "a.test"), session);
+    EXPECT_NE(pool.session_for("trust", "a:1", "b.test"), session) << "resumed, it would verify nothing";
+    EXPECT_NE(pool.session_for("trust", "a:1"), session);
+    EXPECT_NE(pool.session_for("trust", "b:1", "a.test"), session);
+    std::vector<Endpoint> endpoints(1);
+    endpoints[0].text = "a:1";
+    pool.retain(endpoints);
+    EXPECT_EQ(pool.session_count(), 3U) << "those of b:1 have gone";
+    EXPECT_EQ(pool.session_for("trust", "a:1", "a.test"), session);
+    for (std::size_t i = 0; i < 10 * Pool::most_sessions; ++i) {
+        ASSERT_NE(pool.session_for("trust", "a:1", std::to_string(i) + ".test"), nullptr);
+        ASSERT_LE(pool.session_count(), Pool::most_sessions) << "clients choose the names";
+    }
 }
 
 TEST_F(PoolTest, ARetiredOneKeepsNothing) {

@@ -132,5 +132,26 @@ TEST(KeepsAlive, ByVersionAndConnection) {  // RFC 9112 section 9.3
     for (const auto& row : rows) EXPECT_EQ(keeps_alive(row.minor, fields_of(row.fields)), row.kept) << row.fields;
 }
 
+TEST(KeepAliveTimeout, IsTheShortestThatIsTold) {  // RFC 2068 section 19.7.1.1, as Apache and Node write it
+    using std::chrono::seconds;
+    const struct {
+        const char* fields;
+        std::optional<seconds> told;
+    } rows[] = {{"", std::nullopt},
+                {"Keep-Alive:timeout=5\n", seconds{5}},
+                {"Keep-Alive:timeout=5, max=100\n", seconds{5}},
+                {"keep-alive:max=100,Timeout=5\n", seconds{5}},
+                {"Keep-Alive:timeout=60\nKeep-Alive:timeout=5\n", seconds{5}},
+                {"Keep-Alive:timeout=0\n", seconds{0}},
+                {"Keep-Alive:timeout=4294967295\n", seconds{24 * 3600}},
+                {"Keep-Alive:timeout=4294967296\n", std::nullopt},
+                {"Keep-Alive:timeout=\n", std::nullopt},
+                {"Keep-Alive:timeout=-5\n", std::nullopt},
+                {"Keep-Alive:timeout=5s\n", std::nullopt},
+                {"Keep-Alive:x-timeout=5\n", std::nullopt},
+                {"Connection:timeout=5\n", std::nullopt}};
+    for (const auto& row : rows) EXPECT_EQ(keep_alive_timeout(fields_of(row.fields)), row.told) << row.fields;
+}
+
 }  // namespace
 }  // namespace nearhop::wire
