@@ -30,6 +30,7 @@ struct ExchangeLimits {
     std::uint64_t replay_buffer = 64 * 1024;  ///< request body kept for a second attempt, <= 1 MiB
     std::uint64_t body_limit = 0;             ///< request body bytes, 0: unlimited
     milliseconds tunnel_idle = 300s;          ///< after an upgrade: nothing moved either way
+    milliseconds origin_body_timeout = 60s;   ///< response body without progress
 };
 
 /// When a second origin is asked although the first may still answer.
@@ -99,6 +100,7 @@ struct Site {
     ExchangeLimits limits;
     std::optional<At<ClientCertificates>> client_certificates;  ///< empty: as the listener
     At<std::string> client_ca;                                  ///< empty: tls.client_ca
+    Untrusted untrusted = Untrusted::serve;
     RateLimit rate_limit;
     bool decision_header = false;  ///< X-Nearhop-Decision on responses
     bool server_timing = false;    ///< Server-Timing on responses

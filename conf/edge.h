@@ -40,8 +40,9 @@ struct Listener {
     At<ClientCertificates> client_certificates{ClientCertificates::none};  ///< unless the site says otherwise
     std::optional<TlsVersion> min_version;                                 ///< instead of tls.min_version
     At<std::string> ciphers;                                               ///< instead of tls.ciphers; empty: those
-    std::string ready_path;  ///< answered by the edge itself (200 or 503) for load-balancer checks; empty: off
-    bool http2 = true;       ///< https only: offered through ALPN beside HTTP/1.1
+    unsigned redirect_port = 0;  ///< http only: the port in the redirect's Location; 0: of the first https listener
+    std::string ready_path;      ///< answered by the edge itself (200 or 503) for load-balancer checks; empty: off
+    bool http2 = true;           ///< https only: offered through ALPN beside HTTP/1.1
 };
 
 struct Certificate {
@@ -91,11 +92,15 @@ struct TrustedPeer {
 /// What becomes of request fields whose name holds an underscore.
 enum class Underscores { drop, keep, refuse };
 
+/// What becomes of a request whose peer is not trusted.
+enum class Untrusted { serve, refuse };
+
 struct Clients {
     std::vector<TrustedPeer> trusted;
     seconds watch = 60s;  ///< how often ip_ranges files are looked at, 1 s .. 1 day
     Underscores underscores = Underscores::drop;
-    bool unsafe_trust_any_peer = false;  ///< needed for 0.0.0.0/0, ::/0 and an entry without cidr
+    Untrusted untrusted = Untrusted::serve;  ///< unless a site says otherwise
+    bool unsafe_trust_any_peer = false;      ///< needed for 0.0.0.0/0, ::/0 and an entry without cidr
 };
 
 /// The operator's word on where a network is: exactly one of country, point, origins is set.
@@ -149,7 +154,7 @@ struct Limits {
     milliseconds body_timeout = 30s;   ///< request body without progress
     milliseconds write_timeout = 60s;  ///< client not reading our answer
     milliseconds idle_timeout = 75s;
-    milliseconds origin_body_timeout = 60s;
+    milliseconds origin_body_timeout = 60s;  ///< response body without progress, where a site has none of its own
     std::uint64_t origin_head_bytes = 64 * 1024;
     unsigned origin_interim_responses = 8;
     std::uint64_t chunk_line_bytes = 256;
@@ -193,16 +198,25 @@ struct Dns {
 struct Admin {
     std::optional<At<ListenAddress>> listen;  ///< default 127.0.0.1:9180; `admin: off` disables
     Secret token;                             ///< for calls that change state; empty: they are refused
-    std::vector<At<std::string>> allow;       ///< CIDRs; empty: loopback only
+    std::vector<At<std::string>> allow;       ///< CIDRs, beside loopback
+    bool allow_loopback = true;               ///< false: loopback may connect only where `allow` holds it
     At<std::string> state_file;               ///< operator overrides; empty: in $STATE_DIRECTORY, if there is one
 };
 
 enum class LogFormat { json, logfmt };
 
+/// What an access line tells of a request's query, which may hold tokens.
+struct LogQuery {
+    enum class Kind { keep, drop, names };
+    Kind kind = Kind::keep;
+    std::vector<std::string> names;  ///< kind names: the parameters that stay; the others are left out
+};
+
 struct Log {
     At<std::string> access{"stdout"};         ///< "stdout", "off" or a file, reopened on SIGUSR1; read at start
     At<LogFormat> format{LogFormat::logfmt};  ///< read at start
-    std::string level = "info";               ///< of the event log on stderr: debug, info, warning, error
+    LogQuery query;
+    std::string level = "info";  ///< of the event log on stderr: debug, info, warning, error
 };
 
 struct Shutdown {

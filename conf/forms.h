@@ -58,6 +58,8 @@ Form<ListenAddress> listen_address();
 Form<ControlTarget> control_target();
 Form<ClientCertificates> client_certificates();
 Form<TlsVersion> tls_version();
+Form<Untrusted> untrusted();
+Form<std::string> parameter_name();  ///< of a query, as it is sent
 Form<OriginUrl> origin_url();
 Form<std::pair<unsigned, unsigned>> statuses();
 

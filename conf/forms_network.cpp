@@ -128,6 +128,8 @@ Form<ClientCertificates> client_certificates() {
                                        {"required", ClientCertificates::required}});
 }
 
+Form<Untrusted> untrusted() { return choice<Untrusted>({{"serve", Untrusted::serve}, {"refuse", Untrusted::refuse}}); }
+
 Form<TlsVersion> tls_version() {
     return choice<TlsVersion>({{"1.2", TlsVersion::tls1_2}, {"1.3", TlsVersion::tls1_3}});
 }

@@ -109,6 +109,12 @@ Form<std::string> agent_header() {
     return form;
 }
 
+Form<std::string> parameter_name() {
+    return text_that("the name of a query's parameter, as it is sent", [](const std::string& text) {
+        return text.size() <= 256 && is_field_value(text) && text.find_first_of("&=?# ") == std::string::npos;
+    });
+}
+
 Form<std::string> method() {
     Form<std::string> form = text_that("a method in upper case, such as GET", [](const std::string& text) {
         return text.size() <= 32 && is_token(text) &&

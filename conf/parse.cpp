@@ -26,8 +26,8 @@ void read_config(Keys& top, Config& config) {
     read_isolation(top, config);
     top.value("server_timing", config.server_timing, flag());
     read_rate_limit(top, config.rate_limit);
-    read_sites(top, config);
     read_limits(top, config.limits);
+    read_sites(top, config);
     read_http2(top, config.http2);
     read_dns(top, config.dns);
     read_admin(top, config);

@@ -1,6 +1,7 @@
 #include "conf/sections.h"
 #include "conf/syntax.h"
 
+#include <algorithm>
 #include <map>
 
 /// What faces the clients: who is trusted, listeners, certificates.
@@ -51,6 +52,10 @@ void read_listener(Keys& keys, const Config& config, Listener& listener) {
                choice<PlainPolicy>({{"redirect", PlainPolicy::redirect}, {"serve", PlainPolicy::serve}}));
     if (plain.written() && listener.kind != ListenerKind::http)
         plain.error("want it on a listener with protocol: http only, found it on https");
+    const Field port = keys.at("redirect_port");
+    keys.value("redirect_port", listener.redirect_port, count(1, 65'535), "that of the first https listener, else 443");
+    if (port.written() && (listener.kind != ListenerKind::http || listener.plain != PlainPolicy::redirect))
+        port.error("want it on a listener that redirects only (protocol: http, plain: redirect)");
     keys.section("proxy_protocol", [&](Keys& proxy) {
         if (proxy.at("from").missing("a list of networks")) return;
         // Whoever may send this header chooses the client's address: that is trust like any other.
@@ -97,6 +102,29 @@ void refuse_duplicates(Reader& reader, const std::vector<Listener>& listeners) {
     }
 }
 
+/// Redirects that lead nowhere, or in a circle.
+void warn_of_redirects(Reader& reader, const Config& config) {
+    const auto& listeners = config.listeners;
+    const auto https = std::find_if(listeners.begin(), listeners.end(),
+                                    [](const Listener& each) { return each.kind == ListenerKind::https; });
+    for (const Listener& listener : listeners) {
+        if (listener.kind != ListenerKind::http || listener.plain != PlainPolicy::redirect) continue;
+        const auto warn = [&](std::string what) {
+            reader.report(Severity::warning, listener.address.mark, listener.address.path, std::move(what));
+        };
+        if (https == listeners.end() && config.clients.trusted.empty())
+            warn(
+                "redirects to https, where this edge does not listen: if TLS ends in front of it, every request comes "
+                "back here for ever; want who ends TLS in clients.trusted, so that its X-Forwarded-Proto: https "
+                "counts");
+        const std::uint16_t port = https == listeners.end() ? 443 : https->address->port;
+        if (listener.redirect_port == 0 && port != 443 && port != 0)
+            warn("redirects to https on port " + std::to_string(port) +
+                 ", where the edge listens itself: want redirect_port, the port that clients know (443 behind a "
+                 "balancer)");
+    }
+}
+
 bool read_pair(Keys& keys, Certificate& pair) {
     keys.at("certificate").missing("a PEM file, leaf first");
     keys.at("private_key").missing("a PEM file");
@@ -130,6 +158,9 @@ void read_clients(Keys& top, Config& config) {
             }
             clients.trusted.push_back(std::move(peer));
         });
+        keys.value("untrusted", clients.untrusted, untrusted());
+        if (clients.untrusted == Untrusted::refuse && clients.trusted.empty())
+            keys.at("untrusted").error(refuses_everybody);
     });
 }
 
@@ -150,6 +181,7 @@ void read_listeners(Keys& top, Config& config) {
     if (!listen.written() && (!listeners.written() || (listeners.is(Tree::Kind::list) && config.listeners.empty())))
         listeners.error("is missing: want listen: ADDRESS:PORT or a list of listeners");
     refuse_duplicates(top.field().reader(), config.listeners);
+    warn_of_redirects(top.field().reader(), config);
 }
 
 void read_tls(Keys& top, Config& config) {

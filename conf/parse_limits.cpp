@@ -28,6 +28,23 @@ void in_order(Keys& keys, std::string_view low, T low_value, std::string_view hi
                " and " + found(high, high_value));
 }
 
+/// A list names parameters whatever they are called; keep and drop are words on their own only.
+void read_query(const Field& field, LogQuery& query) {
+    const std::string wanted = "keep, drop, or a list of the names of parameters";
+    const Form<std::string> name = parameter_name();
+    field.list(wanted, "keep", true,
+               R"("anyOf": [{)" + schema::words({"keep", "drop"}) + R"(}, {"type": "array", "items": {)" + name.schema +
+                   R"(}, "minItems": 1, "uniqueItems": true}])");
+    if (field.is(Tree::Kind::list)) {
+        if (field.into_list(query.names, name, 1)) query.kind = LogQuery::Kind::names;
+        return;
+    }
+    Form<LogQuery::Kind> word =
+        choice<LogQuery::Kind>({{"keep", LogQuery::Kind::keep}, {"drop", LogQuery::Kind::drop}});
+    word.wanted = wanted;
+    field.into(query.kind, word);
+}
+
 }  // namespace
 
 void read_failover(Keys& top, Failover& failover) {
@@ -177,7 +194,10 @@ void read_admin(Keys& top, Config& config) {
     top.section("admin", [&](Keys& keys) {
         keys.value("listen", admin.listen, listen_address());
         read_secret(keys.at("token"), admin.token, 8, "none");
-        keys.list("allow", admin.allow, network(), 0, "loopback only");
+        keys.list("allow", admin.allow, network(), 0, "none");
+        keys.value("allow_loopback", admin.allow_loopback, flag());
+        if (!admin.allow_loopback && admin.allow.empty())
+            keys.at("allow_loopback").error("lets nobody connect: want networks in allow beside it, found none");
         keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
     });
     if (top.field().listing()) return;
@@ -197,6 +217,7 @@ void read_log(Keys& top, Log& log) {
         if (keys.value("access", log.access, access) && *log.access != "stdout" && *log.access != "off")
             log.access.value = resolved(keys.field().reader(), *log.access);
         keys.value("format", log.format, choice<LogFormat>({{"json", LogFormat::json}, {"logfmt", LogFormat::logfmt}}));
+        read_query(keys.at("query"), log.query);
         Form<std::string> level =
             one_of_names("debug or info or warning or error", {"debug", "info", "warning", "error"});
         level.schema = schema::words(level.known);

@@ -10,12 +10,15 @@
 namespace nearhop::conf {
 namespace {
 
+/// `otherwise`: the reference's word for where defaults come from; empty: a site's own.
 void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string& otherwise) {
     keys.value("head_timeout", limits.head_timeout, duration(10ms, 10min), otherwise);
     keys.value("deadline", limits.deadline, duration(10ms, 10min), otherwise);
     keys.value("replay_buffer", limits.replay_buffer, size(0, 1024 * 1024), otherwise);
     keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise);
     keys.value("tunnel_idle", limits.tunnel_idle, duration(10ms, 24h), otherwise);
+    keys.value("origin_body_timeout", limits.origin_body_timeout, duration(10ms, 24h),
+               otherwise.empty() ? "as `limits.origin_body_timeout`" : otherwise);
 }
 
 void read_rates(Keys& keys, RateLimit& limit) {
@@ -174,6 +177,9 @@ void read_site(Keys& keys, const Config& config, Site& site) {
     keys.file("client_ca", site.client_ca, "as `tls.client_ca`");
     if (keys.at("client_ca").written() && !keys.at("client_certificates").written())
         keys.at("client_ca").error("want client_certificates beside it, found none");
+    keys.value("untrusted", site.untrusted, untrusted(), "as `clients.untrusted`");
+    if (keys.at("untrusted").written() && site.untrusted == Untrusted::refuse && config.clients.trusted.empty())
+        keys.at("untrusted").error(refuses_everybody);
     keys.value("decision_header", site.decision_header, flag());
     keys.value("server_timing", site.server_timing, flag(), "as the top-level `server_timing`");
     keys.value("via", site.via, flag());
@@ -212,7 +218,9 @@ Site new_site(const Config& config, std::string name, Mark mark) {
     Site site;
     site.name = std::move(name);
     site.server_timing = config.server_timing;
+    site.untrusted = config.clients.untrusted;
     site.rate_limit = config.rate_limit;
+    site.limits.origin_body_timeout = config.limits.origin_body_timeout;
     site.mark = mark;
     return site;
 }

@@ -23,13 +23,16 @@ void read_failover(Keys& top, Failover& failover);
 void read_failback(Keys& top, Failback& failback);
 void read_isolation(Keys& top, Config& config);     ///< after the origins: a target should not be one of them
 void read_rate_limit(Keys& top, RateLimit& limit);  ///< before the sites, which inherit it
+void read_limits(Keys& top, Limits& limits);        ///< before the sites as well
 void read_sites(Keys& top, Config& config);
-void read_limits(Keys& top, Limits& limits);
 void read_http2(Keys& top, Http2& http2);
 void read_dns(Keys& top, Dns& dns);
 void read_admin(Keys& top, Config& config);
 void read_log(Keys& top, Log& log);
 void read_shutdown(Keys& top, Shutdown& shutdown);
+
+/// What is wrong with `untrusted: refuse` where clients.trusted has no entry.
+inline constexpr const char* refuses_everybody = "refuses everybody: want clients.trusted beside it, found none";
 
 /// `checks` of a probe; what is written replaces what `checks` held.
 void read_checks(Keys& probe, std::vector<Check>& checks);

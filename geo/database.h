@@ -24,6 +24,19 @@ struct Record {
     std::optional<Point> point;  ///< only when more precise than the record's own country (geo-rules section 2.5)
 };
 
+/// One that was built longer ago is old: each month some networks move, and they are looked up where they were. Monthly
+/// files are never that old while somebody renews them.
+inline constexpr std::chrono::days old_after{45};
+constexpr bool is_old(std::chrono::system_clock::time_point built, std::chrono::system_clock::time_point now) noexcept {
+    return now - built > old_after;
+}
+
+/// Whole days; 0 for one that comes from the future.
+constexpr std::chrono::days age(std::chrono::system_clock::time_point built,
+                                std::chrono::system_clock::time_point now) noexcept {
+    return now > built ? std::chrono::floor<std::chrono::days>(now - built) : std::chrono::days{0};
+}
+
 enum class Lookup : std::uint8_t { found, missing, error };
 
 /// One MaxMind-format file, held in sealed memory: overwriting the file cannot hurt a running process.

@@ -16,6 +16,7 @@ double seconds_since_epoch(std::chrono::system_clock::time_point time) {
 
 void add_databases(Families& out, const run::Control::Status& status) {
     Family built = gauge("nearhop_geo_database_built_timestamp_seconds", "When the geo database in use was built.");
+    Family old = gauge("nearhop_geo_database_old", "1 while the geo database in use is old: built over 45 days ago.");
     Family errors = counter("nearhop_geo_database_errors_total", "Look-ups that met a corrupt record.");
     Family changes =
         counter("nearhop_geo_database_changes_total", "Changed database files, taken into use or refused.");
@@ -24,16 +25,18 @@ void add_databases(Families& out, const run::Control::Status& status) {
     for (const auto& database : status.databases) paths.push_back(database.name);
     const auto names = short_names(paths);
     std::map<std::string_view, bool> seen;
+    const auto now = std::chrono::system_clock::now();
     for (std::size_t i = 0; i < names.size(); ++i) {
         if (!seen.emplace(names[i], true).second) continue;  // the same file, listed twice
         built.add({{"database", names[i]}}, seconds_since_epoch(status.databases[i].built));
+        old.add({{"database", names[i]}}, std::uint64_t{geo::is_old(status.databases[i].built, now)});
         errors.add({{"database", names[i]}}, status.databases[i].errors);
     }
     changes.add({{"result", "ok"}}, status.databases_replaced);
     changes.add({{"result", "failed"}}, status.databases_refused);
     Family bytes = gauge("nearhop_geo_database_bytes", "Memory of all geo databases in use, old ones included.");
     bytes.add({}, geo::Database::bytes_in_use());
-    take_all(out, built, errors, changes, bytes);
+    take_all(out, built, old, errors, changes, bytes);
 }
 
 void add_ranges(Families& out, const run::Control::Status& status) {

@@ -140,7 +140,7 @@ bool is_allowed(const conf::Admin& admin, const geo::Address& peer) {
         const auto cidr = geo::Cidr::parse(text);
         return cidr && cidr->contains(peer);
     };
-    if (admin.allow.empty()) return holds("127.0.0.0/8") || holds("::1/128");
+    if (admin.allow_loopback && (holds("127.0.0.0/8") || holds("::1/128"))) return true;
     return std::any_of(admin.allow.begin(), admin.allow.end(), [&](const auto& text) { return holds(*text); });
 }
 

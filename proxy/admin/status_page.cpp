@@ -6,7 +6,10 @@
 #include <boost/json.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <ctime>
+#include <map>
+#include <string>
 #include <utility>
 
 namespace nearhop::admin {
@@ -72,11 +75,21 @@ json::object address_json(const run::Control::Status::Address& address) {
     return out;
 }
 
-json::object origin_json(const run::Control::Status::Origin& origin) {
+/// Requests and tunnels at each origin, of all sites and workers.
+std::map<std::string, std::uint64_t> in_flight_of(const Registry& registry) {
+    std::map<std::string, std::uint64_t> all;
+    for (const auto& [pair, blocks] : registry.origins())
+        for (const auto& block : blocks)
+            if (block) all[pair.second] += block->in_flight.get();
+    return all;
+}
+
+json::object origin_json(const run::Control::Status::Origin& origin, std::uint64_t in_flight) {
     json::object out{{"name", origin.name}};
     for (auto& member : state_json(origin.state)) out.insert(std::move(member));
     out["ejections"] = origin.state.ejections;
     out["ejected_until"] = origin.state.ejected ? time_json(origin.state.ejected_until) : nullptr;
+    out["in_flight"] = in_flight;
     out["rtt_ms"] = known(origin.rtt_ms);
     out["share"] = origin.share;
     out["held_s"] = origin.held_s;
@@ -183,11 +196,14 @@ json::value override_json(const run::OverrideRecord& record) {
 
 std::string status_json(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status) {
     json::array origins, databases, ranges, certificates;
-    for (const auto& origin : status.origins) origins.push_back(origin_json(origin));
+    auto in_flight = in_flight_of(registry);
+    for (const auto& origin : status.origins) origins.push_back(origin_json(origin, in_flight[origin.name]));
     for (const auto& database : status.databases)
         databases.push_back(json::object{{"name", database.name},
                                          {"type", printable(database.type)},
                                          {"built", time_json(database.built)},
+                                         {"age_days", geo::age(database.built, system_clock::now()).count()},
+                                         {"old", geo::is_old(database.built, system_clock::now())},
                                          {"lookup_errors", database.errors},
                                          {"problem", text_or_null(database.failure)}});
     for (const auto& each : status.ranges)

@@ -1,6 +1,7 @@
 #include "proxy/client/proxy_protocol.h"
 #include "proxy/client/sessions.h"
 #include "proxy/exchange/answer.h"
+#include "proxy/exchange/peer_trust.h"
 
 #include <openssl/ssl.h>
 #include <spdlog/spdlog.h>
@@ -191,7 +192,8 @@ void Session::count_deviations(const exchange::Codec& codec) noexcept {
         if (found.has(static_cast<wire::Deviation>(i))) context_.counters.client_deviations[i].add();
 }
 
-/// Answers that need no origin: the load balancer's check and the redirect to https.
+/// Answers that need no origin: the load balancer's check, and the redirect to https of whoever did not come from
+/// there.
 bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& request) {
     exchange::Answer answer;
     if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {
@@ -199,7 +201,8 @@ bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& req
         answer.status = ready ? 200 : 503;
         answer.fields = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
         answer.body = ready ? "ready\n" : "not ready\n";
-    } else if (listener_->kind == conf::ListenerKind::http && listener_->plain == conf::PlainPolicy::redirect) {
+    } else if (listener_->kind == conf::ListenerKind::http && listener_->plain == conf::PlainPolicy::redirect &&
+               !exchange::ended_tls(*context_.snapshot(), request, peer_)) {
         if (!request.host.empty()) {
             answer = exchange::redirect_to_https(request.host, listener_->https_port, request.target);
         } else if (request.method == "OPTIONS") {
@@ -232,6 +235,7 @@ void Session::deny(exchange::Codec& codec, const exchange::Request& request, Fau
     line.method = exchange::method_in_log(request);
     line.host = request.host;
     line.path = request.target;
+    line.query = &routing_->config.log.query;
     line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
     const bool reset = request.http2 && codec.gone() && codec.why_gone() != fault;
     line.status = reset ? 0 : exchange::info(fault).status;

@@ -28,6 +28,7 @@ std::string_view reason_phrase(unsigned status) noexcept {
         case 200: return "OK";
         case 308: return "Permanent Redirect";
         case 400: return "Bad Request";
+        case 403: return "Forbidden";
         case 405: return "Method Not Allowed";
         case 408: return "Request Timeout";
         case 413: return "Content Too Large";
@@ -54,8 +55,9 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     // Nothing more is believed of a connection whose request could not be understood (RFC 9112 section 9.6), or was
     // answered with something that could not: the origin may have read another request than we sent. Nor of one on
     // which something went wrong here.
-    answer.close = (row.side == Side::client && row.status != 421 && fault != Fault::client_rate_limited) ||
-                   fault == Fault::origin_bad_response || fault == Fault::edge_internal || fault == Fault::edge_stopped;
+    const bool is_understood = row.status == 421 || row.status == 403 || fault == Fault::client_rate_limited;
+    answer.close = (row.side == Side::client && !is_understood) || fault == Fault::origin_bad_response ||
+                   fault == Fault::edge_internal || fault == Fault::edge_stopped;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {
         answer.fields = "Content-Type: application/json\r\n";

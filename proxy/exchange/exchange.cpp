@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.h"
 
+#include "proxy/exchange/peer_trust.h"
 #include "proxy/exchange/viewer.h"
 #include "proxy/steering/path.h"
 
@@ -10,7 +11,6 @@
 #include <chrono>
 #include <exception>
 #include <utility>
-#include <vector>
 
 namespace nearhop::exchange {
 
@@ -120,20 +120,7 @@ void Exchange::locate() {
     const auto& trust = *snapshot_->trust;
 
     steering::ViewerFields viewer;
-    const auto secret_headers = trust.secret_headers();
-    bool trusted = false;
-    if (!trust.empty()) {
-        // As many as are configured. It is kept for the next request, which then allocates nothing; what it refers to
-        // is gone by then.
-        thread_local std::vector<std::string_view> secrets;
-        secrets.assign(secret_headers.size(), {});
-        for (const auto& field : request_.fields)
-            for (std::size_t i = 0; i < secrets.size(); ++i)
-                if (wire::equal_ignoring_case(field.name, secret_headers[i])) secrets[i] = field.value;
-        steering::PeerCertificate shown;
-        if (peer_.certificate) shown = {peer_.certificate->fingerprint, peer_.certificate->san};
-        trusted = trust.trusts(peer_.address, secrets, shown);
-    }
+    const bool trusted = is_trusted(trust, request_, peer_);
     if (trusted) viewer = viewer_fields(request_.fields);
     located_ = steering::locate(peer_.address, trusted, viewer, trust, *snapshot_->locator);
     auto& counters = context_.counters;
@@ -145,7 +132,7 @@ void Exchange::locate() {
     forwarding_.peer = peer_.address;
     forwarding_.trusted = trusted;
     forwarding_.hops = located_.hops;
-    forwarding_.secret_headers = secret_headers;
+    forwarding_.secret_headers = trust.secret_headers();
     forwarding_.identity_headers = bound_->routing->identity_headers;
     forwarding_.identity = peer_.identity;
     choose_request_id();
@@ -222,6 +209,7 @@ Fault Exchange::decide() {
     site_ = &table.sites[*site];
     state_ = &bound_->sites[*site];
     if (misdirected(*site)) return Fault::client_misdirected;
+    if (site_->refuses_untrusted && !forwarding_.trusted) return Fault::client_untrusted;
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
     steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
@@ -373,6 +361,7 @@ void Exchange::record() {
     line.method = method_in_log(request_);
     line.host = request_.host;
     line.path = request_.target;
+    if (config_) line.query = &config_->log.query;
     line.protocol = request_.http2 ? "HTTP/2" : request_.http10 ? "HTTP/1.0" : "HTTP/1.1";
     // What the client got: the origin's 101 is a 200 to an extended CONNECT (RFC 8441 section 5).
     const bool tunnelled = outcome_.status == 101;

@@ -21,6 +21,7 @@ constexpr FaultInfo table[] = {
      "the edge ended the connection for what its client did on it"},
     {"client_unknown_host", client, 421, false, R::none, "no site serves this host name"},
     {"client_misdirected", client, 421, false, R::none, "this connection was opened for a site with other rules"},
+    {"client_untrusted", client, 403, false, R::none, "the request did not come through a trusted peer"},
     {"client_method_refused", client, 405, false, R::none, "the method is not served"},
     {"client_expectation", client, 417, false, R::none, "an expectation other than 100-continue"},
     {"client_upgrade_refused", client, 501, false, R::none, "the protocol to switch to is not allowed here"},

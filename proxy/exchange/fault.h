@@ -23,6 +23,7 @@ enum class Fault : std::uint8_t {
     client_session_ended,
     client_unknown_host,
     client_misdirected,
+    client_untrusted,
     client_method_refused,
     client_expectation,
     client_upgrade_refused,

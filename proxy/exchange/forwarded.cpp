@@ -156,8 +156,8 @@ Said::Said(const Request& request, const Forwarding& how) noexcept
 
 }  // namespace
 
-bool came_by_https(const Request& request, const Forwarding& how) noexcept {
-    return wire::equal_ignoring_case(Said{request, how}.proto, "https");
+std::string_view client_proto(const Request& request, const Forwarding& how) noexcept {
+    return Said{request, how}.proto;
 }
 
 void write_forwarded(const Request& request, const Forwarding& how, wire::Buffer& out) {

@@ -17,7 +17,7 @@ namespace nearhop::exchange {
 /// A stranger's fields do not count. Of a chain the last 64 hops go on.
 void write_forwarded(const Request& request, const Forwarding& how, wire::Buffer& out);
 
-/// Whether the client came by https, as write_forwarded() tells it.
-bool came_by_https(const Request& request, const Forwarding& how) noexcept;
+/// The scheme by which the client asked, as write_forwarded() tells it. A view into the request, or a literal.
+std::string_view client_proto(const Request& request, const Forwarding& how) noexcept;
 
 }  // namespace nearhop::exchange

@@ -42,7 +42,7 @@ void Exchange::mend_locations() {
     if (site_->host_header == "client") return;
     const auto asked = host_sent(request_, *site_, origin_of(*attempt_));
     if (wire::equal_ignoring_case(asked, request_.authority)) return;
-    const bool secure = came_by_https(request_, forwarding_);
+    const bool secure = wire::equal_ignoring_case(client_proto(request_, forwarding_), "https");
     attempt_->mend_fields([&](const wire::Field& field) {
         const bool locates = wire::equal_ignoring_case(field.name, "location") ||
                              wire::equal_ignoring_case(field.name, "content-location");
@@ -168,7 +168,7 @@ loop::Task<Fault> Exchange::relay() {
         // Nor does a client hold anybody up that listens to an answer on its way.
         if (!client_sends || moved) awaits_body_ = false;
         Fault late = Fault::none;
-        auto due = progress + limits.origin_body_timeout;
+        auto due = progress + limits_->origin_body_timeout;
         reader.await(client_blocks, now);
         if (client_blocks) {
             if (reader.is_too_slow(now, [this] { return client_.taken(); })) late = Fault::client_write_timeout;

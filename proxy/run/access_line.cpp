@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace nearhop::run {
 namespace {
@@ -59,6 +60,28 @@ std::string_view place_text(const geo::Place& place) noexcept {
     if (place.country) return place.country->text();
     if (place.continent) return geo::code(*place.continent);
     return place.point ? "point" : "-";
+}
+
+/// The request's target without what the query must not tell; written into `out` where parameters are picked.
+std::string_view told_of(std::string_view target, const conf::LogQuery* query, char (&out)[path_at_most]) noexcept {
+    const auto mark = target.find('?');
+    if (mark == target.npos || (query && query->kind == conf::LogQuery::Kind::keep)) return target;
+    const auto path = target.substr(0, mark);
+    if (!query || query->kind == conf::LogQuery::Kind::drop) return path;
+    std::size_t size = std::min(path.size(), path_at_most);
+    std::memcpy(out, path.data(), size);
+    char before = '?';
+    for (auto rest = target.substr(mark + 1); !rest.empty();) {
+        const auto parameter = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(parameter.size() + 1, rest.size()));
+        const auto name = parameter.substr(0, parameter.find('='));
+        if (std::find(query->names.begin(), query->names.end(), name) == query->names.end()) continue;
+        if (size + 1 + parameter.size() > path_at_most) break;
+        out[size++] = std::exchange(before, '&');
+        std::memcpy(out + size, parameter.data(), parameter.size());
+        size += parameter.size();
+    }
+    return {out, size};
 }
 
 /// Writes the fields in one of the two forms.
@@ -124,7 +147,8 @@ std::string_view format_access_line(char* out, const AccessRecord& record, conf:
     line.text("client", address_text(client, record.client));
     line.text("method", record.method);
     line.text("host", record.host);
-    line.text("path", record.path, path_at_most);
+    char picked[path_at_most];
+    line.text("path", told_of(record.path, record.query, picked), path_at_most);
     line.text("protocol", record.protocol);
     line.text("upgrade", record.upgrade);
     line.number("status", record.status);

@@ -122,9 +122,11 @@ std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Con
             problems.push_back({Severity::error, file.mark, file.path, opened.error});
             continue;
         }
-        if (is_old(*opened.database))
+        if (const auto now = std::chrono::system_clock::now(); geo::is_old(opened.database->built(), now))
             problems.push_back({Severity::warning, file.mark, file.path,
-                                "the geo database " + *file + " was built more than 30 days ago"});
+                                "the geo database " + *file + " is old: want one that was built in the last " +
+                                    std::to_string(geo::old_after.count()) + " days, found " +
+                                    std::to_string(geo::age(opened.database->built(), now).count()) + " days"});
         databases.push_back(std::move(opened.database));
     }
     if (geo.databases.empty()) {
@@ -193,10 +195,6 @@ geo::Database::OpenResult open_database(const std::string& file, std::uint64_t m
     }
     remember_database(file, stamp, opened.database);
     return opened;
-}
-
-bool is_old(const geo::Database& database) {
-    return std::chrono::system_clock::now() - database.built() > std::chrono::days{30};
 }
 
 std::string_view unlocated_by(const std::vector<std::shared_ptr<const geo::Database>>& databases) {

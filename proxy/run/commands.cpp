@@ -57,8 +57,12 @@ void add_orders(CLI::App& app, OrderOptions& options) {
         command->add_option("--reason", options.reason, "Why")->required();
         if (std::string_view{name} != "clear")
             command->add_option("--for", options.lasts, "How long, such as 90m; default: 4h, at most 168h");
-        if (std::string_view{name} == "drain" || std::string_view{name} == "force-down")
+        if (std::string_view{name} == "drain" || std::string_view{name} == "force-down") {
             command->add_flag("--force", options.force, "Even where the other origins have no room for its requests");
+            command->add_flag("--wait", options.wait, "Return once nothing is in flight there, tunnels included");
+            command->add_option("--at-most", options.at_most,
+                                "How long --wait waits, such as 10m; default: as long as the order holds");
+        }
         command->add_option("--admin", options.admin, "Admin listener")->capture_default_str();
         command->add_option("--token-file", options.token_file, "File with admin.token");
         command->callback([&options, action = name] { options.action = action; });

@@ -40,6 +40,8 @@ struct OrderOptions {
     std::string origin, author, reason;
     std::string lasts;  ///< empty: 4h
     bool force = false;
+    bool wait = false;    ///< drain and force-down: until nothing is in flight there
+    std::string at_most;  ///< of the wait; empty: as long as the order holds
     std::string admin = "127.0.0.1:9180";
     std::string token_file;
 };

@@ -55,8 +55,6 @@ struct Control::Impl final : private loop::Notify {
         files.follow(latest, loop.now());
         publish();
         overrides.restore(latest.routing->config.admin, loop.now());
-        if (latest.routing->config.geo.databases.empty() && is_old(*latest.locator->databases().front()))
-            log_info("geo_database", {{"embedded", true}, {"old", true}});
     }
 
     void start(std::function<void()> then) {

@@ -4,6 +4,7 @@
 #include "proxy/run/database_cache.h"
 #include "proxy/run/logging.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace nearhop::run {
@@ -11,22 +12,38 @@ namespace nearhop::run {
 void GeoWatch::follow(const conf::Geo& geo, const std::vector<std::shared_ptr<const geo::Database>>& databases,
                       std::uint64_t most_bytes) {
     most_bytes_ = most_bytes;
-    followed_.clear();
+    const auto before = std::exchange(followed_, {});
     stamps_.clear();
     for (std::size_t i = 0; i < databases.size(); ++i) {
         const std::string file = i < geo.databases.size() ? *geo.databases[i] : std::string{};
-        followed_.push_back({file, databases[i], {}});
+        // A reload does not say again what is in use and old.
+        const bool told = std::any_of(before.begin(), before.end(),
+                                      [&](const Followed& each) { return each.old && each.database == databases[i]; });
+        followed_.push_back({file, databases[i], {}, told});
+        look_at_age(followed_.back(), std::chrono::system_clock::now());
         stamps_.push_back(file.empty() ? FileStamp{} : stamp_of(file, *databases[i]));
     }
 }
 
-GeoWatch::Result GeoWatch::look() {
+void GeoWatch::look_at_age(Followed& each, std::chrono::system_clock::time_point now) {
+    const auto built = each.database->built();
+    const bool old = geo::is_old(built, now);
+    if (std::exchange(each.old, old) == old || !old) return;
+    log_warning("geo_database", {{"file", each.database->name()},
+                                 {"type", each.database->type()},
+                                 {"old", true},
+                                 {"age_days", geo::age(built, now).count()}});
+}
+
+GeoWatch::Result GeoWatch::look(std::chrono::system_clock::time_point now) {
     Result result;
     for (std::size_t i = 0; i < followed_.size(); ++i) {
         auto& each = followed_[i];
-        if (each.file.empty()) continue;
-        const FileStamp stamp = FileStamp::of(each.file);
-        if (std::exchange(stamps_[i], stamp) == stamp) continue;
+        const FileStamp stamp = each.file.empty() ? stamps_[i] : FileStamp::of(each.file);
+        if (std::exchange(stamps_[i], stamp) == stamp) {
+            look_at_age(each, now);
+            continue;
+        }
         auto opened = open_database(each.file, most_bytes_);
         each.failure = opened.error;
         if (!opened.database) {
@@ -36,9 +53,12 @@ GeoWatch::Result GeoWatch::look() {
         }
         each.database = std::move(opened.database);
         ++result.replaced;
-        const bool old = is_old(*each.database);
-        log_event(old ? LogLevel::warning : LogLevel::info, "geo_database",
-                  {{"file", each.file}, {"type", each.database->type()}, {"old", old}});
+        each.old = geo::is_old(each.database->built(), now);
+        log_event(each.old ? LogLevel::warning : LogLevel::info, "geo_database",
+                  {{"file", each.file},
+                   {"type", each.database->type()},
+                   {"old", each.old},
+                   {"age_days", geo::age(each.database->built(), now).count()}});
     }
     if (const auto version = unlocated_by(in_use()); result.replaced > 0 && !version.empty())
         log_warning("geo_unlocated", {{"version", version}});

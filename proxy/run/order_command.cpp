@@ -1,31 +1,27 @@
 #include "conf/syntax.h"
+#include "proxy/run/admin_call.h"
 #include "proxy/run/commands.h"
 
+#include <boost/json.hpp>
+
 #include <algorithm>
-#include <arpa/inet.h>
 #include <cctype>
-#include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <netinet/in.h>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
+#include <thread>
 
 /// `nearhop drain` and its like: one POST to the admin listener of a running edge, for people without curl at hand.
 namespace nearhop::run {
 namespace {
 
-struct Connected {
-    int descriptor = -1;
-    ~Connected() {
-        if (descriptor >= 0) ::close(descriptor);
-    }
-};
+namespace json = boost::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds between_looks{250};
 
 std::string form_value(std::string_view text) {
     std::string out;
@@ -37,86 +33,82 @@ std::string form_value(std::string_view text) {
     return out;
 }
 
-/// The file's content without the line end that an editor leaves; empty without a file.
-std::string token_of(const std::string& file) {
-    if (file.empty()) return {};
-    std::ifstream stream{file};
-    if (!stream) throw std::runtime_error{file + ": " + std::strerror(errno)};
-    std::string token{std::istreambuf_iterator<char>{stream}, {}};
-    while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-    // Anything but visible ASCII would end the header field, or is no token of ours.
-    if (!conf::is_field_value(token)) throw std::runtime_error{file + ": holds no token"};
-    return token;
+/// What /status says of an origin that was ordered out.
+struct Seen {
+    std::uint64_t in_flight = 0;
+    json::value order;  ///< null: it was ended
+};
+
+std::optional<Seen> look(const AdminCaller& admin, const std::string& origin) {
+    const auto answer = admin.get("/status");
+    if (answer.status == 503) return std::nullopt;  // others are reading large pages
+    if (answer.status != 200) throw std::runtime_error{"/status: " + answer.body};
+    const auto status = json::parse(answer.body);
+    for (const auto& each : status.at("origins").as_array())
+        if (each.at("name").as_string() == origin)
+            return Seen{each.at("in_flight").to_number<std::uint64_t>(), each.at("override")};
+    throw std::runtime_error{"the configuration has no origin " + origin + " any more"};
 }
 
-void connect_to(const conf::ListenAddress& admin, Connected& connected) {
-    sockaddr_storage address{};
-    socklen_t size = sizeof(sockaddr_in);
-    auto& six = reinterpret_cast<sockaddr_in6&>(address);
-    auto& four = reinterpret_cast<sockaddr_in&>(address);
-    if (inet_pton(AF_INET6, admin.address.c_str(), &six.sin6_addr) == 1) {
-        six.sin6_family = AF_INET6;
-        six.sin6_port = htons(admin.port);
-        size = sizeof six;
-    } else {
-        inet_pton(AF_INET, admin.address.c_str(), &four.sin_addr);
-        four.sin_family = AF_INET;
-        four.sin_port = htons(admin.port);
+/// Returns once nothing was in flight at the origin in two looks in a row: between them a request that was decided
+/// before the order has begun its attempt. Throws when the order ends first, or the time is up.
+void wait_until_empty(const AdminCaller& admin, const std::string& origin, Clock::time_point until) {
+    std::optional<json::value> order;
+    std::optional<std::uint64_t> told;
+    for (bool was_empty = false;; std::this_thread::sleep_for(between_looks)) {
+        const auto seen = look(admin, origin);
+        if (seen) {
+            if (seen->order.is_null() || order.value_or(seen->order) != seen->order)
+                throw std::runtime_error{"the order was ended or replaced while requests were in flight at " + origin};
+            order = seen->order;
+            if (seen->in_flight == 0 && was_empty) return;
+            was_empty = seen->in_flight == 0;
+            if (!was_empty && told != seen->in_flight) {
+                std::fprintf(stderr, "in flight at %s: %llu\n", origin.c_str(),
+                             static_cast<unsigned long long>(seen->in_flight));
+                told = seen->in_flight;
+            }
+        }
+        if (Clock::now() >= until)
+            throw std::runtime_error{"requests are still in flight at " + origin + "; the order holds"};
     }
-    connected.descriptor = ::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
-    const timeval patience{10, 0};
-    ::setsockopt(connected.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    ::setsockopt(connected.descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (connected.descriptor < 0 ||
-        ::connect(connected.descriptor, reinterpret_cast<const sockaddr*>(&address), size) != 0)
-        throw std::runtime_error{"no admin listener at " + to_string(admin) + ": " + std::strerror(errno)};
 }
 
-std::string exchanged(const Connected& connected, std::string_view request) {
-    while (!request.empty()) {
-        const auto sent = ::send(connected.descriptor, request.data(), request.size(), MSG_NOSIGNAL);
-        if (sent < 0) throw std::runtime_error{std::string{"sending: "} + std::strerror(errno)};
-        request.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    std::string answer;
-    char block[4096];
-    for (;;) {
-        const auto got = ::recv(connected.descriptor, block, sizeof block, 0);
-        if (got < 0) throw std::runtime_error{std::string{"waiting for the answer: "} + std::strerror(errno)};
-        if (got == 0 || answer.size() > 64 * 1024) return answer;
-        answer.append(block, static_cast<std::size_t>(got));
-    }
+/// How long to wait: what is asked for, else as long as the order can hold. Looked at before anything is ordered.
+Clock::time_point end_of_wait(const OrderOptions& options) {
+    using std::chrono::hours;
+    constexpr std::chrono::milliseconds most = hours{168};
+    const auto time = conf::duration_from(options.at_most.empty() ? "168h" : options.at_most);
+    if (!time || *time > most)
+        throw std::runtime_error{"want --at-most as a duration with its unit (ms, s, m, h) up to 168h, found \"" +
+                                 options.at_most + '"'};
+    return Clock::now() + *time;
 }
 
 }  // namespace
 
 int order_origin(const OrderOptions& options) {
-    const auto admin = conf::listen_address_from(options.admin);
-    if (!admin) throw std::runtime_error{"want --admin as ADDRESS:PORT, found \"" + options.admin + '"'};
+    const AdminCaller admin{options.admin, options.token_file};
     const bool plain = !options.origin.empty() && std::all_of(options.origin.begin(), options.origin.end(), [](char c) {
         return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
     });
     if (!plain) throw std::runtime_error{"want an origin's name, found \"" + options.origin + '"'};
+    if (!options.at_most.empty() && !options.wait) throw std::runtime_error{"--at-most has no meaning without --wait"};
+    const auto until = end_of_wait(options);
 
-    std::string body = "author=" + form_value(options.author) + "&reason=" + form_value(options.reason);
-    if (options.force) body += "&force=true";
-    if (!options.lasts.empty()) body += "&for=" + form_value(options.lasts);
-    std::string request = "POST /origins/" + options.origin + '/' + options.action +
-                          " HTTP/1.1\r\nHost: " + to_string(*admin) +
-                          "\r\nConnection: close\r\nContent-Type: "
-                          "application/x-www-form-urlencoded\r\nContent-Length: " +
-                          std::to_string(body.size()) + "\r\n";
-    if (const auto token = token_of(options.token_file); !token.empty())
-        request += "Authorization: Bearer " + token + "\r\n";
-    Connected connected;
-    connect_to(*admin, connected);
-    const std::string answer = exchanged(connected, request + "\r\n" + body);
-
-    const auto end = answer.find("\r\n\r\n");
-    if (!answer.starts_with("HTTP/1.1 ") || end == answer.npos) throw std::runtime_error{"the answer is not HTTP"};
-    const bool good = std::string_view{answer}.substr(9, 3) == "200";
-    std::fputs(answer.c_str() + end + 4, good ? stdout : stderr);
-    return good ? exit_ok : exit_failed;
+    std::string form = "author=" + form_value(options.author) + "&reason=" + form_value(options.reason);
+    if (options.force) form += "&force=true";
+    if (!options.lasts.empty()) form += "&for=" + form_value(options.lasts);
+    const auto answer = admin.post("/origins/" + options.origin + '/' + options.action, form);
+    const bool good = answer.status == 200;
+    std::fputs(answer.body.c_str(), good ? stdout : stderr);
+    if (!good) return exit_failed;
+    if (options.wait) {
+        std::fflush(stdout);
+        wait_until_empty(admin, options.origin, until);
+        std::printf("nothing is in flight at %s\n", options.origin.c_str());
+    }
+    return exit_ok;
 }
 
 }  // namespace nearhop::run

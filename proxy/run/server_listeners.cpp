@@ -105,6 +105,7 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
         if (const auto open = open_.find(key_of(listeners, other));
             open != open_.end() && listeners[other].kind == conf::ListenerKind::https)
             facts->https_port = open->second.port;
+    if (listener.redirect_port != 0) facts->https_port = static_cast<std::uint16_t>(listener.redirect_port);
     return facts;
 }
 

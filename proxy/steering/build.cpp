@@ -112,6 +112,7 @@ private:
         site.policy = given.policy;
         site.all_down = given.all_down;
         site.host_header = given.host_header;
+        site.refuses_untrusted = given.untrusted == conf::Untrusted::refuse;
         site.decision_header = given.decision_header;
         site.hedge = given.hedge;
         site.server_timing = given.server_timing;

@@ -62,6 +62,7 @@ struct SiteTable {
     std::string host_header;         ///< "client", "origin", "server_name" or a name
     bool normalize_path = false;
     conf::EncodedSlashes encoded_slashes = conf::EncodedSlashes::refuse;
+    bool refuses_untrusted = false;  ///< serves nobody whose peer is not trusted
     bool decision_header = false;
     bool server_timing = false;
     bool via = true;

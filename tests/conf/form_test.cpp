@@ -176,6 +176,50 @@ TEST(FullForm, ReadsSitesRoutesAndCountries) {
     EXPECT_EQ(config.sites[1].origins.size(), 2U);
 }
 
+TEST(Inheritance, TheLongestSilenceOfABodyIsTheRoutesElseTheSitesElseTheOneOfAll) {
+    const Config config = read(base() +
+                               "sites:\n"
+                               "  a: {hosts: a.example, origin_body_timeout: 2m, routes: [{path: /events, "
+                               "origin_body_timeout: 1h}, {path: /r}]}\n"
+                               "  b: {default: true, routes: [{path: /r}]}\n"
+                               "limits: {origin_body_timeout: 90s}\n");
+    const Site& a = config.sites.at(0);
+    const Site& b = config.sites.at(1);
+    EXPECT_EQ(a.limits.origin_body_timeout, 2min);
+    EXPECT_EQ(a.routes.at(0).limits.origin_body_timeout, 1h);
+    EXPECT_EQ(a.routes.at(1).limits.origin_body_timeout, 2min);
+    EXPECT_EQ(b.limits.origin_body_timeout, 90s) << "wherever `limits` stands";
+    EXPECT_EQ(b.routes.at(0).limits.origin_body_timeout, 90s);
+    EXPECT_EQ(read(base() + "limits: {origin_body_timeout: 5s}\n").sites.at(0).limits.origin_body_timeout, 5s);
+    EXPECT_EQ(read(base()).sites.at(0).limits.origin_body_timeout, 1min);
+}
+
+TEST(Untrusted, IsTheSitesElseTheOneOfAll) {
+    const Config config = read(base() +
+                               "clients: {trusted: [10.0.0.0/8], untrusted: refuse}\n"
+                               "sites: {a: {default: true}, b: {hosts: b.example, untrusted: serve}}\n");
+    EXPECT_EQ(config.sites.at(0).untrusted, Untrusted::refuse);
+    EXPECT_EQ(config.sites.at(1).untrusted, Untrusted::serve);
+    EXPECT_EQ(read(base()).sites.at(0).untrusted, Untrusted::serve);
+    EXPECT_EQ(read(base() + "clients: {trusted: [10.0.0.0/8]}\nsites: {a: {untrusted: refuse}}\n").sites[0].untrusted,
+              Untrusted::refuse);
+}
+
+TEST(LogQuery, IsAWordOrTheNamesThatStay) {
+    const auto query = [](const std::string& yaml) { return read(base() + "log: {query: " + yaml + "}\n").log.query; };
+    EXPECT_EQ(read(base()).log.query.kind, LogQuery::Kind::keep);
+    EXPECT_EQ(query("keep").kind, LogQuery::Kind::keep);
+    EXPECT_EQ(query("drop").kind, LogQuery::Kind::drop);
+    EXPECT_EQ(query("[page, sort]").kind, LogQuery::Kind::names);
+    EXPECT_EQ(query("[page, sort]").names, (std::vector<std::string>{"page", "sort"}));
+    EXPECT_EQ(query("[drop]").names, std::vector<std::string>{"drop"}) << "a parameter of this name";
+}
+
+TEST(Admin, IsForLoopbackUnlessSaidOtherwise) {
+    EXPECT_TRUE(read(base() + "admin: {allow: 10.0.0.0/8}\n").admin.allow_loopback);
+    EXPECT_FALSE(read(base() + "admin: {allow: 10.0.0.0/8, allow_loopback: false}\n").admin.allow_loopback);
+}
+
 TEST(FullForm, TakesSitesAsAListToo) {
     const Config config = read(base() + "sites: [{name: a, hosts: w.example}, {name: b, default: true}]\n");
     ASSERT_EQ(config.sites.size(), 2U);

@@ -124,6 +124,14 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"NoStatus", "health: {statuses: []}", "4:20", "found an empty list"},
         Row{"ProbePath", "health: {path: health}", "4:16", "want a path that starts with /"},
         Row{"AdminWord", "admin: of", "4:8", "want a map, or off, found \"of\"; did you mean \"off\"?"},
+        Row{"AdminForNobody", "admin: {allow_loopback: false}", "4:25",
+            "admin.allow_loopback: lets nobody connect: want networks in allow beside it, found none"},
+        Row{"LogQuery", "log: {query: dropp}", "4:14",
+            "log.query: want keep, drop, or a list of the names of parameters, found \"dropp\"; did you mean "
+            "\"drop\"?"},
+        Row{"LogQueryOfNothing", "log: {query: []}", "4:14", "found an empty list"},
+        Row{"LogQueryParameter", "log: {query: [a=b]}", "4:15",
+            "log.query[0]: want the name of a query's parameter, as it is sent, found \"a=b\""},
         Row{"AdminNetwork", "admin: {allow: [10.0.0.1/8]}", "4:17",
             "with no bit set behind the prefix, found \"10.0.0.1/8\""},
         Row{"ControlWithoutKind", "isolation: {control: 10.0.0.2}", "4:22",
@@ -179,6 +187,10 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"Everyone6", "clients: {trusted: ['::/0']}", "4:21", "found \"::/0\""},
         Row{"EveryoneMapped", "clients: {trusted: [{cidr: '::ffff:0:0/96'}]}", "4:28", "clients.trusted[0].cidr: want"},
         Row{"HostBits", "clients: {trusted: [10.0.0.1/8]}", "4:21", "with no bit set behind the prefix"},
+        Row{"RefusesEverybody", "clients: {untrusted: refuse}", "4:22",
+            "clients.untrusted: refuses everybody: want clients.trusted beside it, found none"},
+        Row{"SiteRefusesEverybody", "sites: {a: {untrusted: refuse}}", "4:24", "sites.a.untrusted: refuses everybody"},
+        Row{"Untrusted", "clients: {untrusted: drop}", "4:22", "want serve or refuse, found \"drop\""},
         Row{"SecretOnly", "clients: {trusted: [{secret_header: {name: X-S, value: long-enough}}]}", "4:21",
             "trusts every peer that knows the secret: want cidr"},
         Row{"CertificateOnly", "clients: {trusted: [{certificate: {san: 'DNS:a.example'}}]}", "4:21",
@@ -359,11 +371,14 @@ INSTANTIATE_TEST_SUITE_P(
             "2:53", "found both"},
         Row{"NoListener", "origins: {a: 'https://a.example'}", "1:1", "listeners: is missing"},
         Row{"EmptyList", "listeners: []\norigins: {a: 'https://a.example'}", "1:12", "listeners: is missing"},
-        Row{"Name", "listeners: [{address: 'localhost:80', protocol: http}]\norigins: {a: 'https://a.example'}", "1:23",
-            "want a numeric address and a port"},
+        Row{"Name",
+            "listeners: [{address: 'localhost:80', protocol: http}]\norigins: {a: 'https://a.example'}"
+            "\nclients: {trusted: [10.0.0.0/8]}",
+            "1:23", "want a numeric address and a port"},
         Row{"Twice",
             "listeners:\n- {address: '0.0.0.0:80', protocol: http}\n- {address: '0.0.0.0:80', protocol: "
-            "http}\norigins: {a: 'https://a.example'}",
+            "http}\norigins: {a: 'https://a.example'}"
+            "\nclients: {trusted: [10.0.0.0/8]}",
             "3:13", "listens twice on 0.0.0.0:80, first in line 2"},
         Row{"TwiceByAWildcard",
             "listeners:\n- {address: '0.0.0.0:80', protocol: http}\n- {address: '127.0.0.1:80', protocol: "
@@ -380,23 +395,60 @@ INSTANTIATE_TEST_SUITE_P(
             "listeners: [{address: '0.0.0.0:443', plain: serve}]\ntls: {certificate: c, private_key: k}\norigins: {a: "
             "'https://a.example'}",
             "1:45", "on a listener with protocol: http only"},
+        Row{"RedirectPortOnHttps",
+            "listeners: [{address: '0.0.0.0:443', redirect_port: 443}]\ntls: {certificate: c, private_key: "
+            "k}\norigins: "
+            "{a: 'https://a.example'}",
+            "1:53", "on a listener that redirects only (protocol: http, plain: redirect)"},
+        Row{"RedirectPortWhereServed",
+            "listeners: [{address: '0.0.0.0:80', protocol: http, plain: serve, redirect_port: 443}]\norigins: {a: "
+            "'https://a.example'}",
+            "1:82", "on a listener that redirects only"},
         Row{"ProxyFromEveryone",
             "listeners: [{address: '0.0.0.0:80', protocol: http, proxy_protocol: {from: [0.0.0.0/0]}}]\norigins: {a: "
-            "'https://a.example'}",
+            "'https://a.example'}"
+            "\nclients: {trusted: [10.0.0.0/8]}",
             "1:77", "proxy_protocol.from[0]: want"},
         Row{"ProxyFromNobody",
             "listeners: [{address: '0.0.0.0:80', protocol: http, proxy_protocol: {}}]\norigins: {a: "
-            "'https://a.example'}",
+            "'https://a.example'}"
+            "\nclients: {trusted: [10.0.0.0/8]}",
             "1:69", "proxy_protocol.from: is missing"},
         Row{"ReadyPath",
             "listeners: [{address: '0.0.0.0:80', protocol: http, ready_path: ready}]\norigins: {a: "
-            "'https://a.example'}",
+            "'https://a.example'}"
+            "\nclients: {trusted: [10.0.0.0/8]}",
             "1:65", "want a path that starts with /"},
         Row{"TlsVersion",
             "listen: 0.0.0.0:443\ntls: {certificate: c, private_key: k, min_version: 1.1}\norigins: {a: "
             "'https://a.example'}",
             "2:52", "want 1.2 or 1.3, found \"1.1\""}),
     name_of);
+
+TEST(Redirects, ThatLeadInACircleOrToTheInnerPortAreWarnedOf) {
+    const struct {
+        const char* yaml;
+        const char* expect;  ///< empty: nothing is warned of
+    } rows[] = {
+        {"listeners: [{address: '0.0.0.0:80', protocol: http}]\n",
+         "listeners[0].address: redirects to https, where this edge does not listen"},
+        {"listeners: [{address: '0.0.0.0:8080', protocol: http, plain: serve}]\n", ""},
+        {"listeners: [{address: '0.0.0.0:80', protocol: http}]\nclients: {trusted: [10.0.0.0/8]}\n", ""},
+        {"listeners: [{address: '0.0.0.0:8443'}, {address: '0.0.0.0:8080', protocol: http}]\n",
+         "listeners[1].address: redirects to https on port 8443, where the edge listens itself: want redirect_port"},
+        {"listeners: [{address: '0.0.0.0:8443'}, {address: '0.0.0.0:8080', protocol: http, redirect_port: 443}]\n", ""},
+        {"listeners: [{address: '0.0.0.0:443'}, {address: '0.0.0.0:8080', protocol: http}]\n", ""},
+        {"listeners: [{address: '0.0.0.0:0'}, {address: '0.0.0.0:0', protocol: http}]\n", ""},
+    };
+    for (const auto& [yaml, expect] : rows) {
+        const auto result = parse(
+            std::string{yaml} + "tls: {certificate: c, private_key: k}\norigins: {a: 'https://a.example'}\n", "f");
+        EXPECT_TRUE(result.config) << yaml;
+        const auto lines = all_lines(result.problems);
+        EXPECT_EQ(result.problems.size(), *expect ? 1U : 0U) << yaml << lines;
+        EXPECT_NE(lines.find(expect), std::string::npos) << yaml << lines;
+    }
+}
 
 TEST(Problems, MoreThan64OriginsAreRefused) {
     std::string yaml = "listen: 0.0.0.0:443\ntls: {certificate: c, private_key: k}\norigins:\n";

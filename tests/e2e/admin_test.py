@@ -191,9 +191,18 @@ def test_explain_answers_odd_questions_with_an_error_or_a_decision(scene, start,
     assert edge.admin("/livez").status == 200
 
 
+def test_whoever_is_on_the_machine_may_ask_the_admin_listener_whatever_else_is_allowed(scene, start):
+    config = scene.config()
+    config["admin"]["allow"] = ["10.0.0.0/8"]
+    edge = start(config)  # is seen to be ready by /readyz, over loopback
+    with Connection(edge.addresses("admin")[0], source="127.0.0.9") as connection:
+        connection.send(request_bytes(target="/livez", host="admin"))
+        assert connection.response().status == 200
+
+
 def test_the_admin_listener_serves_only_allowed_peers(scene, start):
     config = scene.config()
-    config["admin"]["allow"] = ["127.0.0.1/32"]
+    config["admin"].update(allow=["127.0.0.1/32"], allow_loopback=False)
     edge = start(config)
     assert edge.admin("/livez").status == 200
     with Connection(edge.addresses("admin")[0], source="127.0.0.9") as connection:
@@ -226,6 +235,23 @@ def test_one_access_line_per_exchange_with_all_its_fields(scene, start):
     assert moved["total_ms"] >= moved["origin_ms"] >= 0 and moved["id"] == scene["us-east-1"].last().id
     assert (unknown["status"], unknown["fault"]) == (421, "client_unknown_host")
     assert moved["upgrade"] == unknown["upgrade"] == "-"
+
+
+def test_tokens_in_queries_need_not_stand_in_the_access_log(scene, start):
+    """A reload is enough, and refused requests are no exception."""
+    config = scene.config(workers=1)
+    edge = start(config)
+    wanted = []
+    for query, told in [("keep", "?page=2&token=secret"), ("drop", ""), (["page"], "?page=2")]:
+        config["log"]["query"] = query
+        edge.reload(config)
+        edge.fetch(target="/served?page=2&token=secret")
+        edge.fetch(target="/nobody?page=2&token=secret", host="unknown.test")
+        edge.fetch(target="/bad?page=2&token=secret", fields=[("Content-Length", "x")])
+        wanted += [path + told for path in ("/served", "/nobody", "/bad")]
+    wait_until(lambda: len(edge.output.lines) >= len(wanted), what="every line")
+    assert [json.loads(line)["path"] for line in edge.output.lines] == wanted
+    assert scene.requests()[0].target == "/served?page=2&token=secret", "the origin gets all of it"
 
 
 @pytest.mark.parametrize("form", ["json", "logfmt"])

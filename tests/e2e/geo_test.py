@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,35 @@ def configured(databases, scene, tmp_path):
         return file
 
     return write
+
+
+def aged(file, days, folder):
+    """The same database, built so long ago."""
+    data = bytearray(file.read_bytes())
+    at = data.rindex(b"build_epoch") + len("build_epoch")
+    size, kind = data[at], data[at + 1]
+    assert size <= 8 and kind == 2, "an unsigned number of 64 bits, in as many bytes as it needs"
+    data[at + 2 : at + 2 + size] = int(time.time() - days * 86400).to_bytes(size, "big")
+    copy = folder / f"built-{days}-days-ago.mmdb"
+    copy.write_bytes(data)
+    return str(copy)
+
+
+def test_an_old_database_is_old_by_one_measure_everywhere(databases, scene, start, tmp_path):
+    fresh, old = (aged(databases / "nested.mmdb", days, tmp_path) for days in (44, 46))
+    config = scene.config(geo={"databases": [fresh, old]})
+    edge = start(config)
+    assert [event["file"] for event in edge.log.find(event="geo_database", old="true", age_days="46")] == [old]
+    assert not edge.log.find(event="geo_database", file=fresh)
+    told = {each["name"]: (each["old"], each["age_days"]) for each in edge.status()["geo_databases"]}
+    assert told == {fresh: (False, 44), old: (True, 46)}
+    metrics = edge.metrics()
+    assert metrics.value("nearhop_geo_database_old", database=Path(fresh).name) == 0
+    assert metrics.value("nearhop_geo_database_old", database=Path(old).name) == 1
+    checked = run("check", edge.file)
+    assert re.findall(r"warning: geo\.databases\S*: the geo database (\S+) is old: .* 45 days, found 46 days", checked.stderr) == [old]
+    reference = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
+    assert "expr: nearhop_geo_database_old == 1" in reference, "the alert that is shipped"
 
 
 UNLOCATED = {  # databases -> the version of IP that no one of them locates

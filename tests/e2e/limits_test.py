@@ -277,6 +277,54 @@ def test_an_origin_that_falls_silent_after_an_early_head_has_its_own_limit(early
     assert faults_of(early_edge) == {"origin_body_timeout": 1}
 
 
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_route_may_allow_longer_silence_than_its_site(scene, start, authority, protocol):
+    """An event stream that says nothing outlives a download that stops."""
+    go_on = threading.Event()
+
+    def begins(request):
+        request.connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegun")
+        if request.target == "/events":
+            assert go_on.wait(patient(20))
+            request.connection.write(b"ended")
+        else:
+            faults.hang(request)
+
+    for origin in scene:
+        origin.answer = begins
+    site = {"origin_body_timeout": f"{int(400 * SLOW)}ms", "routes": [{"path": "/events", "origin_body_timeout": "1h"}]}
+    edge = start(scene.config(site=site))
+
+    def cut():
+        """A download that falls silent, from its first byte to its end: the time that the site allows."""
+        if protocol == "HTTP/2":
+            with Http2(edge.https, authority.file) as client:
+                assert client.reply(client.open("GET", "/download")).reset is not None
+        else:
+            with edge.connect() as connection, pytest.raises((Truncated, Ended)):
+                connection.request(target="/download")
+
+    if protocol == "HTTP/2":
+        with Http2(edge.https, authority.file) as client:
+            stream = client.open("GET", "/events")
+            wait_until(lambda: any("/events" in origin.targets() for origin in scene), what="the stream to begin")
+            cut()
+            cut()
+            go_on.set()
+            answer = client.reply(stream)
+            assert answer.reset is None
+    else:
+        with edge.connect() as connection:
+            connection.send(request_bytes("GET", "/events"))
+            wait_until(lambda: any("/events" in origin.targets() for origin in scene), what="the stream to begin")
+            cut()
+            cut()
+            go_on.set()
+            answer = connection.response()
+    assert (answer.status, answer.body) == (200, b"begunended")
+    assert faults_of(edge) == {"origin_body_timeout": 2}
+
+
 def test_many_connections_come_and_go_without_a_leak(scene, start):
     edge = start(scene.config())
 

@@ -36,6 +36,49 @@ def test_the_plain_listener_redirects_or_serves(edge, origin):
     assert response.status == 200 and origin.last().get("X-Forwarded-Proto") == "http"
 
 
+PROTO = {  # what the peer says of the client's scheme -> served, where the peer is trusted
+    "https": ([("X-Forwarded-Proto", "https")], True),
+    "HTTPS": ([("X-Forwarded-Proto", "HTTPS")], True),
+    "a WebSocket's": ([("X-Forwarded-Proto", "wss")], True),
+    "the first of two": ([("X-Forwarded-Proto", "https, http")], True),
+    "Forwarded": ([("Forwarded", "for=192.0.2.7;proto=https")], True),
+    "Forwarded of the client's hop": ([("Forwarded", "for=192.0.2.7;proto=https, for=127.0.0.1;proto=http")], True),
+    "http": ([("X-Forwarded-Proto", "http")], False),
+    "the second of two": ([("X-Forwarded-Proto", "http, https")], False),
+    "both": ([("X-Forwarded-Proto", "http"), ("Forwarded", "for=192.0.2.7;proto=https")], False),
+    "an address alone": ([("X-Forwarded-For", "192.0.2.7")], False),
+    "nothing": ([], False),
+}
+
+
+@pytest.mark.parametrize("name", PROTO)
+def test_what_came_over_https_to_a_balancer_is_served_and_not_sent_in_a_circle(edge, origin, name):
+    fields, served = PROTO[name]
+    redirecting = edge.addresses("http")[0]
+    answer = edge.fetch("POST", "/path?q=1", fields, b"x", address=redirecting, ca=None)
+    assert answer.status == (200 if served else 308)
+    if served:
+        assert origin.last().get("X-Forwarded-Proto").lower() in ("https", "wss") and origin.last().target == "/path?q=1"
+    stranger = edge.fetch("POST", "/path?q=1", fields, b"x", address=redirecting, ca=None, source="127.0.0.9")
+    assert stranger.status == 308, "nobody believes a stranger"
+
+
+def test_a_redirect_names_the_port_that_clients_know(scene, start):
+    config = scene.config(site={"default": True})
+    config["listeners"].append({"address": "127.0.0.1:0", "protocol": "http"})
+    edge = start(config)
+
+    def location():
+        return edge.fetch(target="/x", address=edge.http, ca=None).get("Location")
+
+    inner = edge.https.rpartition(":")[2]
+    assert location() == f"https://{HOST}:{inner}/x"
+    for port, authority in [(443, HOST), (8443, f"{HOST}:8443")]:
+        config["listeners"][1]["redirect_port"] = port
+        edge.reload(config)
+        assert location() == f"https://{authority}/x"
+
+
 @pytest.mark.parametrize("target", ["//evil.test/%0d%0aX:1", "/\\evil.test", "/a?b=https://evil.test"])
 def test_a_redirect_stays_on_its_host(edge, target):
     response = edge.fetch(target=target, address=edge.addresses("http")[0], ca=None)

@@ -3,13 +3,16 @@
 import json
 import resource
 import signal
+import subprocess
+import threading
 import urllib.parse
 
 import pytest
 from support.client import Connection, request_bytes
-from support.clock import wait_until
-from support.proxy import TOKEN, run
+from support.clock import patient, wait_until
+from support.proxy import TOKEN, binary, run
 from support.setup import quick, viewer
+from support.tunnel import ASK, echo, switching
 
 NEAR, NEXT = "eu-west-1", "us-east-1"
 
@@ -246,3 +249,89 @@ def test_the_command_line_gives_orders_too(scene, start, tmp_path):
     assert run("drain", NEAR, "--author", "ada", *at).returncode == 2
     edge.stop()
     assert "no admin listener" in run("drain", NEAR, "--author", "a", "--reason", "x", *at).stderr
+
+
+class Waiting:
+    """An edge with one request at NEAR that is answered only when `finish()` is called, and `drain --wait` beside it."""
+
+    def __init__(self, scene, start, tmp_path):
+        self.finish_now = threading.Event()
+
+        def answer(request):
+            assert self.finish_now.wait(patient(30))
+            request.respond()
+
+        scene[NEAR].answer = answer
+        self.edge = start(config(scene))
+        self.edge_client = self.edge.connect()
+        self.edge_client.send(request_bytes("GET", "/slow", viewer("DE")))
+        wait_until(lambda: scene[NEAR].targets() == ["/slow"], what="a request in flight")
+        self.token = tmp_path / "token"
+        self.token.write_text(TOKEN)
+
+    def drain(self, *more):
+        command = [binary(), "drain", NEAR, "--author", "ada", "--reason", "upgrade", "--wait", *more,
+                   "--admin", self.edge.addresses("admin")[0], "--token-file", str(self.token)]  # fmt: skip
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self):
+        self.finish_now.set()
+        assert self.edge_client.response().status == 200
+        self.edge_client.close()
+
+
+@pytest.fixture
+def waiting(scene, start, tmp_path):
+    made = Waiting(scene, start, tmp_path)
+    yield made
+    made.finish_now.set()
+
+
+def test_a_drain_can_wait_until_nothing_is_in_flight_there(waiting, scene):
+    command = waiting.drain()
+    assert command.stderr.readline() == f"in flight at {NEAR}: 1\n"
+    assert waiting.edge.origin_status(NEAR)["in_flight"] == 1 and ask(waiting.edge) == NEXT
+    assert command.poll() is None
+    waiting.finish()
+    out, _ = command.communicate(timeout=patient(20))
+    assert command.returncode == 0 and out.endswith(f"nothing is in flight at {NEAR}\n"), out
+    assert waiting.edge.origin_status(NEAR)["in_flight"] == 0
+    done = waiting.drain()
+    assert done.wait(patient(20)) == 0, "at once where nothing is"
+    done.communicate()
+
+
+def test_a_drain_that_waits_too_long_fails_and_holds(waiting):
+    command = waiting.drain("--at-most", "300ms")
+    _, told = command.communicate(timeout=patient(20))
+    assert command.returncode == 1 and f"still in flight at {NEAR}; the order holds" in told
+    assert waiting.edge.origin_status(NEAR)["draining"]
+
+
+def test_a_drain_that_waits_hears_that_the_order_was_ended(waiting):
+    command = waiting.drain()
+    assert command.stderr.readline()
+    order(waiting.edge, "clear", author="bob")
+    _, told = command.communicate(timeout=patient(20))
+    assert command.returncode == 1 and "the order was ended or replaced" in told
+
+
+def test_what_cannot_be_waited_for_orders_nothing(waiting):
+    for more in (["--at-most", "5"], ["--at-most", "200h"]):
+        command = waiting.drain(*more)
+        assert command.wait(patient(20)) == 1 and "--at-most" in command.stderr.read()
+        command.communicate()
+    assert waiting.edge.origin_status(NEAR)["override"] is None
+
+
+def test_a_drain_waits_for_tunnels_too(scene, start, tmp_path):
+    scene[NEAR].answer = switching(echo)
+    edge = start(config(scene))
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    with edge.connect() as connection:
+        connection.send(request_bytes("GET", "/tunnel", [*viewer("DE"), *ASK]))
+        wait_until(lambda: edge.metrics().sum("nearhop_tunnels") == 1, what="the tunnel")
+        done = run("drain", NEAR, "--author", "ada", "--reason", "x", "--wait", "--at-most", "300ms",
+                   "--admin", edge.addresses("admin")[0], "--token-file", token)  # fmt: skip
+        assert done.returncode == 1 and f"in flight at {NEAR}: 1" in done.stderr

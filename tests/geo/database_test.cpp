@@ -79,6 +79,17 @@ INSTANTIATE_TEST_SUITE_P(
                     RecordCase{"lite", "81.2.69.1", "DE", "EU", "", false, no_point},
                     RecordCase{"lite", "81.2.70.1", "", "OC", "", false, no_point}));
 
+TEST(Age, IsOldAfterFortyFiveDays) {
+    using namespace std::chrono;
+    const system_clock::time_point built{days{20'000}};
+    EXPECT_FALSE(is_old(built, built));
+    EXPECT_FALSE(is_old(built, built + days{45}));
+    EXPECT_TRUE(is_old(built, built + days{45} + seconds{1}));
+    EXPECT_FALSE(is_old(built, built - days{100})) << "a clock that is wrong";
+    EXPECT_EQ(age(built, built + days{181} + hours{23}), days{181});
+    EXPECT_EQ(age(built, built - days{1}), days{0});
+}
+
 TEST(Database, AnAddressOutsideItsNetworksIsMissing) {
     Record record;
     record.country = Country::parse("DE");

@@ -26,8 +26,11 @@ std::string line_of(const AccessRecord& record, conf::LogFormat format) {
     return std::string{format_access_line(room.get(), record, format)};
 }
 
+const conf::LogQuery all_of_it;
+
 AccessRecord sample() {
     AccessRecord record;
+    record.query = &all_of_it;
     record.time = std::chrono::sys_days{std::chrono::year{2026} / 2 / 28} + std::chrono::hours{23} +
                   std::chrono::minutes{59} + std::chrono::seconds{1} + std::chrono::milliseconds{7};
     record.id = "4bf92f35";
@@ -128,6 +131,40 @@ TEST(AccessLine, IsLogfmtWithEveryFieldInOrder) {
               "geo_source=header geo_level=country attempts=2 fault=- class=compliant class_reason=- bytes_in=1 "
               "bytes_out=18446744073709551615 "
               "edge_ms=0.123 connect_ms=12.000 origin_ms=1234.568 total_ms=0.000\n");
+}
+
+TEST(AccessLine, TellsOfAQueryWhatTheConfigurationLets) {
+    using Kind = conf::LogQuery::Kind;
+    const std::string long_path = "/" + std::string(8191, 'p');
+    const struct {
+        conf::LogQuery query;
+        std::string path, want;
+    } cases[] = {
+        {{Kind::keep, {}}, "/p?token=x&page=2", "/p?token=x&page=2"},
+        {{Kind::drop, {}}, "/p?token=x&page=2", "/p"},
+        {{Kind::drop, {}}, "/p", "/p"},
+        {{Kind::drop, {}}, "/p?", "/p"},
+        {{Kind::drop, {}}, "/p??a?b", "/p"},
+        {{Kind::drop, {}}, "http://a.test/p?token=x", "http://a.test/p"},
+        {{Kind::names, {"page", "sort"}}, "/p?token=x&page=2&sort=up&sig=y", "/p?page=2&sort=up"},
+        {{Kind::names, {"page"}}, "/p?page=1&token=x&page=2&page", "/p?page=1&page=2&page"},
+        {{Kind::names, {"page"}}, "/p?token=x", "/p"},
+        {{Kind::names, {"page"}}, "/p?xpage=1&page2=2&PAGE=3&p%61ge=4&&=5", "/p"},
+        {{Kind::names, {"page"}}, "/p?page=1?token=x", "/p?page=1?token=x"},  // one value
+        {{Kind::names, {"page"}}, "/p", "/p"},
+        {{Kind::names, {"page"}}, long_path + "?page=1", long_path},  // where the line is cut in any case
+        {{Kind::names, {"page"}}, "/p?page=" + std::string(9000, 'x') + "&page=2", "/p"},
+    };
+    for (const auto& [query, path, want] : cases) {
+        auto record = sample();
+        record.path = path;
+        record.query = &query;
+        const auto parsed = boost::json::parse(line_of(record, conf::LogFormat::json));
+        EXPECT_EQ(std::string_view{parsed.at("path").as_string()}, want) << path;
+    }
+    auto record = sample();
+    record.query = nullptr;
+    EXPECT_NE(line_of(record, conf::LogFormat::logfmt).find("path=/find "), std::string::npos) << "nobody said it may";
 }
 
 TEST(AccessLine, SaysNothingWithADashWhereNothingIsKnown) {

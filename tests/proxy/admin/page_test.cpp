@@ -59,7 +59,8 @@ TEST(Page, AllowsLoopbackUnlessAddressesAreNamed) {
         {{}, "::", false},
         {{"10.0.0.0/8"}, "10.1.2.3", true},
         {{"10.0.0.0/8"}, "11.1.2.3", false},
-        {{"10.0.0.0/8"}, "127.0.0.1", false},
+        {{"10.0.0.0/8"}, "127.0.0.1", true},
+        {{"10.0.0.0/8"}, "::1", true},
         {{"10.0.0.0/8", "2001:db8::/32"}, "2001:db8::1", true},
     };
     for (const auto& [allow, peer, allowed] : cases) {
@@ -67,6 +68,16 @@ TEST(Page, AllowsLoopbackUnlessAddressesAreNamed) {
         for (const auto& text : allow) admin.allow.push_back({text});
         EXPECT_EQ(is_allowed(admin, *geo::Address::parse(peer)), allowed) << peer;
     }
+}
+
+TEST(Page, IsForLoopbackUnlessTheConfigurationSaysOtherwise) {
+    conf::Admin admin;
+    admin.allow = {{"10.0.0.0/8"}, {"127.0.0.2/32"}};
+    admin.allow_loopback = false;
+    EXPECT_FALSE(is_allowed(admin, *geo::Address::parse("127.0.0.1")));
+    EXPECT_FALSE(is_allowed(admin, *geo::Address::parse("::1")));
+    EXPECT_TRUE(is_allowed(admin, *geo::Address::parse("127.0.0.2"))) << "who is listed";
+    EXPECT_TRUE(is_allowed(admin, *geo::Address::parse("10.0.0.1")));
 }
 
 TEST(Page, IsReadyWhenTheSnapshotIs) {
@@ -175,6 +186,8 @@ TEST(Page, StatusTellsVerdictReasonAddressAndProbeOfEachOrigin) {
     EXPECT_TRUE(status.at("origins").at(0).at("dns").is_null());
     EXPECT_EQ(status.at("sites").at(0).at("origins").as_array().size(), 3u);
     EXPECT_EQ(status.at("geo_databases").at(0).at("name"), "embedded");
+    EXPECT_EQ(status.at("geo_databases").at(0).at("old").as_bool(),
+              status.at("geo_databases").at(0).at("age_days").as_int64() >= 45);
     EXPECT_EQ(status.at("sessions").at("open"), 4);
     EXPECT_EQ(status.at("sessions").at("total"), 6);
     const auto text = world.ask("GET", "/status").body;

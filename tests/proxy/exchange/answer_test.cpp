@@ -42,6 +42,7 @@ TEST(Answer, NamesItsFaultThreeTimes) {
 TEST(Answer, ClosesBehindARequestThatWasNotUnderstood) {
     EXPECT_TRUE(answer_for(Fault::client_bad_framing, "", "i").close);
     EXPECT_FALSE(answer_for(Fault::client_unknown_host, "", "i").close);
+    EXPECT_FALSE(answer_for(Fault::client_untrusted, "", "i").close);
     EXPECT_FALSE(answer_for(Fault::client_rate_limited, "", "i").close);
     EXPECT_FALSE(answer_for(Fault::origin_refused, "", "i").close);
 }
