@@ -16,7 +16,7 @@
 namespace nearhop::conf {
 
 enum class Policy { nearest, country, failover, latency };
-enum class AllDown { open, closed };  ///< try in policy order all the same, or 503 with Retry-After
+enum class AllDown { open, closed };     ///< try in policy order all the same, or 503 with Retry-After
 enum class Unserved { error, warning };  ///< what it is that a request can come which no origin may serve
 
 enum class InterimResponses { http2, all, none };  ///< to which clients 1xx go, 100 and 101 apart

@@ -81,8 +81,8 @@ std::string listens_twice(const ListenAddress& here, const At<ListenAddress>& fi
     const std::string line = std::to_string(first.mark.line);
     const std::string one = to_string(here), other = to_string(*first);
     if (one == other) return "listens twice on " + one + ", first in line " + line;
-    return "want addresses that can be listened on side by side, found " + one + " and, in line " + line + ", " + other +
-           ": one takes in the other";
+    return "want addresses that can be listened on side by side, found " + one + " and, in line " + line + ", " +
+           other + ": one takes in the other";
 }
 
 namespace {

@@ -201,9 +201,8 @@ void read_admin(Keys& top, Config& config) {
         keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
     });
     if (top.field().listing()) return;
-    const auto same = std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& other) {
-        return overlap(*other.address, **admin.listen);
-    });
+    const auto same = std::find_if(config.listeners.begin(), config.listeners.end(),
+                                   [&](const Listener& other) { return overlap(*other.address, **admin.listen); });
     if (same == config.listeners.end()) return;
     const bool written = admin.listen->mark.line > 0;
     field.reader().report(Severity::error, written ? admin.listen->mark : field.mark(), "admin.listen",

@@ -171,7 +171,9 @@ bool overlap(const ListenAddress& left, const ListenAddress& right) {
     const Bytes one = bytes_of(left.address), other = bytes_of(right.address);
     const Bytes any{}, any_v4 = bytes_of("0.0.0.0");
     if (one == other || one == any || other == any) return true;
-    const auto is_v4 = [&](const Bytes& bytes) { return std::equal(bytes.begin(), bytes.begin() + 12, any_v4.begin()); };
+    const auto is_v4 = [&](const Bytes& bytes) {
+        return std::equal(bytes.begin(), bytes.begin() + 12, any_v4.begin());
+    };
     return is_v4(one) && is_v4(other) && (one == any_v4 || other == any_v4);
 }
 

@@ -35,7 +35,8 @@ std::optional<std::string> host_field_from(std::string_view text);
 std::optional<ListenAddress> listen_address_from(std::string_view text);
 std::string to_string(const ListenAddress& address);
 /// Whether only one of them can be listened on: one address in any form, or one that takes in the other. 0.0.0.0 takes
-/// every IPv4 address, [::] those of both versions. Never with port 0, for which the kernel chooses another one each time.
+/// every IPv4 address, [::] those of both versions. Never with port 0, for which the kernel chooses another one each
+/// time.
 bool overlap(const ListenAddress& left, const ListenAddress& right);
 
 /// tcp://ADDRESS:PORT, or dns://ADDRESS with or without a port (53).

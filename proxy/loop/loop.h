@@ -151,8 +151,8 @@ private:
     std::int64_t armed_ = 0;  ///< tick of the slot it is linked in, valid while linked
 };
 
-/// One thread's event loop: a Boost.Asio io_context, and nested in it as one descriptor the epoll set of the sockets that
-/// carry requests (edge-triggered), with a timer wheel beside. Not thread-safe but for post() and stop().
+/// One thread's event loop: a Boost.Asio io_context, and nested in it as one descriptor the epoll set of the sockets
+/// that carry requests (edge-triggered), with a timer wheel beside. Not thread-safe but for post() and stop().
 /// docs/decisions.md says why hot sockets do not wait in Asio itself.
 class Loop {
 public:
@@ -172,8 +172,8 @@ public:
     /// For everything that is not hot: acceptors, signals, resolvers, the control thread. Its handlers run on the
     /// loop's thread between two batches; a Wake that they notify resumes in the batch that follows.
     boost::asio::io_context& context() noexcept;
-    /// `failed` hears of what a handler of context(), posted work or `after_batch` threw (no memory, in most cases), and
-    /// the loop goes on. It must not throw. Without it, run() throws what they threw.
+    /// `failed` hears of what a handler of context(), posted work or `after_batch` threw (no memory, in most cases),
+    /// and the loop goes on. It must not throw. Without it, run() throws what they threw.
     void on_failure(std::function<void(const std::exception&)> failed) { failed_ = std::move(failed); }
 
     /// Time of the current batch: one clock call per wake-up.

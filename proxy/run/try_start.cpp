@@ -22,8 +22,8 @@ void try_address(const conf::At<conf::ListenAddress>& address, const std::string
     auto anywhere = *address;
     anywhere.port = 0;
     if (const int error = client::bind_error(anywhere); error != 0)
-        problems.push_back({Severity::error, address.mark, path,
-                            "want an address of this machine, found " + text + why(error)});
+        problems.push_back(
+            {Severity::error, address.mark, path, "want an address of this machine, found " + text + why(error)});
     else if (client::bind_error(*address) == EACCES)
         problems.push_back({Severity::warning, address.mark, path,
                             "this user may not listen on " + text + why(EACCES) +
@@ -58,10 +58,9 @@ void try_state_file(const conf::Admin& admin, conf::Problems& problems) {
     if (file.empty()) return;
     std::error_code unknown;
     const auto folder = file.parent_path();
-    const char* what = std::filesystem::is_directory(file, unknown) ? "it is a folder"
-                       : !folder.empty() && !std::filesystem::is_directory(folder, unknown)
-                           ? "its folder is not there"
-                           : nullptr;
+    const char* what = std::filesystem::is_directory(file, unknown)                         ? "it is a folder"
+                       : !folder.empty() && !std::filesystem::is_directory(folder, unknown) ? "its folder is not there"
+                                                                                            : nullptr;
     if (what)
         problems.push_back({Severity::warning, admin.state_file.mark, admin.state_file.path,
                             "orders will not outlive a restart in " + file.string() + ": " + what});

@@ -249,7 +249,8 @@ private:
             for (const auto& [name, codes] : given.groups) known.push_back(name);
             report(row.key.mark, row.key.path,
                    "unknown country or group \"" + *row.key +
-                       "\": want an ISO 3166-1 code of two letters, a group, continent:EU (or AF, AN, AS, NA, OC, SA) or default" +
+                       "\": want an ISO 3166-1 code of two letters, a group, continent:EU (or AF, AN, AS, NA, OC, SA) "
+                       "or default" +
                        did_you_mean(*row.key, known));
         }
         for (const geo::Country country : members) {
@@ -295,7 +296,8 @@ private:
             const geo::Order& order = site.nearest.of(country);
             if (order.count == 0 || order.ids[0] == first || order.km[0] < 0) return;
             const auto* end = order.ids.data() + order.count;
-            const auto km = order.km[static_cast<std::size_t>(std::find(order.ids.data(), end, first) - order.ids.data())];
+            const auto km =
+                order.km[static_cast<std::size_t>(std::find(order.ids.data(), end, first) - order.ids.data())];
             if (km <= order.km[0]) return;
             std::string text{country.text()};
             text += " to " + table_->origins[first].name + " (" + std::to_string(km) + " km), not " +

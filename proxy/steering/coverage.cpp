@@ -89,7 +89,8 @@ void report(const conf::Site& given, const SiteTable& site, const Table& table, 
     const std::string whom = clients.names.empty() ? "" : " of " + examples(clients.names);
     problems.push_back({warns ? conf::Severity::warning : conf::Severity::error, mark, path,
                         "no origin may serve " + examples(gap.methods) + whom + " on the route " + examples(gap.paths) +
-                            " (" + conflict(site, table, rules) + "): such a request is answered 503; want an origin "
+                            " (" + conflict(site, table, rules) +
+                            "): such a request is answered 503; want an origin "
                             "that all of them allow" +
                             (warns ? "" : ", or `unserved: warning` where that is meant")});
 }
@@ -101,8 +102,8 @@ std::vector<ClientGroup> client_groups(const SiteTable& site) {
     const RouteTable& any_route = site.routes.back();
     const auto add = [&](std::string name, const geo::Place& place) {
         const Rules rules = rules_for(site, any_route, facts_of({0, "GET"}), place);
-        auto group = std::find_if(groups.begin(), groups.end(),
-                                  [&](const ClientGroup& each) { return each.row == rules.row; });
+        auto group =
+            std::find_if(groups.begin(), groups.end(), [&](const ClientGroup& each) { return each.row == rules.row; });
         if (group == groups.end()) group = groups.insert(group, {rules.row, {}, place});
         group->names.push_back(std::move(name));
     };

@@ -148,7 +148,7 @@ private:
     const Rules& rules_;
     Decision& decision_;
     std::optional<OriginId> fastest_;  ///< note_fastest()
-    OriginSet left_;  ///< members that are not written yet
+    OriginSet left_;                   ///< members that are not written yet
 };
 
 /// Calls `use` with the members' distances from the place: of the client's own point, else its country's precomputed

@@ -2,8 +2,9 @@
 
 namespace nearhop::steering {
 
-/// The row of the `country` policy for a place: country (groups are expanded into it), continent, default. Where neither
-/// a row nor a point says anything of the client, `unlocated` is before the default, and counts under every policy.
+/// The row of the `country` policy for a place: country (groups are expanded into it), continent, default. Where
+/// neither a row nor a point says anything of the client, `unlocated` is before the default, and counts under every
+/// policy.
 const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noexcept {
     std::int16_t row = -1;
     if (site.policy == conf::Policy::country) {

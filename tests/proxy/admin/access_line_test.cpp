@@ -58,9 +58,9 @@ AccessRecord sample() {
 }
 
 const std::vector<std::string> fields{
-    "time",         "id",       "client",    "method",  "host",       "path",      "protocol", "upgrade", "status",
-    "site",         "origin",   "reason",    "first_choice", "passed_over", "place",   "geo_source", "geo_level", "attempts", "fault",   "class",
-    "class_reason", "bytes_in", "bytes_out", "edge_ms", "connect_ms", "origin_ms", "total_ms"};
+    "time",  "id",     "client",       "method",       "host",        "path",    "protocol",   "upgrade",   "status",
+    "site",  "origin", "reason",       "first_choice", "passed_over", "place",   "geo_source", "geo_level", "attempts",
+    "fault", "class",  "class_reason", "bytes_in",     "bytes_out",   "edge_ms", "connect_ms", "origin_ms", "total_ms"};
 
 TEST(LogText, EscapesWhatCouldEndAStringALineOrTheTextItself) {
     const struct {
@@ -169,8 +169,8 @@ TEST(AccessLine, TellsOfAQueryWhatTheConfigurationLets) {
 
 TEST(AccessLine, SaysNothingWithADashWhereNothingIsKnown) {
     const auto parsed = boost::json::parse(line_of(AccessRecord{}, conf::LogFormat::json)).as_object();
-    for (const char* key : {"id", "method", "host", "path", "site", "origin", "reason", "first_choice", "passed_over", "place",
-                            "fault"})
+    for (const char* key :
+         {"id", "method", "host", "path", "site", "origin", "reason", "first_choice", "passed_over", "place", "fault"})
         EXPECT_EQ(parsed.at(key), "-") << key;
     EXPECT_EQ(parsed.at("geo_source"), "default");
     EXPECT_EQ(parsed.at("client"), "::");
@@ -190,8 +190,7 @@ TEST(AccessLine, WritesAddressesAsTheRestOfTheProgramDoes) {
 TEST(AccessLine, CutsLongTextsAndStillFitsWhenEveryByteIsEscaped) {
     const std::string hostile(100'000, '\x01');
     auto record = sample();
-    record.id = record.method = record.host = record.path = record.site = record.origin =
-        record.first_choice = hostile;
+    record.id = record.method = record.host = record.path = record.site = record.origin = record.first_choice = hostile;
     for (const auto format : {conf::LogFormat::json, conf::LogFormat::logfmt}) {
         const auto line = line_of(record, format);
         EXPECT_LE(line.size(), access_line_room);

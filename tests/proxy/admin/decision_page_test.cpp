@@ -46,7 +46,8 @@ TEST(DecisionPage, HasEveryFieldOfAnAccessLine) {
     const auto room = std::make_unique<char[]>(access_line_room);
     const auto line = format_access_line(room.get(), AccessRecord{}, conf::LogFormat::json);
     std::vector<std::string> keys;
-    for (const auto& member : boost::json::parse(line).as_object()) keys.emplace_back(member.key());
+    const auto parsed = boost::json::parse(line);
+    for (const auto& member : parsed.as_object()) keys.emplace_back(member.key());
     EXPECT_EQ(rows_under("Fields of an access line"), keys);
 }
 

@@ -11,8 +11,8 @@ struct Checked {
     conf::Problems problems;
 
     explicit Checked(const std::string& site) {
-        auto parsed = conf::parse("listen: 127.0.0.1:0\ntls: {certificate: c.pem, private_key: k.pem}\n" +
-                                      three_with(site), "test.yaml");
+        auto parsed = conf::parse(
+            "listen: 127.0.0.1:0\ntls: {certificate: c.pem, private_key: k.pem}\n" + three_with(site), "test.yaml");
         EXPECT_TRUE(parsed.config);
         config = std::move(*parsed.config);
         table = build_table(config, problems);
@@ -40,8 +40,8 @@ TEST(Unserved, WhateverNoOriginMayServeIsAProblem) {
         {eu_only, {}},
         {eu_only + "    writes: [us-east-1, eu-west-1]\n", {}},
         {eu_only + "    writes: us-east-1\n",
-         {"error", "sites.main.countries.eu", "POST of AT, AX, BE and 31 more on the route /", "writes goes to us-east-1",
-          "the row allows eu-west-1"}},
+         {"error", "sites.main.countries.eu", "POST of AT, AX, BE and 31 more on the route /",
+          "writes goes to us-east-1", "the row allows eu-west-1"}},
         {eu_only + "    writes: us-east-1\n    unserved: warning\n", {"warning", "sites.main.countries.eu"}},
         {eu_only + "    routes: [{path: /us, origins: [us-east-1]}]\n", {"GET, POST of AT", "route /us"}},
         {"    writes: us-east-1\n    routes: [{path: /static, origins: [eu-west-1]}]\n",
@@ -55,14 +55,16 @@ TEST(Unserved, WhateverNoOriginMayServeIsAProblem) {
     for (const auto& [site, parts] : cases) {
         const Checked checked{site};
         EXPECT_EQ(checked.problems.size(), parts.empty() ? 0U : 1U) << site << checked.text();
-        for (const auto& part : parts) EXPECT_NE(checked.text().find(part), std::string::npos) << part << checked.text();
+        for (const auto& part : parts)
+            EXPECT_NE(checked.text().find(part), std::string::npos) << part << checked.text();
     }
 }
 
 /// It says just what decide() does.
 TEST(Unserved, AgreesWithTheDecisionForEveryCountryMethodAndRoute) {
-    const Checked checked{eu_only + "    writes: [us-east-1]\n    unserved: warning\n"
-                                    "    routes: [{path: /us, origins: [us-east-1]}, {path: /r, methods: [PUT]}]\n"};
+    const Checked checked{eu_only +
+                          "    writes: [us-east-1]\n    unserved: warning\n"
+                          "    routes: [{path: /us, origins: [us-east-1]}, {path: /r, methods: [PUT]}]\n"};
     health::Table health;
     health.origins.resize(checked.table->origins.size());
     for (auto& origin : health.origins) origin.state.verdict = health::Verdict::up;
@@ -113,8 +115,7 @@ TEST(Unlocated, GoToTheListedOriginsUnderEveryPolicy) {
 
 TEST(Unlocated, OnlyForbidsTheOthers) {
     World world{three_with("    unlocated: {origins: [eu-west-1], only: true}\n")};
-    EXPECT_EQ(world.considered({}),
-              "eu-west-1:unlocated us-east-1:forbidden_country ap-southeast-1:forbidden_country");
+    EXPECT_EQ(world.considered({}), "eu-west-1:unlocated us-east-1:forbidden_country ap-southeast-1:forbidden_country");
     EXPECT_EQ(world.candidates(from("US")).substr(0, 17), "us-east-1:nearest");
 }
 
@@ -123,8 +124,7 @@ TEST(Unlocated, NearestToTheEdgeIsByWhatItMeasures) {
     world.rtt("us-east-1", 90);
     world.rtt("eu-west-1", 200);
     world.rtt("ap-southeast-1", 3);
-    EXPECT_EQ(world.candidates({}),
-              "ap-southeast-1:lowest_latency us-east-1:next_latency eu-west-1:next_latency");
+    EXPECT_EQ(world.candidates({}), "ap-southeast-1:lowest_latency us-east-1:next_latency eu-west-1:next_latency");
     EXPECT_EQ(world.candidates(from("DE")).substr(0, 17), "eu-west-1:nearest");
 }
 

@@ -75,10 +75,10 @@ TEST(Explain, TextSaysWhenNobodyMayOrCanServe) {
 TEST(Explain, JsonHasCandidatesAndOthers) {
     World world = fixed_world();
     const std::string text = explain_json(asked(world, "GET"), *world.table, world.health);
-    for (const char* part :
-         {R"("place":{"client":"192.0.2.1","country":"DE")", R"("site":"main","route":"/")",
-          R"("candidates":[{"origin":"eu-west-1","reason":"nearest","km":)", R"("rtt_ms":1.234E1,)",
-          R"("verdict":"up")", R"("first_choice":"eu-west-1","passed_over":null,"unlocated":false)", R"("others":[{"origin":"ap-southeast-1","reason":"down")", R"("rtt_ms":null,)"})
+    for (const char* part : {R"("place":{"client":"192.0.2.1","country":"DE")", R"("site":"main","route":"/")",
+                             R"("candidates":[{"origin":"eu-west-1","reason":"nearest","km":)", R"("rtt_ms":1.234E1,)",
+                             R"("verdict":"up")", R"("first_choice":"eu-west-1","passed_over":null,"unlocated":false)",
+                             R"("others":[{"origin":"ap-southeast-1","reason":"down")", R"("rtt_ms":null,)"})
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
 }
 
@@ -94,8 +94,7 @@ TEST(Explain, ForeignBytesStayPrintable) {
 TEST(Explain, TheFieldNamesOriginReasonPlaceAndAttempts) {
     World world = fixed_world();
     std::string out = "X: ";
-    append_decision_field(out, *world.table, world.ask(from("DE")).chosen()[0], from("DE"), 1,
-                          world.decision.first);
+    append_decision_field(out, *world.table, world.ask(from("DE")).chosen()[0], from("DE"), 1, world.decision.first);
     EXPECT_EQ(out, "X: origin=eu-west-1; reason=nearest; place=DE/header; attempts=1; first_choice=eu-west-1");
     out.clear();
     append_decision_field(out, *world.table, world.ask({}).chosen()[0], {}, 3, {2, Reason::failed});
