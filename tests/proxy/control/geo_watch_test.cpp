@@ -117,13 +117,13 @@ TEST(GeoWatch, OneThatBecomesOldWhileItIsInUseIsToldOnce) {
     Watched world;
     const auto built = world.first->built();
     world.watch.follow({}, {world.first});  // as the embedded one, which no file replaces
-    testing::internal::CaptureStderr();
+    ::testing::internal::CaptureStderr();
     world.watch.look(built + days{45});
     EXPECT_FALSE(world.watch.databases().at(0).old);
     world.watch.look(built + days{46});
     EXPECT_TRUE(world.watch.databases().at(0).old);
     world.watch.look(built + days{47});
-    const auto told = testing::internal::GetCapturedStderr();
+    const auto told = ::testing::internal::GetCapturedStderr();
     const auto first = told.find("old=true age_days=46");
     EXPECT_NE(first, std::string::npos) << told;
     EXPECT_EQ(told.find("old=true", first + 1), std::string::npos) << told;
@@ -133,9 +133,9 @@ TEST(GeoWatch, AReloadDoesNotSayAgainThatTheSameOneIsOld) {
     Watched world;
     world.watch.follow({}, {world.first});
     world.watch.look(world.first->built() + std::chrono::days{46});
-    testing::internal::CaptureStderr();
+    ::testing::internal::CaptureStderr();
     world.watch.follow({}, {world.first});
-    EXPECT_EQ(testing::internal::GetCapturedStderr().find("old=true"), std::string::npos);
+    EXPECT_EQ(::testing::internal::GetCapturedStderr().find("old=true"), std::string::npos);
 }
 
 TEST(GeoWatch, AFileThatGrewTooLargeIsRefused) {
