@@ -297,7 +297,8 @@ TEST(Files, AreRelativeToTheConfigurationFile) {
 
 TEST(HttpOnly, NeedsNoCertificate) {
     const Config config = read(
-        "listeners: [{address: '127.0.0.1:0', protocol: http}, {address: '127.0.0.1:0', protocol: http}]\n"
+        "listeners: [{address: '127.0.0.1:0', protocol: http, plain: serve},\n"
+        "            {address: '127.0.0.1:0', protocol: http, plain: serve}]\n"
         "origins: {us: 'http://us.example'}\n");
     EXPECT_EQ(config.listeners.size(), 2U) << "port 0 is another port each time";
     EXPECT_EQ(config.origins.at(0).url->port, 80);

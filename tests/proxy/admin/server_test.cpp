@@ -299,7 +299,7 @@ TEST_F(AdminServerTest, HasRoomForSixtyFourAndAgainWhenTheyLeave) {
 
 TEST_F(AdminServerTest, TellsStrangersNothingAndKeepsFewOfThem) {
     std::string yaml = test::three_regions;
-    yaml.insert(yaml.find(", token"), ", allow: [127.0.0.1/32]");
+    yaml.insert(yaml.find(", token"), ", allow: [127.0.0.1/32], allow_loopback: false");
     begin(yaml);
     Client stranger{address, 0, "127.0.0.9"};
     stranger.send(get("/metrics"));
@@ -326,7 +326,7 @@ TEST_F(AdminServerTest, FollowsTheAllowListOfTheCurrentConfiguration) {
     client.send(get("/livez"));
     EXPECT_EQ(status_of(client.read_one()), 200u);
     std::string yaml = test::three_regions;
-    yaml.insert(yaml.find(", token"), ", allow: [10.0.0.0/8]");
+    yaml.insert(yaml.find(", token"), ", allow: [10.0.0.0/8], allow_loopback: false");
     auto next = std::make_shared<Snapshot>(test::snapshot_of(yaml));
     next->generation = 2;
     board.publish(next);
