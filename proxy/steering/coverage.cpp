@@ -111,13 +111,13 @@ std::vector<ClientGroup> client_groups(const SiteTable& site) {
         const auto country = geo::Country::from_index(i);
         if (geo::facts(country)) add(std::string{country.text()}, geo::place_of(country, geo::Source::header));
     }
+    add("no known place", {});
     for (std::size_t i = 0; i < std::size(site.row_of_continent); ++i) {
         geo::Place place;
         place.continent = static_cast<geo::Continent>(i);
         place.level = geo::Level::continent;
         add("continent:" + std::string{geo::code(*place.continent)}, place);
     }
-    add("no known place", {});
     if (groups.size() == 1) groups.front().names.clear();  // everybody
     return groups;
 }

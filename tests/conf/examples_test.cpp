@@ -47,7 +47,7 @@ TEST(Examples, FullSpellsEveryKeyAndEveryFixedDefault) {
         }
         ++fixed;
         // A flag of one row is written in a comment, where an uncommented row would change what the example does.
-        if (key.path == "sites.NAME.countries.KEY.only") continue;
+        if (key.path == "sites.NAME.countries.KEY.only" || key.path == "sites.NAME.unlocated.only") continue;
         const auto written = std::find_if(values.begin(), values.end(), [&](const WrittenValue& value) {
             return value.key == key.path && value.text == key.default_value;
         });

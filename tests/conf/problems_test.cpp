@@ -381,15 +381,15 @@ INSTANTIATE_TEST_SUITE_P(
             "\nclients: {trusted: [10.0.0.0/8]}",
             "3:13", "listens twice on 0.0.0.0:80, first in line 2"},
         Row{"TwiceByAWildcard",
-            "listeners:\n- {address: '0.0.0.0:80', protocol: http}\n- {address: '127.0.0.1:80', protocol: "
-            "http}\norigins: {a: 'https://a.example'}",
+            "listeners:\n- {address: '0.0.0.0:80', protocol: http, plain: serve}\n"
+            "- {address: '127.0.0.1:80', protocol: http, plain: serve}\norigins: {a: 'https://a.example'}",
             "3:13", "found 127.0.0.1:80 and, in line 2, 0.0.0.0:80: one takes in the other"},
         Row{"TwiceByBothVersions",
-            "listeners:\n- {address: '0.0.0.0:80', protocol: http}\n- {address: '[::]:80', protocol: "
-            "http}\norigins: {a: 'https://a.example'}",
+            "listeners:\n- {address: '0.0.0.0:80', protocol: http, plain: serve}\n"
+            "- {address: '[::]:80', protocol: http, plain: serve}\norigins: {a: 'https://a.example'}",
             "3:13", "found [::]:80 and, in line 2, 0.0.0.0:80"},
         Row{"AdminInAWildcard",
-            "listeners: [{address: '0.0.0.0:9180', protocol: http}]\norigins: {a: 'https://a.example'}", "1:1",
+            "listeners: [{address: '0.0.0.0:9180', protocol: http, plain: serve}]\norigins: {a: 'https://a.example'}", "1:1",
             "admin.listen: want addresses that can be listened on side by side, found 127.0.0.1:9180"},
         Row{"PlainOnHttps",
             "listeners: [{address: '0.0.0.0:443', plain: serve}]\ntls: {certificate: c, private_key: k}\norigins: {a: "
