@@ -34,7 +34,7 @@ def text(scene, authority):
     for old, new in changes.items():
         assert old in made, old
         made = made.replace(old, new)
-    return made + "clients: {trusted: [127.0.0.1]}\nadmin: {listen: 127.0.0.1:0}\n"
+    return made + "clients: {trusted: [127.0.0.1]}\nadmin: {listen: 127.0.0.1:0}\nshutdown: {grace: 0s, drain: 1s}\n"
 
 
 def check(tmp_path, text):
