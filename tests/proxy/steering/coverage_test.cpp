@@ -98,7 +98,7 @@ TEST(Residency, SaysWhereTheRequestsOfARowMayGo) {
     EXPECT_EQ(residency_text(checked.config, *checked.table),
               "requests that stay, over every method and route (only: true):\n"
               "  site main, eu (AT, AX, BE and 31 more): eu-west-1\n"
-              "  site main, unlocated (continent:AF, continent:AN, continent:AS and 5 more): us-east-1, eu-west-1\n");
+              "  site main, unlocated (no known place, continent:AF, continent:AN and 5 more): us-east-1, eu-west-1\n");
 }
 
 // Clients without a known place.
