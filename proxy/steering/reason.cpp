@@ -81,7 +81,8 @@ std::string_view describe(Reason reason, bool is_first) noexcept {
         case Reason::pinned: return "the route names it";
         case Reason::degraded: return "degraded: behind those that are up";
         case Reason::unknown: return "no verdict yet: behind those that are up or degraded";
-        case Reason::returning: return "well again, and its clients come back in steps: the step of this one is still to come";
+        case Reason::returning:
+            return "well again, and its clients come back in steps: the step of this one is still to come";
         case Reason::last_eligible: return "ejected, but nothing better would be left";
         case Reason::all_down_open: return "down, but all are, and the site tries all the same";
         case Reason::forbidden_route: return "the route allows other origins only";

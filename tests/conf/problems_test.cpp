@@ -389,8 +389,8 @@ INSTANTIATE_TEST_SUITE_P(
             "- {address: '[::]:80', protocol: http, plain: serve}\norigins: {a: 'https://a.example'}",
             "3:13", "found [::]:80 and, in line 2, 0.0.0.0:80"},
         Row{"AdminInAWildcard",
-            "listeners: [{address: '0.0.0.0:9180', protocol: http, plain: serve}]\norigins: {a: 'https://a.example'}", "1:1",
-            "admin.listen: want addresses that can be listened on side by side, found 127.0.0.1:9180"},
+            "listeners: [{address: '0.0.0.0:9180', protocol: http, plain: serve}]\norigins: {a: 'https://a.example'}",
+            "1:1", "admin.listen: want addresses that can be listened on side by side, found 127.0.0.1:9180"},
         Row{"PlainOnHttps",
             "listeners: [{address: '0.0.0.0:443', plain: serve}]\ntls: {certificate: c, private_key: k}\norigins: {a: "
             "'https://a.example'}",
