@@ -39,11 +39,15 @@ void try_access_log(const conf::Log& log, conf::Problems& problems) {
         const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
         error = descriptor < 0 ? errno : 0;
         if (descriptor >= 0) ::close(descriptor);
-    } else if (errno != ENOENT) {
+    } else {
         error = errno;
-    } else if (const auto folder = std::filesystem::path{file}.parent_path().string();
-               ::faccessat(AT_FDCWD, folder.empty() ? "." : folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
-        error = errno;
+        // One that is not there yet is made, if its folder lets us.
+        const auto folder = std::filesystem::path{file}.parent_path().string();
+        if (error == ENOENT &&
+            ::faccessat(AT_FDCWD, folder.empty() ? "." : folder.c_str(), W_OK | X_OK, AT_EACCESS) == 0)
+            error = 0;
+        else if (error == ENOENT)
+            error = errno;
     }
     if (error == 0) return;
     const bool unread = error == ENXIO;  // open(2): a pipe that nobody reads, or a socket

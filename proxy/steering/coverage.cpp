@@ -124,8 +124,9 @@ std::vector<ClientGroup> client_groups(const SiteTable& site) {
 
 std::vector<Question> questions(const SiteTable& site) {
     std::vector<Question> all;
-    for (RouteId route = 0; route < site.routes.size(); ++route) {
-        const RouteTable& entry = site.routes[route];
+    for (std::size_t i = 0; i < site.routes.size(); ++i) {
+        const auto route = static_cast<RouteId>(i);
+        const RouteTable& entry = site.routes[i];
         const std::vector<std::string> any{"GET", "POST"};  // a safe one, and a write
         for (const std::string& method : entry.methods.empty() ? any : entry.methods)
             if (route_of(site, method, entry.path_prefix, false) == route) all.push_back({route, method});
