@@ -12,19 +12,6 @@ namespace {
 
 constexpr std::size_t longest_identifier = 64;
 
-std::string_view trimmed(std::string_view text) noexcept {
-    const auto first = text.find_first_not_of(" \t");
-    if (first == text.npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-bool is_port(std::string_view text) noexcept {
-    if (text.size() > 5) return false;
-    std::uint16_t port = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    return error == std::errc{} && end == text.data() + text.size() && port != 0;
-}
-
 /// RFC 7239 section 6.3; others' longer ones tell nobody anything.
 bool is_identifier(std::string_view text) noexcept {
     if (wire::equal_ignoring_case(text, "unknown")) return true;
@@ -51,6 +38,19 @@ std::string_view unquoted(std::string_view value) noexcept {
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view text) noexcept {
+    const auto first = text.find_first_not_of(" \t");
+    if (first == text.npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+bool is_port(std::string_view text) noexcept {
+    if (text.size() > 5) return false;
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    return error == std::errc{} && end == text.data() + text.size() && port != 0;
+}
 
 std::string_view cut_item(std::string_view& rest, char separator, bool quotes) noexcept {
     std::size_t at = rest.find(separator);

@@ -9,6 +9,11 @@
 /// Pure; views into the text that was given; no allocation.
 namespace nearhop::steering {
 
+/// Without the blanks around it.
+std::string_view trimmed(std::string_view text) noexcept;
+/// A number from 1 to 65535.
+bool is_port(std::string_view text) noexcept;
+
 /// Cuts the first item off a list, without the blanks around it; `rest` is what follows its separator. `quotes`: a
 /// separator inside a quoted string is none. A list of nothing but blanks and separators has empty items.
 std::string_view cut_item(std::string_view& rest, char separator, bool quotes) noexcept;

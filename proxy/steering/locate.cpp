@@ -12,19 +12,6 @@ namespace {
 
 constexpr std::size_t max_hops = 20;  ///< entries of a chain that are looked at
 
-std::string_view trimmed(std::string_view text) noexcept {
-    const auto first = text.find_first_not_of(" \t");
-    if (first == text.npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-bool is_port(std::string_view text) noexcept {
-    if (text.size() > 5) return false;
-    std::uint16_t port = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    return error == std::errc{} && end == text.data() + text.size() && port != 0;
-}
-
 /// "192.0.2.1:443", "2001:db8::1:443" and "[2001:db8::1]:443": the port is what follows the last colon, and there must
 /// be one.
 std::optional<geo::Address> parse_viewer_address(std::string_view text) noexcept {

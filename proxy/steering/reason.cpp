@@ -52,8 +52,8 @@ std::string_view describe_first(Reason reason) noexcept {
         case Reason::degraded: return "degraded, but no origin that is up may serve this request";
         case Reason::unknown: return "no verdict yet, and no origin that may serve this request is up or degraded";
         case Reason::returning:
-            return "well again, and gets its clients back by and by; this one before its turn, as nothing better is "
-                   "left";
+            return "well again, and its clients come back in steps; this one comes before its step, as nothing better "
+                   "is left";
         case Reason::local_skip: return "just refused a connection, but nothing better is left";
         case Reason::stalled: return "just left several requests without an answer, but nothing better is left";
         case Reason::on_trial:
