@@ -235,7 +235,7 @@ def test_isolation(world, client):
         target.set("", "127.0.0.1")
         isolation = {"control": [f"dns://{target.server}"], "interval": "1s", "interval_failing": "200ms", "timeout": "200ms"}
         # Not found to be dead (docs/retries.md) before the edge finds that it is cut off itself, however slow it is.
-        world.run(isolation=isolation, health=quick(), failover={"connect_timeout": "30s"})
+        world.run(isolation=isolation, health=quick(), failover={"connect_timeout": "30s", "tls_timeout": "30s"})
 
         def cut_off(_):
             target.fail("", "silence")
