@@ -155,7 +155,7 @@ void Http2Session::fail() noexcept {
         answer_waiting(Fault::edge_internal);
         write_frames();
     } catch (const std::bad_alloc&) {
-        // Then they get no answer: there is no memory to say so.
+        frames_.clear();  // half of it is none: they get no answer, for there is no memory to say so
     }
     over_ = true;
     wake_.notify();

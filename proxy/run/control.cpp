@@ -136,7 +136,7 @@ struct Control::Impl final : private loop::Notify {
         latest.server_tls = loaded.snapshot->server_tls;
         set_log_level(latest.routing->config.log.level);
         files.follow(latest, loop.now());
-        if (loaded.orders) overrides.follow(std::move(*loaded.orders));
+        if (loaded.orders) overrides.follow(*loaded.orders);
         if (started) follow_origins(std::move(other));
         std::erase_if(status.figures, [this](const auto& each) { return !has_origin(each.first); });
         has_old_rows = true;

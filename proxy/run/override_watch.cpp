@@ -59,7 +59,7 @@ std::optional<OverrideWatch::OtherFile> OverrideWatch::look_at(const conf::Admin
     return other;
 }
 
-void OverrideWatch::follow(OtherFile other) {
+void OverrideWatch::follow(const OtherFile& other) {
     old_files_.push_back(overrides_.file());
     overrides_.set_file(other.orders.file());
     for (const auto& record : overrides_.take_over(other.orders)) log_override("override_restored", record);

@@ -36,7 +36,7 @@ public:
     static std::optional<OtherFile> look_at(const conf::Admin& admin, const std::string& present);
     /// What the other file holds is taken over, but for origins that have an order now; from then on all are kept
     /// there, and the old file goes. There, it could bring back orders that were cleared since.
-    void follow(OtherFile other);
+    void follow(const OtherFile& other);
 
     /// What holds from now on; nullopt: the order was to clear. Not saved yet.
     std::optional<OverrideRecord> take(const OverrideOrder& order, loop::TimePoint now);
