@@ -1,10 +1,7 @@
 #pragma once
 
 #include "geo/locator.h"
-#include "proxy/exchange/capacity.h"
 #include "proxy/exchange/fault.h"
-#include "proxy/exchange/origin_load.h"
-#include "proxy/exchange/pins.h"
 #include "proxy/steering/decision.h"
 #include "proxy/wire/deviation.h"
 
@@ -179,6 +176,11 @@ enum class Http2End : std::uint8_t {
 inline constexpr std::size_t http2_end_count = static_cast<std::size_t>(Http2End::header_bomb) + 1;
 std::string_view name(Http2End why) noexcept;
 
+/// Why a client's connection was closed before anything was said on it. Labels of nearhop_sessions_refused_total.
+enum class Refusal : std::uint8_t { none, sessions, address, handshakes, handshake_rate, busy_address, overload };
+inline constexpr std::size_t refusal_count = static_cast<std::size_t>(Refusal::overload) + 1;
+std::string_view name(Refusal why) noexcept;
+
 /// Of one site as a whole.
 struct alignas(cache_line) SiteCounters {
     SparseRow<exchange::fault_count> own_answers;  ///< answered by the edge itself, by fault
@@ -197,7 +199,7 @@ struct alignas(cache_line) PoolCounters {
 
 struct alignas(cache_line) WorkerCounters {
     Counter sessions_opened, sessions_closed, accept_errors;
-    std::array<Counter, exchange::refusal_count> sessions_refused;  ///< by why
+    std::array<Counter, refusal_count> sessions_refused;  ///< by why
     Counter sessions_used_up;  ///< ended by limits.session_requests or limits.pipelined_requests
     Counter buckets_forgotten, keys_forgotten;
     Counter handshakes_full, handshakes_resumed, handshakes_failed;
@@ -219,57 +221,5 @@ struct alignas(cache_line) WorkerCounters {
 enum class Duty : std::uint8_t { resolve, probe, control_target, files, orders, reload, tick, signals, admin, mail };
 inline constexpr std::size_t duty_count = static_cast<std::size_t>(Duty::mail) + 1;
 std::string_view name(Duty duty) noexcept;
-
-/// What sites are counted under for which there was no row left. No site can have this name.
-inline constexpr std::string_view other_sites = "(other)";
-
-/// All counters of the process. Blocks are found by name, so that a reload neither loses nor resets a count, and made
-/// for a worker when it asks. Those of sites and origins that the configuration no longer has go once nothing goes on
-/// there. Look-ups lock; workers do them when the configuration changes, and once for what they use first.
-class Registry {
-public:
-    explicit Registry(unsigned workers);
-    unsigned workers() const noexcept { return static_cast<unsigned>(by_worker_.size()); }
-    WorkerCounters& worker(unsigned index) noexcept { return *by_worker_[index]; }
-    const WorkerCounters& worker(unsigned index) const noexcept { return *by_worker_[index]; }
-
-    exchange::Capacity capacity;  ///< counts that limits are judged by
-
-    exchange::Pins pins;  ///< where requests with an Idempotency-Key went
-
-    std::array<Counter, duty_count> task_failures;  ///< by duty; the control thread alone counts them
-
-    Counter log_write_dropped;  ///< access lines that the log's own thread could not write; it alone counts them
-
-    /// Pairs of a site and an origin, and sites, that are counted apart; further ones are `other_sites`.
-    void set_most_rows(std::size_t most) noexcept { most_rows_.store(most, std::memory_order_relaxed); }
-    std::size_t most_rows() const noexcept { return most_rows_.load(std::memory_order_relaxed); }
-
-    std::shared_ptr<OriginCounters> origin(unsigned worker, const std::string& site, const std::string& origin);
-    std::shared_ptr<SiteCounters> site(unsigned worker, const std::string& site);
-    std::shared_ptr<PoolCounters> pool(unsigned worker, const std::string& origin);
-    std::shared_ptr<exchange::OriginLoad> load(const std::string& origin);  ///< of the process
-
-    /// Forgets what is of no site or origin named here, unless something still goes on there. True when all of it went.
-    /// Whoever holds a block that was forgotten counts where nobody looks.
-    bool retain(const std::set<std::string_view>& sites, const std::set<std::string_view>& origins);
-
-    /// Visits a copy of the tables, so that a slow scraper holds no lock.
-    template <class Key, class Block>
-    using Rows = std::map<Key, std::vector<std::shared_ptr<Block>>>;  ///< by worker; null: it has not counted yet
-    Rows<std::pair<std::string, std::string>, OriginCounters> origins() const;
-    Rows<std::string, SiteCounters> sites() const;
-    Rows<std::string, PoolCounters> pools() const;
-    std::map<std::string, std::shared_ptr<exchange::OriginLoad>> loads() const;
-
-private:
-    std::vector<std::unique_ptr<WorkerCounters>> by_worker_;
-    std::atomic<std::size_t> most_rows_{4096};
-    mutable std::mutex mutex_;
-    Rows<std::pair<std::string, std::string>, OriginCounters> origins_;   // guarded by mutex_
-    Rows<std::string, SiteCounters> sites_;                               // guarded by mutex_
-    Rows<std::string, PoolCounters> pools_;                               // guarded by mutex_
-    std::map<std::string, std::shared_ptr<exchange::OriginLoad>> loads_;  // guarded by mutex_
-};
 
 }  // namespace nearhop::admin

@@ -82,8 +82,8 @@ void add_sessions(Families& out, const Registry& registry) {
     Family opened = counter("nearhop_sessions_total", "Client connections accepted.");
     opened.add({}, total(&W::sessions_opened));
     Family refused = counter("nearhop_sessions_refused_total", "Client connections closed at once, by the limit.");
-    for (std::size_t i = 1; i < exchange::refusal_count; ++i)
-        refused.add({{"limit", exchange::name(static_cast<exchange::Refusal>(i))}},
+    for (std::size_t i = 1; i < refusal_count; ++i)
+        refused.add({{"limit", name(static_cast<Refusal>(i))}},
                     sum(registry, [i](const auto& w) -> auto& { return w.sessions_refused[i]; }));
     Family used_up = counter("nearhop_sessions_used_up_total", "Client connections ended after their requests.");
     used_up.add({}, total(&W::sessions_used_up));

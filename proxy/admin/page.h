@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/loop/task.h"
 #include "proxy/run/control.h"
 #include "proxy/run/status.h"

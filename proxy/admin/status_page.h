@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/run/status.h"
 #include "proxy/snapshot.h"
 

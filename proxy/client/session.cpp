@@ -13,7 +13,7 @@
 namespace nearhop::client {
 
 using exchange::Fault;
-using exchange::Refusal;
+using admin::Refusal;
 using loop::Io;
 
 namespace {

@@ -6,7 +6,7 @@
 
 namespace nearhop::client {
 
-using exchange::Refusal;
+using admin::Refusal;
 
 bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const Party& peer) {
     context_.counters.sessions_opened.add();

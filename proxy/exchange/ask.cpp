@@ -1,5 +1,5 @@
 #include "proxy/exchange/exchange.h"
-#include "proxy/origin/probe.h"
+#include "proxy/origin/agent.h"
 #include "proxy/origin/server_name.h"
 
 #include <algorithm>

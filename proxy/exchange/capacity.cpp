@@ -4,6 +4,8 @@
 
 namespace nearhop::exchange {
 
+using admin::Refusal;
+
 using What = AddressCounts::What;
 
 namespace {
@@ -13,19 +15,6 @@ unsigned percent(std::uint64_t used, std::uint64_t most) noexcept {
 }
 
 }  // namespace
-
-std::string_view name(Refusal why) noexcept {
-    switch (why) {
-        case Refusal::none: break;
-        case Refusal::sessions: return "sessions";
-        case Refusal::address: return "address";
-        case Refusal::handshakes: return "handshakes";
-        case Refusal::handshake_rate: return "handshake_rate";
-        case Refusal::busy_address: return "busy_address";
-        case Refusal::overload: return "overload";
-    }
-    return "";
-}
 
 std::string_view name(Resource what) noexcept {
     switch (what) {

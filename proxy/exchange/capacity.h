@@ -1,6 +1,7 @@
 #pragma once
 
 #include "conf/config.h"
+#include "proxy/admin/counters.h"
 #include "proxy/exchange/address_counts.h"
 #include "proxy/exchange/address_hash.h"
 #include "proxy/exchange/rate_table.h"
@@ -16,11 +17,6 @@
 #include <vector>
 
 namespace nearhop::exchange {
-
-/// Why a client's connection was closed before anything was said on it. Labels of nearhop_sessions_refused_total.
-enum class Refusal : std::uint8_t { none, sessions, address, handshakes, handshake_rate, busy_address, overload };
-inline constexpr std::size_t refusal_count = static_cast<std::size_t>(Refusal::overload) + 1;
-std::string_view name(Refusal why) noexcept;
 
 /// What the process holds of each thing that can run out. Labels of nearhop_load_ratio.
 enum class Resource : std::uint8_t { sessions, requests, handshakes, descriptors, memory };
@@ -54,13 +50,13 @@ public:
     // ---- sessions: exact, on any worker
     /// A place for one more connection of `peer`, or why not. Give it back with end_session(), and the handshake's
     /// share with end_handshake(). A trusted peer speaks for many clients: its address is not judged.
-    Refusal begin_session(const geo::Address& peer, bool is_trusted, bool with_handshake,
+    admin::Refusal begin_session(const geo::Address& peer, bool is_trusted, bool with_handshake,
                           std::chrono::nanoseconds now) noexcept;
     void end_session() noexcept { sessions_.fetch_sub(1, std::memory_order_relaxed); }
     void end_handshake() noexcept { handshakes_.fetch_sub(1, std::memory_order_relaxed); }
     AddressCounts::Held hold(const geo::Address& client, AddressCounts::What what) noexcept;
     /// What begin_session() asks of the address alone; again when a PROXY header has told who it is.
-    Refusal judge_address(const geo::Address& client, bool is_trusted) const noexcept;
+    admin::Refusal judge_address(const geo::Address& client, bool is_trusted) const noexcept;
 
     // ---- requests
     enum class Verdict : std::uint8_t { carry, shed };

@@ -29,7 +29,7 @@ std::uint64_t Dice::next() noexcept {
 }
 
 Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::Registry& registry,
-                 run::Control& control, run::AccessLog& access)
+                 shared::ReportSink& reports, run::AccessLog& access)
     : loop{owner},
       counters{registry.worker(index)},
       capacity{registry.capacity},
@@ -37,7 +37,7 @@ Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::R
       log{access.enabled() ? &access.lane(index) : nullptr},
       index_{index},
       registry_{registry},
-      control_{control},
+      control_{reports},
       view_{board} {}
 
 Context::~Context() = default;
@@ -225,7 +225,7 @@ void Context::stalled(const Bound& bound, geo::OriginId origin) {
         report({bound.routing, origin, health::Passive::connect_failed, health::Reason::stalled, {}});
 }
 
-void Context::report(run::PassiveReport report) {
+void Context::report(shared::PassiveReport report) {
     const bool is_numbered = report.routing == bound_->routing;
     const auto load =
         is_numbered ? bound_->loads[report.origin] : registry_.load(report.routing->origins[report.origin].name);

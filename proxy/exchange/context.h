@@ -1,12 +1,12 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/exchange/budget.h"
 #include "proxy/exchange/origin_times.h"
 #include "proxy/loop/loop.h"
 #include "proxy/origin/pool.h"
 #include "proxy/run/access_log.h"
-#include "proxy/run/control.h"
+#include "proxy/shared/reports.h"
 #include "proxy/snapshot.h"
 #include "proxy/wire/date.h"
 
@@ -89,7 +89,7 @@ struct Bound {
 /// thread, except where noted.
 class Context {
 public:
-    Context(unsigned index, loop::Loop& loop, const Board& board, admin::Registry& registry, run::Control& control,
+    Context(unsigned index, loop::Loop& loop, const Board& board, admin::Registry& registry, shared::ReportSink& reports,
             run::AccessLog& log);
 
     ~Context();
@@ -122,7 +122,7 @@ public:
     void stalled(const Bound& bound, geo::OriginId origin);
 
     /// Tells the control thread what an attempt said of its origin; sent after the current batch of events.
-    void report(run::PassiveReport report);
+    void report(shared::PassiveReport report);
     void report_ok(const Bound& bound, geo::OriginId origin, bool trial);
     /// A dial succeeded: tells it when earlier ones to the same address had failed, so that scattered failures do not
     /// add up to an ejection.
@@ -173,7 +173,7 @@ private:
     wire::Date date_;
     unsigned index_;
     admin::Registry& registry_;
-    run::Control& control_;
+    shared::ReportSink& control_;
     View view_;
     std::shared_ptr<const Snapshot> seen_;
     std::shared_ptr<const Bound> bound_;
@@ -191,7 +191,7 @@ private:
     std::shared_ptr<const health::Table> skips_health_;
     std::array<loop::TimePoint, geo::max_origins>
         agent_told_{};  ///< by OriginId; after a reload some is told once more
-    std::vector<run::PassiveReport> reports_;
+    std::vector<shared::PassiveReport> reports_;
 };
 
 }  // namespace nearhop::exchange

@@ -2,6 +2,7 @@
 
 #include "conf/config.h"
 #include "proxy/admin/counters.h"
+#include "proxy/exchange/capacity.h"
 #include "proxy/origin/connection.h"
 #include "proxy/snapshot.h"
 

@@ -1,5 +1,7 @@
 #include "proxy/origin/probe.h"
 
+#include "proxy/origin/agent.h"
+
 #include "proxy/origin/announcement.h"
 #include "proxy/origin/probe_head.h"
 #include "proxy/wire/chunked.h"
@@ -98,14 +100,6 @@ sockaddr_storage with_port(sockaddr_storage address, std::uint16_t port) noexcep
 }
 
 }  // namespace
-
-health::Agent agent_of(std::span<const wire::Field> fields, std::string_view header) noexcept {
-    health::Agent worst = health::Agent::none;
-    for (const auto& field : fields)
-        if (wire::equal_ignoring_case(field.name, header))
-            worst = std::max(worst, health::agent_word(field.value).value_or(health::Agent::none));
-    return worst;
-}
 
 health::CertificateProblem certificate_problem(long verify_result) noexcept {
     using enum health::CertificateProblem;

@@ -93,9 +93,6 @@ private:
     loop::TimePoint deadline_{};
 };
 
-/// What an origin's answer says of the origin itself, in a field of this name; the worst word where there are several.
-health::Agent agent_of(std::span<const wire::Field> fields, std::string_view header) noexcept;
-
 /// What is wrong with a certificate, from OpenSSL's verify result.
 health::CertificateProblem certificate_problem(long verify_result) noexcept;
 

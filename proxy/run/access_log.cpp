@@ -24,13 +24,13 @@ void AccessLog::Lane::write(const AccessRecord& record) noexcept {
 }
 
 struct AccessLog::Impl final : LogWriter::Owner {
-    Impl(const conf::Log& log, admin::Registry& registry)
-        : where{*log.access}, written_off{registry.log_write_dropped}, lanes(registry.workers()) {
+    Impl(const conf::Log& log, Workers workers, admin::Counter& write_dropped)
+        : where{*log.access}, written_off{write_dropped}, lanes(workers.size()) {
         if (where == "off") return;
         std::vector<std::shared_ptr<LogWriter::Ring>> rings;
-        for (unsigned i = 0; i < registry.workers(); ++i) {
+        for (std::size_t i = 0; i < workers.size(); ++i) {
             rings.push_back(std::make_shared<LogWriter::Ring>());
-            lanes[i].form_ = std::make_shared<Lane::Form>(*log.format, registry.worker(i).log_dropped, rings.back());
+            lanes[i].form_ = std::make_shared<Lane::Form>(*log.format, workers[i]->log_dropped, rings.back());
         }
         writer = std::make_unique<LogWriter>(where, std::move(rings), *this);
     }
@@ -50,7 +50,8 @@ struct AccessLog::Impl final : LogWriter::Owner {
     std::unique_ptr<LogWriter> writer;  // last: it uses all of the above
 };
 
-AccessLog::AccessLog(const conf::Log& log, admin::Registry& registry) : impl_{std::make_unique<Impl>(log, registry)} {}
+AccessLog::AccessLog(const conf::Log& log, Workers workers, admin::Counter& write_dropped)
+    : impl_{std::make_unique<Impl>(log, workers, write_dropped)} {}
 AccessLog::~AccessLog() = default;
 
 bool AccessLog::enabled() const noexcept { return impl_->writer != nullptr; }

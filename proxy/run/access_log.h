@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -57,8 +58,10 @@ public:
         std::shared_ptr<Form> form_;
     };
 
-    /// Starts the writer thread unless the log is off. Throws std::runtime_error when the file cannot be opened.
-    AccessLog(const conf::Log& log, admin::Registry& registry);
+    using Workers = std::span<const std::unique_ptr<admin::WorkerCounters>>;
+    /// Starts the writer thread unless the log is off. `workers` count the lines that find their ring full, by index;
+    /// `write_dropped` those that the writer loses. Throws std::runtime_error when the file cannot be opened.
+    AccessLog(const conf::Log& log, Workers workers, admin::Counter& write_dropped);
     ~AccessLog();  ///< writes what is queued, within five seconds
     AccessLog(const AccessLog&) = delete;
     AccessLog& operator=(const AccessLog&) = delete;

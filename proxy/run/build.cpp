@@ -3,7 +3,7 @@
 #include "proxy/run/build_origins.h"
 #include "proxy/run/database_cache.h"
 #include "proxy/run/listener_key.h"
-#include "proxy/run/memory_watch.h"
+#include "proxy/run/memory_limit.h"
 #include "proxy/run/rto.h"
 #include "proxy/run/secrets.h"
 #include "proxy/run/trusted.h"

@@ -150,7 +150,7 @@ struct Control::Impl final : private loop::Notify {
         return {true, std::move(loaded.problems)};
     }
 
-    void report(const std::vector<PassiveReport>& reports) {
+    void report(const std::vector<shared::PassiveReport>& reports) {
         for (const auto& each : reports) {
             auto* watch = watches.find(each.routing->origins[each.origin]);
             if (!watch) continue;
@@ -417,7 +417,7 @@ Control::~Control() = default;
 
 void Control::start(std::function<void()> on_first_round) { impl_->start(std::move(on_first_round)); }
 
-void Control::report(std::vector<PassiveReport> reports) {
+void Control::report(std::vector<shared::PassiveReport> reports) {
     impl_->loop.post([gone = std::weak_ptr{impl_->self}, batch = std::move(reports)] {
         if (const auto self = gone.lock()) (*self)->report(batch);
     });

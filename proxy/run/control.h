@@ -1,10 +1,10 @@
 #pragma once
 
-#include "health/verdict.h"
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/run/overrides.h"
+#include "proxy/shared/reports.h"
 #include "proxy/snapshot.h"
 
 #include <functional>
@@ -15,20 +15,9 @@
 
 namespace nearhop::run {
 
-/// What live traffic learnt of an origin; sent in batches, once per batch of events at most.
-struct PassiveReport {
-    std::shared_ptr<const Routing> routing;  ///< the configuration that `origin` counts in
-    geo::OriginId origin = 0;
-    health::Passive result = health::Passive::ok;
-    health::Reason reason = health::Reason::none;
-    std::string address;  ///< Endpoint::text when a dial to one address failed; empty: the attempt as a whole
-    health::Agent agent = health::Agent::none;  ///< what the origin said of itself; then the report is of this alone
-    bool wants_probe = false;  ///< a request that cannot be moved wants to know whether the addresses live; no more
-};
-
 /// The control thread's work: configuration and reload, DNS, probes, verdicts, geo databases, certificates. It alone
 /// publishes snapshots. All members are called on its loop's thread, except where said otherwise.
-class Control {
+class Control final : public shared::ReportSink {
 public:
     struct ReloadResult {
         bool ok = false;
@@ -47,7 +36,7 @@ public:
     void start(std::function<void()> on_first_round);
 
     /// Any thread.
-    void report(std::vector<PassiveReport> reports);
+    void report(std::vector<shared::PassiveReport> reports) override;
 
     /// Reads the configuration file again and everything it names, on a thread of its own. On any error the old
     /// snapshot stays. One at a time: what is asked for meanwhile waits its turn. Dropping the Task is fine: then

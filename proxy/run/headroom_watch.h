@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/run/overrides.h"
 #include "proxy/snapshot.h"
 #include "proxy/steering/headroom.h"

@@ -25,26 +25,6 @@ std::string_view name(conf::Need need) noexcept {
 
 }  // namespace
 
-health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive) {
-    health::Thresholds thresholds;
-    thresholds.fall = probe.fall;
-    thresholds.rise = probe.rise;
-    thresholds.connect_failures = passive.connect_failures;
-    thresholds.status_failures = passive.status_failures;
-    thresholds.ratio_percent = passive.ratio_percent;
-    thresholds.ratio_minimum = passive.ratio_minimum;
-    thresholds.ratio_window = passive.ratio_window;
-    thresholds.ejection = passive.ejection;
-    thresholds.ejection_max = passive.ejection_max;
-    thresholds.passive = passive.enabled;
-    return thresholds;
-}
-
-health::FailbackSettings settings_of(const conf::Failback& failback) {
-    return {failback.hold_min, failback.hold,      failback.ramp,
-            failback.hold_max, failback.half_life, failback.error_percent};
-}
-
 void OriginWatch::note_failure() {
     if (around_.isolation.is_on() && !around_.isolation.isolated())
         before_.note(monitor_, failback_, around_.isolation.guard().last_answer(), around_.loop.now());

@@ -1,5 +1,7 @@
 #include "proxy/run/origin_watch.h"
 
+#include "health/settings.h"
+
 #include "health/describe.h"
 #include "proxy/loop/keeper.h"
 #include "proxy/run/failures.h"
@@ -50,7 +52,7 @@ OriginWatch::OriginWatch(Surroundings& around, OriginFigures& figures, const con
                          const conf::Probe& probe, Known known)
     : around_{around},
       figures_{figures},
-      monitor_{thresholds_of(probe, passive)},
+      monitor_{health::thresholds_of(probe, passive)},
       failback_{health::FailbackSettings{}},
       known_{std::move(known)},
       resolve_wake_{around.loop},
@@ -65,8 +67,8 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     port_ = info.port;
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
     plan_ = std::make_shared<const origin::ProbePlan>(info, health);
-    monitor_.set_thresholds(thresholds_of(health, origin.passive));
-    failback_.set(settings_of(failback));
+    monitor_.set_thresholds(health::thresholds_of(health, origin.passive));
+    failback_.set(health::settings_of(failback));
     checks_ = health.checks;
     missing_ = {};
     told_unread_ = false;
@@ -92,7 +94,7 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     if (!first) hurry();
 }
 
-void OriginWatch::on_report(const PassiveReport& report) {
+void OriginWatch::on_report(const shared::PassiveReport& report) {
     if (report.wants_probe) return probe_now();
     const auto now = around_.loop.now();
     const bool is_good = report.agent != health::Agent::none || health::is_good(report.result);

@@ -6,7 +6,7 @@
 #include "health/origin_health.h"
 #include "health/outage.h"
 #include "health/schedule.h"
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/origin/probe.h"
@@ -54,7 +54,7 @@ public:
     void configure(const OriginInfo& info, const conf::Origin& origin, const conf::Failback& failback,
                    const conf::Dns& dns, origin::Resolver& resolver);
 
-    void on_report(const PassiveReport& report);
+    void on_report(const shared::PassiveReport& report);
     /// Of what workers counted since then.
     void on_traffic(std::uint64_t successes, std::uint64_t failures, loop::TimePoint since);
     /// Once a second: what holds for a time only may be over.
@@ -151,8 +151,6 @@ private:
     loop::Task<> resolving_;  // last: ends before what it uses
 };
 
-health::Thresholds thresholds_of(const conf::Probe& probe, const conf::Passive& passive);
-health::FailbackSettings settings_of(const conf::Failback& failback);
 Endpoint endpoint_of(const geo::Address& address, std::uint16_t port);
 
 }  // namespace nearhop::run

@@ -4,6 +4,7 @@
 #include "proxy/run/failures.h"
 #include "proxy/run/listener_key.h"
 #include "proxy/run/logging.h"
+#include "proxy/run/memory_limit.h"
 #include "proxy/run/notify.h"
 
 #include <algorithm>
@@ -99,7 +100,7 @@ private:
 Server::Server(Snapshot first, const wire::TicketKeys& keys)
     : worker_count_{worker_count(first.routing->config)},
       registry_{worker_count_},
-      log_{first.routing->config.log, registry_} {
+      log_{first.routing->config.log, registry_.all_workers(), registry_.log_write_dropped} {
     control_ = std::make_unique<Control>(loop_, board_, registry_, std::move(first), keys);
     admin_ = std::make_unique<admin::AdminServer>(loop_, *control_, board_, registry_);
     for (unsigned index = 0; index < worker_count_; ++index)

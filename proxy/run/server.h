@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 #include "proxy/admin/server.h"
 #include "proxy/run/access_log.h"
 #include "proxy/run/control.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 
 #include <cstdint>
 #include <map>

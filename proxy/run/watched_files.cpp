@@ -1,7 +1,7 @@
 #include "proxy/run/watched_files.h"
 
 #include "proxy/run/build.h"
-#include "proxy/run/memory_watch.h"
+#include "proxy/run/memory_limit.h"
 #include "proxy/run/trusted.h"
 
 #include <utility>

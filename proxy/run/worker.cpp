@@ -6,7 +6,7 @@
 
 namespace nearhop::run {
 
-Worker::Worker(unsigned index, const Board& board, admin::Registry& registry, Control& control, AccessLog& log)
+Worker::Worker(unsigned index, const Board& board, admin::Registry& registry, shared::ReportSink& control, AccessLog& log)
     : context_{index, loop_, board, registry, control, log}, sessions_{context_} {
     loop_.on_failure([this](const std::exception& error) {
         context_.counters.faults[static_cast<std::size_t>(exchange::Fault::edge_internal)].add();

@@ -2,7 +2,7 @@
 
 #include "conf/syntax.h"
 #include "health/describe.h"
-#include "proxy/run/origin_watch.h"
+#include "health/settings.h"
 
 #include <algorithm>
 #include <cmath>
@@ -31,8 +31,8 @@ Verdicts::Verdicts(const Scenario& scenario, Events& events, Network& network, R
     for (std::size_t id = 0; id < scenario.config.origins.size(); ++id) {
         const auto& given = scenario.config.origins[id];
         const auto& probe = given.health;
-        Origin origin{health::OriginMonitor{run::thresholds_of(probe, given.passive)},
-                      health::Failback{run::settings_of(scenario.config.failback)},
+        Origin origin{health::OriginMonitor{health::thresholds_of(probe, given.passive)},
+                      health::Failback{health::settings_of(scenario.config.failback)},
                       {probe.interval, probe.interval_transitional, probe.interval_down, probe.jitter}};
         std::vector<std::string> texts;
         for (unsigned address = 1; address <= scenario.origins[id].addresses; ++address)

@@ -88,7 +88,7 @@ TEST(ByteRing, TakesAllOrNothing) {
 
 TEST_F(AccessLogTest, WritesWhatIsQueuedByItselfAndAtItsEnd) {
     {
-        AccessLog access{log, registry};
+        AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
         ASSERT_TRUE(access.enabled());
         write(access, 0, "/first");
         EXPECT_TRUE(comes([&] { return lines(*log.access).size() == 1; }));
@@ -103,7 +103,7 @@ TEST_F(AccessLogTest, WritesWhatIsQueuedByItselfAndAtItsEnd) {
 TEST_F(AccessLogTest, LosesNoLineOfTwoWorkersWhileItIsReopenedAgainAndAgain) {
     constexpr int each = 3000;
     {
-        AccessLog access{log, registry};
+        AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
         std::vector<std::thread> workers;
         workers.reserve(2);
         for (unsigned worker = 0; worker < 2; ++worker)
@@ -141,7 +141,7 @@ TEST_F(AccessLogTest, DropsAndCountsWhenNobodyReads) {
     const std::string path(1000, 'x');
     std::string got;
     {
-        AccessLog access{log, registry};
+        AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
         for (int i = 0; i < sent; ++i) write(access, 0, "/" + path);
         EXPECT_GT(registry.worker(0).log_dropped.get(), 0u) << "a full ring waits for nobody";
     }
@@ -157,7 +157,7 @@ TEST_F(AccessLogTest, DropsAndCountsWhenNobodyReads) {
 TEST_F(AccessLogTest, CountsWhatAFullDiskTakes) {
     log.access.value = "/dev/full";
     {
-        AccessLog access{log, registry};
+        AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
         for (int i = 0; i < 10; ++i) write(access, 0, "/lost");
         EXPECT_TRUE(comes([&] { return registry.log_write_dropped.get() == 10; }));
     }
@@ -166,7 +166,7 @@ TEST_F(AccessLogTest, CountsWhatAFullDiskTakes) {
 
 TEST_F(AccessLogTest, CanBeOff) {
     log.access.value = "off";
-    AccessLog access{log, registry};
+    AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
     EXPECT_FALSE(access.enabled());
     write(access, 0, "/nowhere");
     access.reopen();
@@ -175,7 +175,7 @@ TEST_F(AccessLogTest, CanBeOff) {
 TEST_F(AccessLogTest, RefusesAFileThatCannotBeOpened) {
     log.access.value = (folder / "no" / "such" / "folder").string();
     try {
-        AccessLog access{log, registry};
+        AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
         FAIL() << "opened " << *log.access;
     } catch (const std::runtime_error& error) {
         EXPECT_NE(std::string_view{error.what()}.find(*log.access), std::string_view::npos);
@@ -184,7 +184,7 @@ TEST_F(AccessLogTest, RefusesAFileThatCannotBeOpened) {
 
 TEST_F(AccessLogTest, GoesOnWithTheOldFileWhenTheNewOneCannotBeOpened) {
     {
-        AccessLog access{log, registry};
+        AccessLog access{log, registry.all_workers(), registry.log_write_dropped};
         fs::rename(*log.access, folder / "old");
         fs::create_directory(*log.access);  // in the way
         access.reopen();

@@ -1,4 +1,4 @@
-#include "proxy/admin/counters.h"
+#include "proxy/admin/registry.h"
 
 #include "proxy/admin/metrics.h"
 #include "tests/proxy/admin/world.h"

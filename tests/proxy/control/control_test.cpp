@@ -235,7 +235,7 @@ TEST(Control, ReportsOfLiveTrafficEjectAndAreReadFromAnyThread) {
     const auto body = [](World& here) -> loop::Task<> {
         EXPECT_TRUE(co_await here.first_round_over());
         std::thread worker{[&here] {
-            const run::PassiveReport failed{here.now()->routing, 0, health::Passive::connect_failed,
+            const shared::PassiveReport failed{here.now()->routing, 0, health::Passive::connect_failed,
                                             health::Reason::refused, ""};
             here.control->report({failed, failed});
             here.control->report({failed});
@@ -261,7 +261,7 @@ TEST(Control, DialsThatFailCountAgainstTheirAddress) {
     world.start();
     const auto body = [](World& here) -> loop::Task<> {
         EXPECT_TRUE(co_await here.first_round_over());
-        const run::PassiveReport failed{here.now()->routing, 0, health::Passive::connect_failed,
+        const shared::PassiveReport failed{here.now()->routing, 0, health::Passive::connect_failed,
                                         health::Reason::refused, here.addresses(0)};
         here.control->report({failed, failed, failed});
         const auto marked = [&here] { return here.addresses(0).find("(down)") != std::string::npos; };

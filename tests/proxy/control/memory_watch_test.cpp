@@ -1,3 +1,4 @@
+#include "proxy/run/memory_limit.h"
 #include "proxy/run/memory_watch.h"
 
 #include <gtest/gtest.h>
