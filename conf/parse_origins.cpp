@@ -78,7 +78,7 @@ void read_origin_map(Keys& keys, Origin& origin) {
     keys.value("proxy_protocol", origin.proxy_protocol, choice<bool>({{"off", false}, {"v2", true}}));
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
-    keys.value("capacity", origin.capacity, count(0, 1'000'000));
+    keys.value_with("capacity", origin.capacity, count(0, 1'000'000), "unlimited");
     keys.value("rto_target", origin.rto_target, rto_target(), "as the top-level `rto_target`");
 
     // One row each in the reference: their keys are those of the top-level section, read by the same function.

@@ -15,7 +15,8 @@ void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string&
     keys.value("head_timeout", limits.head_timeout, duration(10ms, 10min), otherwise);
     keys.value("deadline", limits.deadline, duration(10ms, 10min), otherwise);
     keys.value("replay_buffer", limits.replay_buffer, size(0, 1024 * 1024), otherwise);
-    keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise);
+    keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise,
+               "unlimited");
     keys.value("tunnel_idle", limits.tunnel_idle, duration(10ms, 24h), otherwise);
     keys.value("origin_body_timeout", limits.origin_body_timeout, duration(10ms, 24h),
                otherwise.empty() ? "as `limits.origin_body_timeout`" : otherwise);

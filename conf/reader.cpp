@@ -96,10 +96,12 @@ bool Field::missing(const std::string& wanted) const {
     return true;
 }
 
-void Field::list(std::string wanted, std::string default_value, bool is_fixed, std::string schema) const {
+void Field::list(std::string wanted, std::string default_value, bool is_fixed, std::string schema,
+                 std::string effect) const {
     if (!listing()) return;
     if (default_value.empty()) default_value = "none";
-    reader_->keys.push_back({path_.pattern, std::move(wanted), std::move(default_value), is_fixed, std::move(schema)});
+    reader_->keys.push_back(
+        {path_.pattern, std::move(wanted), std::move(default_value), is_fixed, std::move(schema), std::move(effect)});
 }
 
 void Field::note_value(std::string text) const {

@@ -97,7 +97,8 @@ public:
     /// "want ..., found ...; did you mean ...?"
     void mismatch(const std::string& wanted, const std::vector<std::string>& known = {}, bool secret = false) const;
     /// Lists this key for the reference.
-    void list(std::string wanted, std::string default_value, bool is_fixed = false, std::string schema = {}) const;
+    void list(std::string wanted, std::string default_value, bool is_fixed = false, std::string schema = {},
+              std::string effect = {}) const;
     void note_value(std::string text) const;
     /// Reports a value that must be written and is not.
     bool missing(const std::string& wanted) const;
@@ -216,17 +217,24 @@ public:
     /// The value of `key`, which is known from now on. The caller lists it, or goes on to its keys.
     Field at(std::string_view key);
 
-    /// A single value. `otherwise` is the reference's word for a default that is not a fixed value.
+    /// A single value. `otherwise` is the reference's phrase for a default that is not a fixed value; `effect` says
+    /// what a fixed one does ("unlimited", for 0).
     template <class T, class Slot>
-    bool value(std::string_view key, Slot& slot, const Form<T>& form, const std::string& otherwise = {}) {
+    bool value(std::string_view key, Slot& slot, const Form<T>& form, const std::string& otherwise = {},
+               const std::string& effect = {}) {
         const Field field = at(key);
         if (field.listing()) {
             const T* standing = current(slot);
             const std::string text = standing ? form.print(*standing) : std::string{};
             const bool is_fixed = otherwise.empty() && !text.empty();
-            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed, form.schema);
+            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed, form.schema, is_fixed ? effect : "");
         }
         return field.into(slot, form);
+    }
+    /// The same for a fixed default whose effect its value does not say.
+    template <class T, class Slot>
+    bool value_with(std::string_view key, Slot& slot, const Form<T>& form, const std::string& effect) {
+        return value(key, slot, form, {}, effect);
     }
 
     /// A value without which its map means nothing.

@@ -46,7 +46,7 @@ constexpr FaultInfo table[] = {
     {"origin_body_timeout", origin, 504, false, R::body_timeout, "the origin's answer made no progress"},
     {"no_origin", edge, 503, false, R::none, "no origin may serve this request now"},
     {"origin_full", edge, 503, false, R::none, "the origin is at its capacity, and so is the queue for it"},
-    {"key_pinned", edge, 503, false, R::none, "the one origin that may know this Idempotency-Key is not to be reached"},
+    {"key_pinned", edge, 503, false, R::none, "the origin that this Idempotency-Key is pinned to cannot be reached"},
     {"tunnel_idle", edge, 504, false, R::none, "nothing moved through the tunnel for the configured time"},
     {"site_rate_limited", edge, 429, false, R::none, "the site gets more requests than it may"},
     {"edge_loop", edge, 508, false, R::none, "the request has come through too many edges: it goes in a circle"},
