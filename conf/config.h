@@ -16,8 +16,8 @@
 namespace nearhop::conf {
 
 enum class Policy { nearest, country, failover, latency };
-enum class AllDown { open, closed };     ///< try in policy order all the same, or 503 with Retry-After
-enum class Unserved { error, warning };  ///< what it is that a request can come which no origin may serve
+enum class AllDown { open, closed };     ///< try in policy order anyway, or 503 with Retry-After
+enum class Unserved { error, warning };  ///< how to report that no origin may serve some request
 
 enum class InterimResponses { http2, all, none };  ///< to which clients 1xx go, 100 and 101 apart
 
@@ -41,7 +41,7 @@ struct Hedge {
     bool operator==(const Hedge&) const = default;
 };
 
-/// So many in so much time; a count of 0 stands for no limit.
+/// A count per time; a count of 0 means no limit.
 struct Rate {
     unsigned count = 0;
     seconds per = 1s;

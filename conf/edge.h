@@ -169,8 +169,8 @@ struct Limits {
     unsigned origin_requests = 1000;  ///< per connection
 };
 
-/// HTTP/2 towards clients (RFC 9113), and what one connection may do before it is told ENHANCE_YOUR_CALM. A count and
-/// its rate are a token bucket: the count at once, the rate per second afterwards.
+/// HTTP/2 towards clients (RFC 9113), and what one connection may do before the edge ends it with ENHANCE_YOUR_CALM. A
+/// count and its rate are a token bucket: the count at once, the rate per second afterwards.
 struct Http2 {
     unsigned streams = 128;                         ///< open at a time
     std::uint64_t stream_window = 128 * 1024;       ///< bytes of one request body that wait for their origin

@@ -31,7 +31,7 @@ struct HeaderField {
 
 /// What the edge does to the fields of requests to one origin; a name counts with '_' for '-' too.
 struct OriginHeaders {
-    std::vector<HeaderField> set;      ///< in the place of what a client sent
+    std::vector<HeaderField> set;      ///< replace what a client sent
     std::vector<std::string> removed;  ///< taken out
 };
 

@@ -58,7 +58,7 @@ void read_listener(Keys& keys, const Config& config, Listener& listener) {
         port.error("want it on a listener that redirects only (protocol: http, plain: redirect)");
     keys.section("proxy_protocol", [&](Keys& proxy) {
         if (proxy.at("from").missing("a list of networks")) return;
-        // Whoever may send this header chooses the client's address: that is trust like any other.
+        // A peer that may send this header chooses the client's address: that is trust like any other.
         proxy.list("from", listener.proxy_protocol_from, peer_network(config.clients.unsafe_trust_any_peer), 1,
                    "required in `proxy_protocol`");
     });

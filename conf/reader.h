@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-/// Typed access to a Tree. Whoever wants a key asks for it by name and form; the reader reports what is wrong, keeps
-/// the marks, finds the keys that nobody asked for, and lists the ones that somebody did.
+/// Typed access to a Tree. A caller asks for a key by name and form. The reader reports what is wrong, keeps the marks,
+/// finds the keys that no caller asked for, and lists the others.
 namespace nearhop::conf {
 
 /// One run over one document.
@@ -69,7 +69,7 @@ void store(std::optional<At<T>>& slot, T value, Mark mark, const std::string& pa
     slot = At<T>{std::move(value), mark, path};
 }
 
-/// Of a key: what stands behind a colon without a blank may be a value, and a secret one.
+/// The part of a key before a colon without a blank: the rest may be a value, and a secret one.
 std::string before_colon(std::string_view key);
 
 class Keys;
@@ -169,7 +169,7 @@ public:
         for (const Tree& item : tree_->items) use(item.key, entry(item, item.key, placeholder));
     }
 
-    /// The same where a value, and what stands in its place by mistake, is shown to nobody.
+    /// The same for values that no message may show, nor what an operator wrote in their place by mistake.
     template <class Use>
     void secret_entries(const std::string& wanted, std::string_view placeholder, Use use) const {
         if (listing()) return entries(wanted, placeholder, use);

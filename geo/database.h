@@ -15,17 +15,17 @@ namespace nearhop::geo {
 
 class SealedFile;
 
-/// What one database record says. Nothing is guaranteed.
+/// The content of one database record. Every field may be missing.
 struct Record {
     std::optional<Country> country;
     bool registered_only = false;  ///< country is where the network is registered: low confidence
     std::optional<Continent> continent;
     char subdivision[4] = {};    ///< ISO 3166-2 part after the dash, NUL-terminated; empty: unknown
-    std::optional<Point> point;  ///< only when more precise than the record's own country (geo-rules section 2.5)
+    std::optional<Point> point;  ///< only if it is more precise than the record's own country
 };
 
-/// One that was built longer ago is old: each month some networks move, and they are looked up where they were. Monthly
-/// files are never that old while somebody renews them.
+/// A database built longer ago is old: each month some networks move, and it still has their previous place. A monthly
+/// file never gets that old if the operator renews it.
 inline constexpr std::chrono::days old_after{45};
 constexpr bool is_old(std::chrono::system_clock::time_point built, std::chrono::system_clock::time_point now) noexcept {
     return now - built > old_after;

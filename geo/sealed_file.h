@@ -6,7 +6,7 @@
 
 namespace nearhop::geo {
 
-/// Bytes in memory behind a descriptor that nobody can change or shrink any more, so that a mapping of it never faults.
+/// Bytes in memory behind a descriptor that nothing can change or shrink, so that a mapping of it never faults.
 /// Move-only; closing the descriptor leaves existing mappings alone.
 class SealedFile {
 public:

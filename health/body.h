@@ -18,7 +18,8 @@ struct BodyRules {
     bool region_asked = false;  ///< by the operator's own word, not by default
 
     bool any() const noexcept { return !checks.empty() || !region.empty(); }
-    /// Somebody counts on it: then a body that only looks like JSON is read as well, and one that cannot be is told of.
+    /// The operator relies on the body: then the edge also reads one that only looks like JSON, and logs one that it
+    /// cannot read.
     bool asked() const noexcept { return !checks.empty() || region_asked; }
 };
 
@@ -40,13 +41,13 @@ struct BodyReading {
 /// 32 deep; that and what is no JSON is `bad_body`, unless it was not declared or there are no checks that need it. A
 /// UTF-8 mark before it is passed over. Content that is coded although nobody asked for that is unread.
 ///
-/// The named checks stand in `checks`, `components`, `entries`, `details` or `results`, as a map or as a list of maps
-/// with a `name`; else in the `components` of components, where the worst of that name counts. Each is a text, true or
-/// false, or a map with `status`, or a list of such maps (the worst counts).
+/// The named checks are in `checks`, `components`, `entries`, `details` or `results`, as a map or as a list of maps
+/// with a `name`; otherwise in the `components` of components, where the worst of that name counts. Each is a text,
+/// true or false, a map with `status`, or a list of such maps (the worst counts).
 BodyReading read_body(std::string_view body, const BodyRules& rules, const BodyKind& kind = {});
 
-/// The status of a check as applications write it, in any case. ok, pass, up, healthy and their like; warn and
-/// degraded, which count as good; any other word is a failure.
+/// The status of a check as applications write it, in any case of letters. ok, pass, up, healthy and similar are good;
+/// warn and degraded count as good; any other word is a failure.
 Finding finding_of(std::string_view status) noexcept;
 
 /// The value of an agent header: up, degraded or drain, in any case. nullopt: anything else, which says nothing.

@@ -8,10 +8,10 @@ namespace nearhop::health {
 
 /// How an origin that was out comes back; from configuration.
 struct FailbackSettings {
-    milliseconds hold_min{5'000};  ///< at least for so long nobody is sent back
-    milliseconds hold{120'000};    ///< as long as the outage lasted, at most so long
-    milliseconds ramp{60'000};  ///< then a share of the clients that grows to all of them; half as long, at most this
-    milliseconds hold_max{600'000};  ///< for one that keeps falling
+    milliseconds hold_min{5'000};  ///< the shortest hold
+    milliseconds hold{120'000};    ///< the hold is as long as the outage, at most this
+    milliseconds ramp{60'000};     ///< then a share that grows to all clients; half as long as the outage, at most this
+    milliseconds hold_max{600'000};  ///< for an origin that keeps failing
     milliseconds half_life{300'000};
     unsigned error_percent = 5;  ///< the share does not grow while so many of its answers are failures
 };
@@ -40,7 +40,7 @@ public:
     void look(const State& state, std::uint64_t answers, std::uint64_t failures, TimePoint now);
     /// What went out for a reason of ours (this edge was cut off) did not fall: settled at once.
     void pardon() noexcept;
-    /// For so long nothing was learnt (the same reason): what waits or grows goes on where it stood.
+    /// The edge learnt nothing for `time` (it was cut off): hold and ramp continue where they were.
     void stand_still(Clock::duration time) noexcept;
 
     /// Clients whose place in the line, 0 to 65,535, is below this may be sent to it.

@@ -11,11 +11,11 @@
 
 namespace nearhop::health {
 
-/// What a result says of the way there, whatever it says of who stands at its end.
+/// What a result says about the network path, whatever it says about the origin or target at its end.
 enum class Sign : std::uint8_t {
-    none,      ///< nothing that could be told from the other two
-    answered,  ///< something came back: a refusal and a bad certificate do as well
-    silent,    ///< nothing did, or there was no way out
+    none,      ///< neither of the other two is certain
+    answered,  ///< something came back; a refusal and a bad certificate count
+    silent,    ///< nothing came back, or there was no route
 };
 Sign sign_of(Reason reason) noexcept;
 

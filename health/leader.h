@@ -8,7 +8,7 @@
 
 namespace nearhop::health {
 
-/// max(25 ms, 15 %) above the best: round trips within it count as equal (defaults.md).
+/// max(25 ms, 15 %) above the best: round trips within it count as equal.
 constexpr std::int32_t latency_band(std::int32_t best_ms) noexcept {
     return best_ms + (best_ms * 15 / 100 > 25 ? best_ms * 15 / 100 : 25);
 }
@@ -34,7 +34,7 @@ public:
     /// `candidates` in the order of the configuration. True when the leader is another one than before.
     bool look(std::span<const Candidate> candidates, TimePoint now) noexcept;
     std::optional<std::uint16_t> origin() const noexcept { return leader_; }
-    /// In a new configuration the same origin has this number; none: it is not there any more.
+    /// In a new configuration the same origin has this number; none: the origin is gone.
     void renumber(std::optional<std::uint16_t> number) noexcept {
         leader_ = number;
         displaced_.reset();

@@ -36,8 +36,8 @@ struct Rto {
 ///
 /// Traffic ejects sooner (`passive`), but no bound can count on traffic.
 ///
-/// Delay. The request may go out on a kept-alive connection, find that one closed just within `stale`, dial the same
-/// origin anew, and lose `head_timeout` there; the deadline ends all of it.
+/// Delay. The request may go out on a kept-alive connection, find it closed just within `stale`, dial the same origin
+/// again, and lose `head_timeout` there; the deadline limits the sum.
 ///
 ///     delay = min(deadline, stale + dial + head_timeout)
 ///

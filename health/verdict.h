@@ -92,7 +92,7 @@ struct Findings {
 enum class Agent : std::uint8_t { none, up, degraded, drain };
 std::string_view name(Agent word) noexcept;
 
-/// What the operator ordered. It stands above everything that the machine found out; the machine goes on below it.
+/// The operator's order. It overrides the result of the machine, which continues below it.
 enum class Override : std::uint8_t { none, drain, force_up, force_down };
 std::string_view name(Override order) noexcept;
 

@@ -115,13 +115,13 @@ struct Snapshot {
     std::shared_ptr<const health::Table> health;
     std::shared_ptr<const Addresses> addresses;
     std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners
-    bool isolated = false;  ///< this edge is cut off: verdicts stand still (health::Isolation)
-    bool ready = false;     ///< /readyz and ready_path: first round done, not shutting down
+    bool isolated = false;                              ///< this edge is cut off: verdicts freeze (health::Isolation)
+    bool ready = false;                                 ///< /readyz and ready_path: first round done, not shutting down
 };
 
-/// Where the control thread publishes and workers look. A mutex and a counter, not std::atomic<std::shared_ptr>:
-/// libstdc++ 12's is neither lock-free nor clean under ThreadSanitizer (style.md F5). Readers take the lock once per
-/// change, not per request.
+/// The control thread publishes here, and workers read. A mutex and a counter, not std::atomic<std::shared_ptr>: in
+/// libstdc++ 12 that takes a lock, and ThreadSanitizer reports a race in it. Readers lock once per change, not per
+/// request.
 class Board {
 public:
     void publish(std::shared_ptr<const Snapshot> snapshot) {

@@ -17,8 +17,8 @@ struct nghttp2_session;
 
 namespace nearhop::client {
 
-/// What an HTTP/2 session needs of whoever owns the connection. Session is one; a test or a fuzz target is another,
-/// with a plain wire::Stream over a socket pair and a serve() that answers by itself.
+/// What an HTTP/2 session needs of the owner of the connection. Session is one owner; a test or a fuzz target is
+/// another, with a plain wire::Stream over a socket pair and a serve() that answers by itself.
 class Http2Host {
 public:
     /// Serves one request, in a coroutine of the stream's own.

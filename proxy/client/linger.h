@@ -13,7 +13,7 @@ namespace nearhop::client {
 /// connection that is closed with unread bytes is reset, and the answer is lost with it (RFC 9112 section 9.6).
 class Linger {
 public:
-    /// For a client that has nothing to send any more.
+    /// For a client that has nothing left to send.
     static constexpr loop::milliseconds moment{1000};
     static constexpr std::uint64_t few_bytes = 64 * 1024;
 

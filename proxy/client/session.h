@@ -51,11 +51,11 @@ public:
     void drain() noexcept;
     /// The worker ends: what waits is answered, what is being answered is cut.
     void end() noexcept;
-    /// Without a further turn: whoever has not been answered in full sees that. HTTP/2's frames show it by themselves.
+    /// Without a further turn: a client without its full answer sees the cut. HTTP/2's frames show it by themselves.
     void cut() noexcept {
         if (!http2_ && !lingers_) stream_.socket().reset();
     }
-    /// HTTP/2 clients are told in advance, so that they open their next connection elsewhere.
+    /// Announces the end to an HTTP/2 client, so that it opens its next connection elsewhere.
     void announce_end() noexcept {
         if (http2_) http2_->drain();
     }

@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using std::chrono::milliseconds;
 
-/// Whoever wants to know that something happened. Spurious calls are allowed: the receiver looks for itself.
+/// Receives the news that something happened. Spurious calls are allowed: the receiver checks by itself.
 class Notify {
 public:
     virtual void notify() noexcept = 0;
@@ -172,8 +172,8 @@ public:
     /// For everything that is not hot: acceptors, signals, resolvers, the control thread. Its handlers run on the
     /// loop's thread between two batches; a Wake that they notify resumes in the batch that follows.
     boost::asio::io_context& context() noexcept;
-    /// `failed` hears of what a handler of context(), posted work or `after_batch` threw (no memory, in most cases),
-    /// and the loop goes on. It must not throw. Without it, run() throws what they threw.
+    /// Calls `failed` with what a handler of context(), posted work or `after_batch` threw (no memory, in most cases),
+    /// and goes on. It must not throw. Without it, run() throws what they threw.
     void on_failure(std::function<void(const std::exception&)> failed) { failed_ = std::move(failed); }
 
     /// Time of the current batch: one clock call per wake-up.

@@ -62,7 +62,7 @@ public:
         acknowledged,  ///< the peer's kernel has them all
         unanswered,    ///< it had, but says nothing now that it is asked whether it is still there
         under_way,
-        lost,  ///< sent, or once acknowledged asked for, three times in vain. They may have come all the same
+        lost,  ///< sent, or, once acknowledged, asked for, three times in vain; may have arrived anyway
     };
     Delivery delivery() const noexcept;
     /// Of the bytes that were sent, those that the peer's system has not acknowledged; a system call too.

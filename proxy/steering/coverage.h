@@ -28,7 +28,7 @@ std::vector<Question> questions(const SiteTable& site);
 /// The origins that may serve it.
 OriginSet may_serve(const SiteTable& site, const Question& question, const ClientGroup& clients);
 
-/// A problem for each row, and for each site without rows, of which no origin may serve some request.
+/// A problem for each row, and for each site without rows, that leaves some request without an origin.
 void check_unserved(const conf::Config& config, const Table& table, conf::Problems& problems);
 
 /// "POST in site main for row eu": the first request that this origin alone may serve; empty: there is none.

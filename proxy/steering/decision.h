@@ -100,20 +100,21 @@ struct Decision {
     std::span<const Considered> all() const noexcept { return {considered.data(), considered_count}; }
 };
 
-/// What this edge itself knows of origins at this moment, beside their published health.
+/// What this worker knows about origins now, beside their published health.
 struct Local {
-    OriginSet skips;     ///< this worker just failed there
-    OriginSet stalled;   ///< of those: requests waited in vain
+    OriginSet skips;     ///< an attempt of this worker just failed there
+    OriginSet stalled;   ///< of those: requests waited without an answer
     OriginSet on_trial;  ///< of those: another request is trying it out
     OriginSet busy;      ///< at the soft bound of their capacity
-    OriginSet full;      ///< at the hard one; in `busy` too or not, that makes no difference
+    OriginSet full;      ///< at the hard one; may be in `busy` too
     Local() = default;
-    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers know of skips only
+    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers have skips only
 };
 
-/// Steps 3-7 of design.md section 5.
-/// Writes into `decision` (reused by the caller, so that 64 slots are not cleared per request).
-/// `facts.site` must be a site of `table`; an origin that `health` does not know counts as unknown.
+/// Orders the site's origins for one request, each with a reason: rules of site and route (residency, writes, pins),
+/// the order of the policy, then health. The first three that may serve are the candidates. Writes into `decision`
+/// (reused by the caller, so that 64 slots are not cleared per request). `facts.site` must be a site of `table`; an
+/// origin that `health` does not know counts as unknown.
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
             const Local& local, Decision& decision) noexcept;
 

@@ -31,8 +31,8 @@ using Ranks = std::array<Rank, geo::max_origins>;  ///< by OriginId; only member
 ///
 /// A request that needs a failing check stays away like from an ejected origin, not only behind the others as from a
 /// degraded one: a write on a read-only database fails, or worse, half succeeds, so that it is no second choice while
-/// an origin is there that can do it. It is the last one all the same: checks may be wrong, and an answer of the
-/// application says more than a 503 of ours.
+/// another origin can do it. It is still the last resort: checks may be wrong, and an answer of the application says
+/// more than our 503.
 Rank rank_of(OriginId id, const Facts& facts, const Table& table, const health::Table& health,
              const Local& local) noexcept;
 

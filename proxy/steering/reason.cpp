@@ -84,7 +84,7 @@ std::string_view describe(Reason reason, bool is_first) noexcept {
         case Reason::returning:
             return "well again, and its clients come back in steps: the step of this one is still to come";
         case Reason::last_eligible: return "ejected, but nothing better would be left";
-        case Reason::all_down_open: return "down, but all are, and the site tries all the same";
+        case Reason::all_down_open: return "down, but all origins are, and the site tries them anyway";
         case Reason::forbidden_route: return "the route allows other origins only";
         case Reason::forbidden_write: return "takes no writes";
         case Reason::forbidden_country: return "not allowed for the client's country";

@@ -119,7 +119,7 @@ std::optional<KeyPair> KeyPair::load(const conf::Certificate& files, Reporter& r
         pair.chain.assign(std::make_move_iterator(all.begin() + 1), std::make_move_iterator(all.end()));
         check_dates(pair.certificate.get(), certificate, report);
     }
-    OPENSSL_cleanse(pem.data(), pem.size());  // the key may stand in the same file
+    OPENSSL_cleanse(pem.data(), pem.size());  // the key may be in the same file
     if (const auto why = read_file(*private_key, pem); !why.empty())
         report.error(private_key, "want a readable key file, found " + *private_key + ": " + why);
     else if (pair.key = read_private_key(pem, error); !pair.key)
