@@ -19,18 +19,18 @@ struct KeyInfo {
     std::string shown_default() const { return effect.empty() ? default_value : effect + " (" + default_value + ')'; }
 };
 
-/// Every key, in the order in which the parser asks for them. Made by the parser itself, run over nothing: a key that
-/// is read is in this list, and the reference in docs/configuration.md is checked against it.
+/// Every key, in the order in which the parser asks for them. The parser itself builds the list, in a run over no file,
+/// so no key is missing. Tests compare it with docs/configuration.md.
 std::vector<KeyInfo> known_keys();
 
-/// One value that a file spells out.
+/// One value that a file contains.
 struct WrittenValue {
     std::string path;  ///< with the operator's names
     std::string key;   ///< the same as in KeyInfo::path
     std::string text;  ///< as the parser understood it, normalised
 };
 
-/// What the parser understood of a file, value by value. Values with problems are missing.
+/// What the parser understood of a file, value by value, without values that have problems.
 std::vector<WrittenValue> written_values(std::string_view yaml, const std::string& file);
 
 }  // namespace nearhop::conf

@@ -99,10 +99,9 @@ void read_isolation(Keys& top, Config& config) {
                 return origin.url->host == address && origin.url->port == target->address.port;
             });
             if (is_origin)
-                control.warning(to_string(*target) +
-                                " is an origin: what is asked beside the origins should not be one");
+                control.warning(to_string(*target) + " is an origin: a control target should be something else");
             else if (address == "::1" || address.starts_with("127."))
-                control.warning(to_string(*target) + " is this machine itself: it answers also when nothing else does");
+                control.warning(to_string(*target) + " is this machine: it answers even without a network");
         }
     });
 }
@@ -198,7 +197,7 @@ void read_admin(Keys& top, Config& config) {
         keys.list("allow", admin.allow, network(), 0, "none");
         keys.value("allow_loopback", admin.allow_loopback, flag());
         if (!admin.allow_loopback && admin.allow.empty())
-            keys.at("allow_loopback").error("lets nobody connect: want networks in allow beside it, found none");
+            keys.at("allow_loopback").error("lets no client connect: want networks in allow beside it, found none");
         keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
     });
     if (top.field().listing()) return;

@@ -149,7 +149,7 @@ void read_origins(Keys& top, Config& config) {
         origin.passive = passive;
         origin.rto_target = target;
         origin.mark = field.key_mark();
-        field.list("an URL, or a map with url", "required", false, origin_url().schema);
+        field.list("a URL, or a map with url", "required", false, origin_url().schema);
         const Form<std::string> form = origin_name();
         if (!form.read(name)) field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
         if (field.is(Tree::Kind::map) || field.listing())

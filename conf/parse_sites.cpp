@@ -23,7 +23,7 @@ void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string&
 }
 
 void read_rates(Keys& keys, RateLimit& limit) {
-    const std::string burst_default = "as many as the rate counts";
+    const std::string burst_default = "the number in the rate";
     const auto read = [&](const std::string& key, Rate& rate, unsigned& burst) {
         const bool changed = keys.value(key, rate, conf::rate());
         const Field field = keys.at(key + "_burst");

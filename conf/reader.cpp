@@ -153,7 +153,7 @@ void Keys::report_unknown() const {
         const std::string key = before_colon(item.key);
         std::string what = "unknown key";
         if (key.size() < item.key.size()) {
-            what += "; want a blank behind the colon";
+            what += "; want a blank after the colon";
         } else if (const std::string near = near_miss(item.key, known_); !near.empty()) {
             what += "; did you mean \"" + near + "\"?";
         } else {

@@ -58,7 +58,7 @@ public:
     /// `address` must be canonical.
     Lookup lookup(const Address& address, Record& record) const noexcept;
 
-    /// Whether any record for addresses of that version says where they are. Free city databases come as one file each.
+    /// Whether any record for that IP version has a place. Free city databases have one file per version.
     bool locates_v4() const noexcept;
     bool locates_v6() const noexcept;
 
@@ -66,7 +66,7 @@ public:
     const std::string& type() const noexcept;  ///< metadata database_type, for the log
     std::chrono::system_clock::time_point built() const noexcept;
     std::uint64_t errors() const noexcept;  ///< lookups that met a corrupt record, since open()
-    /// Memory that all databases of the process occupy, those that only somebody old still uses included.
+    /// Memory of all databases of the process, including replaced ones that requests still use.
     static std::uint64_t bytes_in_use() noexcept;
 
 private:

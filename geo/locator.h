@@ -38,8 +38,8 @@ Place place_of(Country country, std::string_view subdivision, Source source) noe
 /// A place from trusted coordinates; `country` may be known beside them.
 Place place_of(const Point& point, std::optional<Country> country, Source source) noexcept;
 
-/// Gives a place whose point comes from elsewhere the country and continent that the databases know of its address. A
-/// registered country yields to the point where they contradict each other.
+/// Adds the databases' country and continent of the address to a place whose point comes from elsewhere. If a
+/// registered country contradicts the point, the point wins.
 void add_country(Place& place, const Place& looked_up) noexcept;
 
 /// An operator's override, resolved.

@@ -22,7 +22,7 @@ struct Order {
     std::uint8_t count = 0;
 };
 
-/// Where one origin stands, for ranking.
+/// The position of one origin, for ranking.
 struct OriginPoint {
     OriginId id = 0;
     std::optional<Point>

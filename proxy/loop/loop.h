@@ -78,7 +78,7 @@ public:
         };
         return Awaiter{*this};
     }
-    /// Lets everything else that is ready run first; resumes in the next batch.
+    /// Lets all other ready coroutines run first; resumes in the next batch.
     auto yield() noexcept { return Yield{*this}; }
     /// The same, but only where this batch resumes others too: what they all send then goes out in a row, and a
     /// receiver on this machine is woken once for many (docs/decisions.md has the figures).
@@ -185,7 +185,7 @@ public:
     /// Whether this batch resumes more than one coroutine.
     bool crowded() const noexcept { return crowded_; }
 
-    /// Edge-triggered registration. `events` are EPOLL* flags without EPOLLET. False with errno set on failure.
+    /// Registers edge-triggered. `events` are EPOLL* flags without EPOLLET. False with errno set on failure.
     bool watch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
     bool rewatch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
     /// Before the descriptor is closed: also forgets its events of the current batch.

@@ -8,7 +8,7 @@
 
 namespace nearhop::loop {
 
-/// Coroutine frames come from a free list of the thread that runs them: nothing is allocated in steady state.
+/// Coroutine frames come from a free list of the thread that runs them: no allocation in steady state.
 void* allocate_frame(std::size_t bytes);
 void free_frame(void* frame, std::size_t bytes) noexcept;
 

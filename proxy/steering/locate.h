@@ -11,8 +11,8 @@
 
 namespace nearhop::steering {
 
-/// The lines of one field that names a chain of hops, in order. When there are more than eight the oldest goes: what
-/// our trusted peer appended is at the end, and a client that sends nine lines of its own must not push it out.
+/// The lines of one field that names a chain of hops, in order. Of more than eight, the oldest goes: our trusted
+/// peer appends at the end, and a client with nine lines of its own must not push that out.
 struct ChainLines {
     std::array<std::string_view, 8> lines{};
     std::uint8_t count = 0;
@@ -21,7 +21,7 @@ struct ChainLines {
 };
 
 /// The forwarded and viewer fields of one request, collected while the head is read. Empty view: absent.
-/// `repeated` marks a field that came more than once, which makes it worthless.
+/// `repeated` marks a field that occurs more than once, which voids it.
 struct ViewerFields {
     std::string_view country;         ///< CloudFront-Viewer-Country
     std::string_view country_region;  ///< CloudFront-Viewer-Country-Region
@@ -32,7 +32,7 @@ struct ViewerFields {
     bool address_repeated = false;
     bool point_repeated = false;
     ChainLines forwarded_for;  ///< X-Forwarded-For
-    ChainLines forwarded;      ///< Forwarded; counts where X-Forwarded-For names nobody
+    ChainLines forwarded;      ///< Forwarded; counts if X-Forwarded-For names no client
 };
 
 /// The identity of a peer's verified certificate. Empty: the peer has shown none.

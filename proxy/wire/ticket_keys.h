@@ -10,7 +10,7 @@ struct ssl_ctx_st;
 
 namespace nearhop::wire {
 
-/// What session tickets are sealed with: the newest key seals, older ones still open for as long as a ticket lives.
+/// Keys of session tickets: the newest key seals, older keys open tickets for as long as a ticket lives.
 /// Copies share one set, so that all workers and every reload use the same. Thread-safe.
 class TicketKeys {
 public:
