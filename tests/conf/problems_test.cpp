@@ -432,7 +432,7 @@ TEST(Redirects, ThatLeadInACircleOrToTheInnerPortAreWarnedOf) {
         const char* expect;  ///< empty: nothing is warned of
     } rows[] = {
         {"listeners: [{address: '0.0.0.0:80', protocol: http}]\n",
-         "listeners[0].address: redirects to https, where this edge does not listen"},
+         "listeners[0].address: redirects to https, but this edge has no https listener"},
         {"listeners: [{address: '0.0.0.0:8080', protocol: http, plain: serve}]\n", ""},
         {"listeners: [{address: '0.0.0.0:80', protocol: http}]\nclients: {trusted: [10.0.0.0/8]}\n", ""},
         {"listeners: [{address: '0.0.0.0:8443'}, {address: '0.0.0.0:8080', protocol: http}]\n",
