@@ -10,16 +10,15 @@
 #include <string>
 #include <vector>
 
-/// What the operator wrote, as plain values: sites and their routes here, the edge and its origins beside it. Final
-/// after parse(): no later "0 means default", no second copy. Every default is the one in docs/configuration.md, where
-/// its reason stands.
+/// The configuration as plain values: sites and their routes here, the edge (edge.h) and its origins (origin.h) beside
+/// it. Final after parse(): no later pass fills in defaults. docs/configuration.md has each default with its reason.
 namespace nearhop::conf {
 
 enum class Policy { nearest, country, failover, latency };
-enum class AllDown { open, closed };     ///< try in policy order all the same, or 503 with Retry-After
-enum class Unserved { error, warning };  ///< what it is that a request can come which no origin may serve
+enum class AllDown { open, closed };     ///< try in policy order anyway, or 503 with Retry-After
+enum class Unserved { error, warning };  ///< how to report that no origin may serve some request
 
-enum class InterimResponses { http2, all, none };  ///< to which clients 1xx go, 100 and 101 apart
+enum class InterimResponses { http2, all, none };  ///< which clients get 1xx other than 100 and 101
 
 enum class EncodedSlashes { refuse, keep, decode };  ///< %2F, %5C and backslashes under normalize_path
 
@@ -29,11 +28,11 @@ struct ExchangeLimits {
     At<milliseconds> deadline{25s};           ///< to the response head, over all attempts
     std::uint64_t replay_buffer = 64 * 1024;  ///< request body kept for a second attempt, <= 1 MiB
     std::uint64_t body_limit = 0;             ///< request body bytes, 0: unlimited
-    milliseconds tunnel_idle = 300s;          ///< after an upgrade: nothing moved either way
+    milliseconds tunnel_idle = 300s;          ///< after an upgrade: no byte moved either way
     milliseconds origin_body_timeout = 60s;   ///< response body without progress
 };
 
-/// When a second origin is asked although the first may still answer.
+/// When a request also goes to a second origin, although the first may still answer.
 struct Hedge {
     enum class Kind { off, after, p95 };
     Kind kind = Kind::off;
@@ -41,14 +40,14 @@ struct Hedge {
     bool operator==(const Hedge&) const = default;
 };
 
-/// So many in so much time; a count of 0 stands for no limit.
+/// A count per time; a count of 0 means no limit.
 struct Rate {
     unsigned count = 0;
     seconds per = 1s;
     bool operator==(const Rate&) const = default;
 };
 
-/// How often requests may come, judged by token buckets; above it 429 with Retry-After.
+/// Token buckets for requests; above the rate the edge answers 429 with Retry-After.
 struct RateLimit {
     Rate address;  ///< of one client address, or one IPv6 /64, at one site
     unsigned address_burst = 0;
@@ -66,18 +65,18 @@ struct Route {
     Mark mark{};
 };
 
-/// One row of a `country` policy: who it is for and the ordered origins.
+/// One row of a `country` policy: its clients and their ordered origins.
 struct CountryRow {
     At<std::string> key;  ///< "DE", a group's name, "continent:EU" or "default"
     std::vector<At<std::string>> origins;
-    bool only = false;  ///< origins not listed are forbidden; else they follow by nearest
+    bool only = false;  ///< true: other origins are forbidden; false: they follow by distance
 };
 
-/// Where clients go of whom nothing says where they are.
+/// Where clients without a known place go.
 struct Unlocated {
     std::vector<At<std::string>> origins;  ///< first, in this order; empty: nearest_to_edge
     bool only = false;                     ///< as in a CountryRow
-    bool nearest_to_edge = false;          ///< by what the edge measures; else the rest follows by the policy
+    bool nearest_to_edge = false;          ///< by the edge's round trips; false: the other origins follow by the policy
     Mark mark{};
 };
 
@@ -89,7 +88,7 @@ struct Site {
     Policy policy = Policy::nearest;
     std::vector<CountryRow> countries;                       ///< policy country
     std::map<std::string, std::vector<std::string>> groups;  ///< own groups of countries; eu and eea are built in
-    std::optional<Unlocated> unlocated;                      ///< empty: as the policy and its default row say
+    std::optional<Unlocated> unlocated;                      ///< empty: by the policy and its default row
     std::vector<At<std::string>> writes;                     ///< origins that take unsafe methods; empty: all
     std::string host_header = "client";                      ///< "client", "origin", "server_name" or a literal name
     AllDown all_down = AllDown::open;
@@ -107,7 +106,7 @@ struct Site {
     bool via = true;               ///< Via on requests, unless the origin says otherwise
     bool via_header = false;       ///< Via on responses
     InterimResponses interim_responses = InterimResponses::http2;
-    bool normalize_path = false;  ///< route by the normal form of a path and forward that
+    bool normalize_path = false;  ///< route by the normal form of a path, and forward it
     EncodedSlashes encoded_slashes = EncodedSlashes::refuse;
     Mark mark{};
 };
@@ -121,7 +120,7 @@ struct Config {
     Geo geo;
     std::vector<Origin> origins;  ///< in configuration order
     std::vector<Site> sites;      ///< at least one after parse()
-    RateLimit rate_limit;         ///< of every site that has none of its own
+    RateLimit rate_limit;         ///< of every site without its own
     Failover failover;
     Failback failback;
     Isolation isolation;

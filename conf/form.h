@@ -8,18 +8,18 @@
 #include <utility>
 #include <vector>
 
-/// What a form is, and the ways in which most of them are made.
+/// What a form is, and helpers that build most of them.
 namespace nearhop::conf {
 
-/// What a value may look like: the check, the sentence that messages and the reference use for it, and the way back to
-/// text for printing a default. One form serves every key of its kind.
+/// The syntax of a value: the check, the phrase for messages and the reference, and the way back to text for
+/// printing a default. One form serves every key of its kind.
 template <class T>
 struct Form {
     std::string wanted;  ///< completes "want ...", e.g. "a duration with its unit from 1ms to 1h"
     std::function<std::optional<T>(const std::string&)> read;
     std::function<std::string(const T&)> print;
     std::vector<std::string> known{};  ///< for "did you mean"
-    bool secret = false;               ///< messages do not repeat what was found
+    bool secret = false;               ///< messages do not repeat the found value
     std::string schema{schema::text};  ///< the same for editors; may be looser than `read`, never tighter
 };
 

@@ -16,8 +16,8 @@ Form<Hedge> hedge();
 Form<seconds> whole_seconds(seconds min, seconds max);
 Form<Rate> rate();  ///< "20/s", "600/m" or off
 Form<std::uint64_t> size(std::uint64_t min, std::uint64_t max);
-Form<std::uint64_t> size_or_unlimited(std::uint64_t max);                ///< `0` stands for no limit
-Form<std::uint64_t> size_or_zero(std::uint64_t min, std::uint64_t max);  ///< `0` stands for a figure found out
+Form<std::uint64_t> size_or_unlimited(std::uint64_t max);                ///< `0` means unlimited
+Form<std::uint64_t> size_or_zero(std::uint64_t min, std::uint64_t max);  ///< `0` means automatic
 Form<std::uint64_t> count64(std::uint64_t min, std::uint64_t max);
 Form<unsigned> count(unsigned min, unsigned max);
 Form<int> integer(int min, int max);

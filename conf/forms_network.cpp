@@ -27,7 +27,7 @@ Form<std::string> server_name() {
 }
 
 Form<std::string> network() {
-    return {"an address or a network such as 10.0.0.0/8 or 2001:db8::/32, with no bit set behind the prefix",
+    return {"an address or a network such as 10.0.0.0/8 or 2001:db8::/32, with no bit set after the prefix",
             [](const std::string& text) {
                 const auto parsed = network_from(text);
                 return parsed ? std::optional{parsed->text} : std::nullopt;

@@ -84,7 +84,7 @@ Form<seconds> whole_seconds(seconds min, seconds max) {
 }
 
 Form<Rate> rate() {
-    return {"so many a second, minute or hour such as 20/s, 600/m or 5/h, or off",
+    return {"a number per second, minute or hour such as 20/s, 600/m or 5/h, or off",
             [](const std::string& text) -> std::optional<Rate> {
                 if (text == "off") return Rate{};
                 const auto slash = text.find('/');

@@ -192,14 +192,13 @@ Form<std::string> country() {
 Form<std::string> country_key(const std::vector<std::string>& groups) {
     std::vector<std::string> words{"default", "eu", "eea"};
     words.insert(words.end(), groups.begin(), groups.end());
-    return {
-        "a country such as DE, a group (eu, eea or an own one), continent:EU (or AF, AN, AS, NA, OC, SA) or default",
-        [words](const std::string& text) -> std::optional<std::string> {
-            if (std::find(words.begin(), words.end(), text) != words.end()) return text;
-            if (auto key = continent_key_from(text)) return key;
-            return country_from(text);
-        },
-        itself, words};
+    return {"a country such as DE, a group (eu, eea or your own), continent:EU (or AF, AN, AS, NA, OC, SA) or default",
+            [words](const std::string& text) -> std::optional<std::string> {
+                if (std::find(words.begin(), words.end(), text) != words.end()) return text;
+                if (auto key = continent_key_from(text)) return key;
+                return country_from(text);
+            },
+            itself, words};
 }
 
 Form<std::string> one_of_names(std::string wanted, std::vector<std::string> names) {

@@ -15,7 +15,7 @@
 namespace nearhop::conf {
 
 void read_config(Keys& top, Config& config) {
-    top.value("workers", config.workers, count(0, 1024));
+    top.value_with("workers", config.workers, count(0, 1024), "one per core");
     read_clients(top, config);
     read_listeners(top, config);
     read_tls(top, config);

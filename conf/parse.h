@@ -10,23 +10,23 @@
 
 namespace nearhop::conf {
 
-/// The form pass. `config` is set exactly when no problem is an error; all problems of the file are listed at once,
-/// in file order. Nothing wrong is ever silently replaced by a default.
+/// The first pass, over the form. `config` is set exactly when no problem is an error. Lists all problems of the file
+/// at once, in file order. A default never replaces a wrong value.
 struct ParseResult {
     std::optional<Config> config;
     Problems problems;
-    /// What could be read in spite of errors. Only for the meaning pass to find its problems in the same run; defaults
-    /// stand where something was refused, so it must never be put into force.
+    /// What could be read in spite of errors, so that the second pass (meaning) finds its problems in the same run. It
+    /// has defaults instead of refused values, so it must never be put into force.
     std::optional<Config> readable = std::nullopt;
 };
 
 /// Parses YAML text; `file` is used in messages and as the base of relative paths. Never throws for bad input.
 ParseResult parse(std::string_view yaml, const std::string& file);
 
-/// The text of a file, at most one byte more than parse() takes; nothing, and a problem, where it cannot be read.
+/// The text of a file, at most one byte more than parse() accepts. Nothing, and a problem, if it cannot be read.
 std::optional<std::string> read_text(const std::string& file, Problems& problems);
 
-/// What a file may be: a command may read its own from a pipe, a running edge must not wait for one.
+/// Kinds of files: a command may read its configuration from a pipe; a running edge must not wait for one.
 enum class Accept : std::uint8_t { any_file, regular_file };
 
 /// Reads and parses a file; an unreadable one is a problem like any other.

@@ -58,7 +58,7 @@ void read_listener(Keys& keys, const Config& config, Listener& listener) {
         port.error("want it on a listener that redirects only (protocol: http, plain: redirect)");
     keys.section("proxy_protocol", [&](Keys& proxy) {
         if (proxy.at("from").missing("a list of networks")) return;
-        // Whoever may send this header chooses the client's address: that is trust like any other.
+        // A peer that may send this header chooses the client's address: that is trust like any other.
         proxy.list("from", listener.proxy_protocol_from, peer_network(config.clients.unsafe_trust_any_peer), 1,
                    "required in `proxy_protocol`");
     });
@@ -82,7 +82,7 @@ std::string listens_twice(const ListenAddress& here, const At<ListenAddress>& fi
     const std::string one = to_string(here), other = to_string(*first);
     if (one == other) return "listens twice on " + one + ", first in line " + line;
     return "want addresses that can be listened on side by side, found " + one + " and, in line " + line + ", " +
-           other + ": one takes in the other";
+           other + ": one includes the other";
 }
 
 namespace {
@@ -114,13 +114,14 @@ void warn_of_redirects(Reader& reader, const Config& config) {
         };
         if (https == listeners.end() && config.clients.trusted.empty())
             warn(
-                "redirects to https, where this edge does not listen: if TLS ends in front of it, every request comes "
-                "back here for ever; want who ends TLS in clients.trusted, so that its X-Forwarded-Proto: https "
+                "redirects to https, but this edge has no https listener: if a balancer ends TLS in front, every "
+                "request "
+                "returns here for ever; want that balancer in clients.trusted, so that its X-Forwarded-Proto: https "
                 "counts");
         const std::uint16_t port = https == listeners.end() ? 443 : https->address->port;
         if (listener.redirect_port == 0 && port != 443 && port != 0)
             warn("redirects to https on port " + std::to_string(port) +
-                 ", where the edge listens itself: want redirect_port, the port that clients know (443 behind a "
+                 ", the edge's own: want redirect_port, the port that clients know (443 behind a "
                  "balancer)");
     }
 }

@@ -3,8 +3,8 @@
 
 #include <set>
 
-/// Fields that the edge writes into requests, and secrets: they stand in the configuration, or in a file or a variable
-/// that it names.
+/// Fields that the edge writes into requests, and secrets: in the configuration itself, or in a file or a variable that
+/// it names.
 namespace nearhop::conf {
 namespace {
 

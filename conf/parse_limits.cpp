@@ -99,25 +99,25 @@ void read_isolation(Keys& top, Config& config) {
                 return origin.url->host == address && origin.url->port == target->address.port;
             });
             if (is_origin)
-                control.warning(to_string(*target) +
-                                " is an origin: what is asked beside the origins should not be one");
+                control.warning(to_string(*target) + " is an origin: a control target should be something else");
             else if (address == "::1" || address.starts_with("127."))
-                control.warning(to_string(*target) + " is this machine itself: it answers also when nothing else does");
+                control.warning(to_string(*target) + " is this machine: it answers even without a network");
         }
     });
 }
 
 void read_limits(Keys& top, Limits& limits) {
     top.section("limits", [&](Keys& keys) {
-        keys.value("sessions", limits.sessions, count64(0, 10'000'000));
-        keys.value("sessions_per_address", limits.sessions_per_address, count64(0, 1'000'000));
-        keys.value("session_requests", limits.session_requests, count(0, 1'000'000'000));
+        keys.value_with("sessions", limits.sessions, count64(0, 10'000'000), "half of the descriptors");
+        keys.value_with("sessions_per_address", limits.sessions_per_address, count64(0, 1'000'000), "unlimited");
+        keys.value_with("session_requests", limits.session_requests, count(0, 1'000'000'000), "unlimited");
         keys.value("pipelined_requests", limits.pipelined_requests, count(0, 1'000'000));
-        keys.value("requests", limits.requests, count64(0, 10'000'000));
-        keys.value("handshakes", limits.handshakes, count64(0, 1'000'000));
-        keys.value("handshakes_per_second", limits.handshakes_per_second, count(0, 1'000'000));
-        keys.value("memory", limits.memory, size_or_zero(16 * mib, 1024 * gib));
-        keys.value("geo_bytes", limits.geo_bytes, size_or_zero(1 * mib, 1024 * gib));
+        keys.value_with("requests", limits.requests, count64(0, 10'000'000), "half of the descriptors");
+        keys.value_with("handshakes", limits.handshakes, count64(0, 1'000'000), "unlimited");
+        keys.value_with("handshakes_per_second", limits.handshakes_per_second, count(0, 1'000'000), "unlimited");
+        keys.value_with("memory", limits.memory, size_or_zero(16 * mib, 1024 * gib),
+                        "80 % of the memory of the machine or cgroup");
+        keys.value_with("geo_bytes", limits.geo_bytes, size_or_zero(1 * mib, 1024 * gib), "half of `limits.memory`");
         keys.value("counter_rows", limits.counter_rows, count(1, 1'000'000));
         keys.value("addresses", limits.addresses, count(64, 16'777'216));
         keys.value("head_bytes", limits.head_bytes, size(kib, 128 * kib));
@@ -197,7 +197,7 @@ void read_admin(Keys& top, Config& config) {
         keys.list("allow", admin.allow, network(), 0, "none");
         keys.value("allow_loopback", admin.allow_loopback, flag());
         if (!admin.allow_loopback && admin.allow.empty())
-            keys.at("allow_loopback").error("lets nobody connect: want networks in allow beside it, found none");
+            keys.at("allow_loopback").error("lets no client connect: want networks in allow beside it, found none");
         keys.file("state_file", admin.state_file, "`$STATE_DIRECTORY/overrides.json` under systemd, else none");
     });
     if (top.field().listing()) return;

@@ -78,7 +78,7 @@ void read_origin_map(Keys& keys, Origin& origin) {
     keys.value("proxy_protocol", origin.proxy_protocol, choice<bool>({{"off", false}, {"v2", true}}));
     keys.value("bias", origin.bias, integer(-99, 99));
     keys.value("weight", origin.weight, count(0, 1000));
-    keys.value("capacity", origin.capacity, count(0, 1'000'000));
+    keys.value_with("capacity", origin.capacity, count(0, 1'000'000), "unlimited");
     keys.value("rto_target", origin.rto_target, rto_target(), "as the top-level `rto_target`");
 
     // One row each in the reference: their keys are those of the top-level section, read by the same function.
@@ -149,7 +149,7 @@ void read_origins(Keys& top, Config& config) {
         origin.passive = passive;
         origin.rto_target = target;
         origin.mark = field.key_mark();
-        field.list("an URL, or a map with url", "required", false, origin_url().schema);
+        field.list("a URL, or a map with url", "required", false, origin_url().schema);
         const Form<std::string> form = origin_name();
         if (!form.read(name)) field.error_at(field.key_mark(), "want " + form.wanted + ", found " + shown(name));
         if (field.is(Tree::Kind::map) || field.listing())

@@ -15,14 +15,15 @@ void read_exchange_limits(Keys& keys, ExchangeLimits& limits, const std::string&
     keys.value("head_timeout", limits.head_timeout, duration(10ms, 10min), otherwise);
     keys.value("deadline", limits.deadline, duration(10ms, 10min), otherwise);
     keys.value("replay_buffer", limits.replay_buffer, size(0, 1024 * 1024), otherwise);
-    keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise);
+    keys.value("body_limit", limits.body_limit, size_or_unlimited(1024ULL * 1024 * 1024 * 1024), otherwise,
+               "unlimited");
     keys.value("tunnel_idle", limits.tunnel_idle, duration(10ms, 24h), otherwise);
     keys.value("origin_body_timeout", limits.origin_body_timeout, duration(10ms, 24h),
                otherwise.empty() ? "as `limits.origin_body_timeout`" : otherwise);
 }
 
 void read_rates(Keys& keys, RateLimit& limit) {
-    const std::string burst_default = "as many as the rate counts";
+    const std::string burst_default = "the number in the rate";
     const auto read = [&](const std::string& key, Rate& rate, unsigned& burst) {
         const bool changed = keys.value(key, rate, conf::rate());
         const Field field = keys.at(key + "_burst");

@@ -11,7 +11,7 @@ std::string to_string(const Problem& problem, const std::string& file) {
     line += problem.severity == Severity::error ? ": error: " : ": warning: ";
     if (!problem.path.empty()) line += problem.path + ": ";
     line += problem.what;
-    // Names in it are the operator's: a key may hold a line break, a message is one line all the same.
+    // Names in it are the operator's: a key may hold a line break, but a message is one line.
     std::replace_if(
         line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
     return line;

@@ -5,14 +5,14 @@
 
 namespace nearhop::conf {
 
-/// A position in a configuration file, 1-based; {0, 0} means "the value was not written, its default stands".
+/// A position in a configuration file, 1-based; {0, 0}: the value was not written, its default applies.
 struct Mark {
     int line = 0;
     int column = 0;
 };
 
-/// A configured value together with where the operator wrote it, so that a later pass (certificates, regions,
-/// databases) can report about it as precisely as the parser does.
+/// A configured value with its position in the file, so that a later pass (certificates, regions, databases) reports
+/// as precisely as the parser.
 template <class T>
 struct At {
     T value{};
@@ -25,12 +25,12 @@ struct At {
 
 enum class Severity { error, warning };
 
-/// One thing wrong with a configuration file.
+/// One problem of a configuration file.
 struct Problem {
     Severity severity = Severity::error;
     Mark mark{};
     std::string path;  ///< key path, empty for the file as a whole
-    std::string what;  ///< one sentence: what was found, what is wanted, and a near miss where there is one
+    std::string what;  ///< one sentence: what is wanted, what was found, and a near miss if there is one
 };
 
 using Problems = std::vector<Problem>;
@@ -41,8 +41,8 @@ std::string to_string(const Problem& problem, const std::string& file);
 /// True when at least one problem is an error; warnings alone do not stop a start or a reload.
 bool has_errors(const Problems& problems);
 
-/// Whether `problem` may only follow from an error of `others`: nothing was written for it, or it is about a key at,
-/// above or below one of theirs.
+/// Whether `problem` may be a mere consequence of an error in `others`: its value was not written, or its key is equal
+/// to, above or below one of theirs.
 bool follows_from(const Problem& problem, const Problems& others);
 
 /// In file order.

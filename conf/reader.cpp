@@ -96,10 +96,12 @@ bool Field::missing(const std::string& wanted) const {
     return true;
 }
 
-void Field::list(std::string wanted, std::string default_value, bool is_fixed, std::string schema) const {
+void Field::list(std::string wanted, std::string default_value, bool is_fixed, std::string schema,
+                 std::string effect) const {
     if (!listing()) return;
     if (default_value.empty()) default_value = "none";
-    reader_->keys.push_back({path_.pattern, std::move(wanted), std::move(default_value), is_fixed, std::move(schema)});
+    reader_->keys.push_back(
+        {path_.pattern, std::move(wanted), std::move(default_value), is_fixed, std::move(schema), std::move(effect)});
 }
 
 void Field::note_value(std::string text) const {
@@ -151,7 +153,7 @@ void Keys::report_unknown() const {
         const std::string key = before_colon(item.key);
         std::string what = "unknown key";
         if (key.size() < item.key.size()) {
-            what += "; want a blank behind the colon";
+            what += "; want a blank after the colon";
         } else if (const std::string near = near_miss(item.key, known_); !near.empty()) {
             what += "; did you mean \"" + near + "\"?";
         } else {

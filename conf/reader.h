@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-/// Typed access to a Tree. Whoever wants a key asks for it by name and form; the reader reports what is wrong, keeps
-/// the marks, finds the keys that nobody asked for, and lists the ones that somebody did.
+/// Typed access to a Tree. A caller asks for a key by name and form. The reader reports what is wrong, keeps the marks,
+/// finds the keys that no caller asked for, and lists the others.
 namespace nearhop::conf {
 
 /// One run over one document.
@@ -69,7 +69,7 @@ void store(std::optional<At<T>>& slot, T value, Mark mark, const std::string& pa
     slot = At<T>{std::move(value), mark, path};
 }
 
-/// Of a key: what stands behind a colon without a blank may be a value, and a secret one.
+/// The part of a key before a colon without a blank: the rest may be a value, and a secret one.
 std::string before_colon(std::string_view key);
 
 class Keys;
@@ -97,7 +97,8 @@ public:
     /// "want ..., found ...; did you mean ...?"
     void mismatch(const std::string& wanted, const std::vector<std::string>& known = {}, bool secret = false) const;
     /// Lists this key for the reference.
-    void list(std::string wanted, std::string default_value, bool is_fixed = false, std::string schema = {}) const;
+    void list(std::string wanted, std::string default_value, bool is_fixed = false, std::string schema = {},
+              std::string effect = {}) const;
     void note_value(std::string text) const;
     /// Reports a value that must be written and is not.
     bool missing(const std::string& wanted) const;
@@ -168,7 +169,7 @@ public:
         for (const Tree& item : tree_->items) use(item.key, entry(item, item.key, placeholder));
     }
 
-    /// The same where a value, and what stands in its place by mistake, is shown to nobody.
+    /// The same for values that no message may show, nor what an operator wrote in their place by mistake.
     template <class Use>
     void secret_entries(const std::string& wanted, std::string_view placeholder, Use use) const {
         if (listing()) return entries(wanted, placeholder, use);
@@ -216,17 +217,24 @@ public:
     /// The value of `key`, which is known from now on. The caller lists it, or goes on to its keys.
     Field at(std::string_view key);
 
-    /// A single value. `otherwise` is the reference's word for a default that is not a fixed value.
+    /// A single value. `otherwise` is the reference's phrase for a default that is not a fixed value; `effect` says
+    /// what a fixed one does ("unlimited", for 0).
     template <class T, class Slot>
-    bool value(std::string_view key, Slot& slot, const Form<T>& form, const std::string& otherwise = {}) {
+    bool value(std::string_view key, Slot& slot, const Form<T>& form, const std::string& otherwise = {},
+               const std::string& effect = {}) {
         const Field field = at(key);
         if (field.listing()) {
             const T* standing = current(slot);
             const std::string text = standing ? form.print(*standing) : std::string{};
             const bool is_fixed = otherwise.empty() && !text.empty();
-            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed, form.schema);
+            field.list(form.wanted, is_fixed ? text : otherwise, is_fixed, form.schema, is_fixed ? effect : "");
         }
         return field.into(slot, form);
+    }
+    /// The same for a fixed default whose effect its value does not say.
+    template <class T, class Slot>
+    bool value_with(std::string_view key, Slot& slot, const Form<T>& form, const std::string& effect) {
+        return value(key, slot, form, {}, effect);
     }
 
     /// A value without which its map means nothing.

@@ -7,7 +7,7 @@ namespace nearhop::conf {
 
 /// Why a file could not be read: one of the two, or neither.
 struct FileFault {
-    std::string_view found{};  ///< "a pipe": what is there in the place of a regular file
+    std::string_view found{};  ///< "a pipe": what is there instead of a regular file
     std::string error{};       ///< the system's words
 
     explicit operator bool() const noexcept { return !found.empty() || !error.empty(); }

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-/// Members of a JSON schema (draft 7), without the braces around them. A form brings its own, so that an editor is told
-/// the same ranges as the parser; conf/schema.json is made of them by `./dev schema`.
+/// Members of a JSON schema (draft 7), without the braces around them. A form brings its own, so that an editor knows
+/// the same ranges as the parser. `./dev schema` builds conf/schema.json from them.
 namespace nearhop::conf::schema {
 
 inline constexpr std::string_view text = R"("type": ["string", "number", "boolean"])";  ///< YAML's `x: 5` is a text too

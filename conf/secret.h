@@ -8,8 +8,8 @@
 
 namespace nearhop::conf {
 
-/// A text that nothing shows: no message, no page, no log. It stands in the configuration, or in a file or a variable
-/// of the environment, which the pass that looks at files reads into `value`.
+/// A text that nothing shows: no message, no page, no log. It is in the configuration itself, or in a file or an
+/// environment variable, which the pass over files reads into `value`.
 struct Secret {
     static constexpr std::size_t most = 4096;  ///< characters
 

@@ -31,13 +31,13 @@ void read_admin(Keys& top, Config& config);
 void read_log(Keys& top, Log& log);
 void read_shutdown(Keys& top, Shutdown& shutdown);
 
-/// What is wrong with `untrusted: refuse` where clients.trusted has no entry.
-inline constexpr const char* refuses_everybody = "refuses everybody: want clients.trusted beside it, found none";
+/// The problem of `untrusted: refuse` without an entry in clients.trusted.
+inline constexpr const char* refuses_everybody = "refuses every request: want clients.trusted beside it, found none";
 
 /// `checks` of a probe; what is written replaces what `checks` held.
 void read_checks(Keys& probe, std::vector<Check>& checks);
 
-/// What is wrong with listening `here` beside `first`, which overlap().
+/// The problem of listening on `here` beside `first`, if they overlap().
 std::string listens_twice(const ListenAddress& here, const At<ListenAddress>& first);
 /// Its text, or what a map with `file` or `env` names; lists the key. False when there is none or something is wrong.
 bool read_secret(const Field& field, Secret& secret, std::size_t least, std::string otherwise);

@@ -8,13 +8,13 @@
 #include <string_view>
 
 /// The small languages inside the values: names, addresses, networks, URLs, durations, sizes. Pure functions from
-/// text to value; nullopt means that the text is none.
+/// text to value; nullopt: the text has another form.
 namespace nearhop::conf {
 
-/// A network as text, checked: a numeric address with or without `/bits`, and no bit set behind the prefix.
+/// A network as text, checked: a numeric address with or without `/bits`, and no bit set after the prefix.
 struct Network {
     std::string text;
-    bool everyone = false;  ///< holds every IPv4 or every IPv6 address
+    bool everyone = false;  ///< contains every IPv4 or every IPv6 address
 };
 
 std::optional<Network> network_from(std::string_view text);
@@ -34,8 +34,8 @@ std::optional<std::string> host_field_from(std::string_view text);
 /// ADDRESS:PORT or [IPV6]:PORT with a numeric address.
 std::optional<ListenAddress> listen_address_from(std::string_view text);
 std::string to_string(const ListenAddress& address);
-/// Whether only one of them can be listened on: one address in any form, or one that takes in the other. 0.0.0.0 takes
-/// every IPv4 address, [::] those of both versions. Never with port 0, for which the kernel chooses another one each
+/// Whether only one of them can be listened on: the same address in any form, or one that includes the other. 0.0.0.0
+/// includes every IPv4 address, [::] those of both versions. Never with port 0: the kernel chooses another port each
 /// time.
 bool overlap(const ListenAddress& left, const ListenAddress& right);
 
@@ -54,12 +54,11 @@ bool is_path(std::string_view text);         ///< '/' and visible ASCII without 
 
 std::optional<std::uint64_t> integer_from(std::string_view text);  ///< decimal digits only
 
-/// A whole number and one of ms, s, m, h. Never without a unit: "5" is read as seconds by one and as milliseconds by
-/// the next.
+/// A whole number and one of ms, s, m, h. The unit is required: "5" could mean seconds or milliseconds.
 std::optional<milliseconds> duration_from(std::string_view text);
 std::string to_string(milliseconds duration);
 
-/// A whole number and one of B, KiB, MiB, GiB; "0" alone is the same in every unit.
+/// A whole number and one of B, KiB, MiB, GiB; "0" needs no unit.
 std::optional<std::uint64_t> size_from(std::string_view text);
 std::string size_to_string(std::uint64_t bytes);
 

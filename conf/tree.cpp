@@ -29,9 +29,9 @@ const Tree* Tree::find(std::string_view name) const noexcept {
 namespace {
 
 constexpr std::size_t bytes_limit = 1024 * 1024;
-constexpr std::size_t depth_limit = 16;       // the deepest key of ours stands at 6
+constexpr std::size_t depth_limit = 16;       // our deepest key is at 6
 constexpr std::size_t values_limit = 50'000;  // thousands of overrides are fine
-constexpr std::size_t problems_limit = 100;   // duplicate keys and the like, before reading on is pointless
+constexpr std::size_t problems_limit = 100;   // such as duplicate keys; then reading on is pointless
 
 /// Ends the walk; what is wrong is already among the problems.
 struct GiveUp {};

@@ -28,7 +28,7 @@ constexpr bool starts_with(const Address::Bytes& bytes, const Prefix& prefix) no
     return rest == 0 || ((bytes[whole] ^ prefix.bytes[whole]) >> (8 - rest)) == 0;
 }
 
-// The ways in which an IPv6 address carries an IPv4 one (geo-rules section 2.1).
+// The ways in which an IPv6 address carries an IPv4 address.
 constexpr Prefix compatible{{}, 96};
 constexpr Prefix translated{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, 96};
 constexpr Prefix nat64{{0, 0x64, 0xff, 0x9b}, 96};

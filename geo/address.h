@@ -37,8 +37,8 @@ public:
     constexpr const Bytes& bytes() const noexcept { return bytes_; }
     std::string text() const;  ///< "192.0.2.1" or RFC 5952 text
 
-    /// The inner IPv4 of mapped, compatible, NAT64, 6to4 and Teredo addresses; any other address unchanged
-    /// (geo-rules section 2.1).
+    /// The inner IPv4 of mapped, compatible, NAT64, 6to4 and Teredo addresses; any other address
+    /// unchanged.
     Address canonical() const noexcept;
 
     /// True for ranges that have no location: private, loopback, documentation, multicast ... (RFC 6890).

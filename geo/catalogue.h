@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-/// What the project knows of the world: cloud regions and country points (geo/data, embedded in the binary).
+/// Cloud regions and country points (geo/data, embedded in the binary).
 namespace nearhop::geo {
 
 struct CloudRegion {

@@ -15,17 +15,17 @@ namespace nearhop::geo {
 
 class SealedFile;
 
-/// What one database record says. Nothing is guaranteed.
+/// The content of one database record. Every field may be missing.
 struct Record {
     std::optional<Country> country;
     bool registered_only = false;  ///< country is where the network is registered: low confidence
     std::optional<Continent> continent;
     char subdivision[4] = {};    ///< ISO 3166-2 part after the dash, NUL-terminated; empty: unknown
-    std::optional<Point> point;  ///< only when more precise than the record's own country (geo-rules section 2.5)
+    std::optional<Point> point;  ///< only if it is more precise than the record's own country
 };
 
-/// One that was built longer ago is old: each month some networks move, and they are looked up where they were. Monthly
-/// files are never that old while somebody renews them.
+/// A database built longer ago is old: each month some networks move, and it still has their previous place. A monthly
+/// file never gets that old if the operator renews it.
 inline constexpr std::chrono::days old_after{45};
 constexpr bool is_old(std::chrono::system_clock::time_point built, std::chrono::system_clock::time_point now) noexcept {
     return now - built > old_after;
@@ -58,7 +58,7 @@ public:
     /// `address` must be canonical.
     Lookup lookup(const Address& address, Record& record) const noexcept;
 
-    /// Whether any record for addresses of that version says where they are. Free city databases come as one file each.
+    /// Whether any record for that IP version has a place. Free city databases have one file per version.
     bool locates_v4() const noexcept;
     bool locates_v6() const noexcept;
 
@@ -66,7 +66,7 @@ public:
     const std::string& type() const noexcept;  ///< metadata database_type, for the log
     std::chrono::system_clock::time_point built() const noexcept;
     std::uint64_t errors() const noexcept;  ///< lookups that met a corrupt record, since open()
-    /// Memory that all databases of the process occupy, those that only somebody old still uses included.
+    /// Memory of all databases of the process, including replaced ones that requests still use.
     static std::uint64_t bytes_in_use() noexcept;
 
 private:

@@ -8,8 +8,8 @@ struct MMDB_entry_s;
 
 namespace nearhop::geo {
 
-/// Where one database keeps what we want from a record. Files differ (geo-rules section 1): every known path is tried
-/// on sampled records when the file is opened, and lookups follow only the paths that led somewhere.
+/// Where one database keeps the fields that we read. Files differ: on opening a file, every known path is tried on
+/// sampled records, and lookups follow only the paths that exist there.
 class Layout {
 public:
     /// Learns from one record; false when the record cannot be decoded.

@@ -15,7 +15,7 @@ namespace nearhop::geo {
 
 enum class Source : std::uint8_t { none, header, cidr, database };                 ///< metric label geo_source
 enum class Level : std::uint8_t { none, continent, country, subdivision, point };  ///< metric label geo_level
-std::string_view name(Source source) noexcept;  ///< "default" for none (geo-rules 2.6)
+std::string_view name(Source source) noexcept;                                     ///< "default" for none
 std::string_view name(Level level) noexcept;
 
 /// Where a client is and how we know it. Trivially copyable, no allocation.
@@ -25,7 +25,7 @@ struct Place {
     std::optional<Point> point;  ///< client's own coordinates, or its subdivision's or country's point
     char subdivision[4] = {};
     Source source = Source::none;
-    Level level = Level::none;    ///< what `point` stands for
+    Level level = Level::none;    ///< how precise `point` is
     bool low_confidence = false;  ///< `country` is only where the network is registered
     /// Index into the operator's overrides when one lists origins: they come first, in that order.
     std::optional<std::uint32_t> override_index;
@@ -38,8 +38,8 @@ Place place_of(Country country, std::string_view subdivision, Source source) noe
 /// A place from trusted coordinates; `country` may be known beside them.
 Place place_of(const Point& point, std::optional<Country> country, Source source) noexcept;
 
-/// Gives a place whose point comes from elsewhere the country and continent that the databases know of its address. A
-/// registered country yields to the point where they contradict each other.
+/// Adds the databases' country and continent of the address to a place whose point comes from elsewhere. If a
+/// registered country contradicts the point, the point wins.
 void add_country(Place& place, const Place& looked_up) noexcept;
 
 /// An operator's override, resolved.

@@ -22,7 +22,7 @@ struct Order {
     std::uint8_t count = 0;
 };
 
-/// Where one origin stands, for ranking.
+/// The position of one origin, for ranking.
 struct OriginPoint {
     OriginId id = 0;
     std::optional<Point>
@@ -30,7 +30,7 @@ struct OriginPoint {
     int bias = 0;  ///< percent: biased = distance * (1 - bias / 100)
 };
 
-/// Orders `origins` by biased distance from `from` in whole kilometres; ties by the order given (geo-rules 2.7, 2.8).
+/// Orders `origins` by biased distance from `from` in whole kilometres; ties by the order given.
 /// No trigonometry but one acos per origin; no allocation.
 void order_by_distance(const Point& from, std::span<const OriginPoint> origins, Order& order) noexcept;
 

@@ -65,9 +65,8 @@ std::string copy(int source, int memory, std::uint64_t most_bytes) {
     return same_version(before, after) ? "" : "it changed while it was read";
 }
 
-/// Nothing can take its size from under a mapping any more, and nobody but us has it to write to. Against writes too it
-/// is sealed only where the kernel has no hand on its pages: while it moves some it answers EBUSY, for as long as it
-/// likes.
+/// After this, nothing can shrink the file under a mapping, and only we can write to it. The seal against writes is
+/// optional: while the kernel moves its pages it answers EBUSY, for as long as it likes.
 bool seal(int memory) noexcept {
     constexpr int size = F_SEAL_SHRINK | F_SEAL_GROW;
     return fcntl(memory, F_ADD_SEALS, size | F_SEAL_WRITE | F_SEAL_SEAL) == 0 ||
@@ -79,7 +78,7 @@ int anonymous_memory() noexcept { return memfd_create("nearhop-geo", MFD_CLOEXEC
 }  // namespace
 
 SealedFile SealedFile::read(const std::string& file, std::string& error, std::uint64_t most_bytes) {
-    // Non-blocking, so that a pipe in the place of the file is refused below and not waited for here.
+    // Non-blocking, so that a pipe instead of the file is refused below, without waiting for it here.
     const Descriptor source{open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     Descriptor memory{source.fd < 0 ? -1 : anonymous_memory()};
     if (source.fd < 0 || memory.fd < 0) {

@@ -6,11 +6,11 @@
 
 namespace nearhop::geo {
 
-/// Bytes in memory behind a descriptor that nobody can change or shrink any more, so that a mapping of it never faults.
+/// Bytes in memory behind a descriptor that nothing can change or shrink, so that a mapping of it never faults.
 /// Move-only; closing the descriptor leaves existing mappings alone.
 class SealedFile {
 public:
-    /// Copies a regular file of at most so many bytes. On failure `error` holds the reason and the result is empty.
+    /// Copies a regular file of at most `most_bytes`. On failure `error` has the reason and the result is empty.
     static SealedFile read(const std::string& file, std::string& error, std::uint64_t most_bytes = UINT64_MAX);
     static SealedFile of(std::string_view bytes, std::string& error);
 

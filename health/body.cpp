@@ -136,13 +136,14 @@ constexpr std::string_view gzip_mark = "\x1f\x8b";
 
 /// Why this body, without a UTF-8 mark, is not looked at; empty: it is.
 std::string unreadable(std::string_view body, const BodyKind& kind) {
-    if (!kind.coding.empty()) return "its content is coded (" + shown(kind.coding) + "), though none was asked for";
-    if (body.starts_with(gzip_mark)) return "it is compressed, though nobody asked for that";
+    if (!kind.coding.empty())
+        return "its content is coded (" + shown(kind.coding) + "), although the probe asked for none";
+    if (body.starts_with(gzip_mark)) return "it is compressed, although the probe asked for no coding";
     if (kind.json) return {};
     const auto first = body.find_first_not_of(" \t\r\n");
     if (first == body.npos) return "it is empty";
     if (body[first] == '{') return {};
-    return kind.type.empty() ? "it has no type and is no JSON map" : "it is no JSON but " + shown(kind.type);
+    return kind.type.empty() ? "it has no type and is not a JSON map" : "it is not JSON but " + shown(kind.type);
 }
 
 /// Checks that cannot be looked at say nothing, as if they were not there.
@@ -150,7 +151,7 @@ BodyReading unread(const BodyRules& rules, std::string why) {
     BodyReading reading;
     reading.findings.read = !rules.checks.empty();
     reading.unread = rules.asked();
-    if (reading.unread) reading.detail = "the body is not looked at: " + std::move(why);
+    if (reading.unread) reading.detail = "the body was not read: " + std::move(why);
     return reading;
 }
 
@@ -181,9 +182,9 @@ BodyReading read_body(std::string_view body, const BodyRules& rules, const BodyK
     boost::system::error_code error;
     const json::value value = json::parse(body, error, {}, options);
     if (error || !value.is_object()) {
-        const std::string why = error ? error.message() : "the body's JSON is no map";
-        if (!kind.json) return unread(rules, "it begins like JSON and is none (" + why + ')');
-        if (rules.checks.empty()) return unread(rules, "it is no JSON map (" + why + ')');
+        const std::string why = error ? error.message() : "the body's JSON is not a map";
+        if (!kind.json) return unread(rules, "it begins like JSON but is not (" + why + ')');
+        if (rules.checks.empty()) return unread(rules, "it is not a JSON map (" + why + ')');
         reading.reason = Reason::bad_body;
         reading.detail = error ? "the body is declared as JSON: " + why : why;
         return reading;

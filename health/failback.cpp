@@ -83,7 +83,7 @@ void Failback::stand_still(Clock::duration time) noexcept {
 std::uint32_t Failback::share() const noexcept {
     switch (phase_) {
         case Phase::settled:
-        case Phase::out: return everyone;  // its verdict keeps it out; all_down and the like are for everyone
+        case Phase::out: return everyone;  // its verdict keeps it out; `all_down` serves everyone
         case Phase::holding: return 0;
         case Phase::ramping: break;
     }

@@ -2,12 +2,12 @@
 
 namespace nearhop::health {
 
-/// When results turn a state, for verdicts and named checks alike: `fall` failures make good bad, where only `rise`
-/// passes in a row reset their count, so that sporadic failures add up (with fall 3, F P F P F is bad); `rise` passes
-/// in a row make bad good.
+/// When results turn a state, for verdicts and named checks alike. `fall` failures turn good to bad; only `rise` passes
+/// in a row reset their count, so sporadic failures add up (with fall 3, F P F P F is bad). `rise` passes in a row turn
+/// bad to good.
 class Hysteresis {
 public:
-    /// True when `passed` turns what was `good` until now, or not.
+    /// True if `passed` turns the state, which is `good` or not.
     bool turns(bool good, bool passed, unsigned fall, unsigned rise) noexcept {
         if (!good) {
             successes_ = passed ? successes_ + 1 : 0;
@@ -24,7 +24,7 @@ public:
         failures_ = successes_ = 0;
         return true;
     }
-    /// Something is being counted that may turn `good`.
+    /// A count runs that may turn `good`.
     bool counting(bool good) const noexcept { return good ? failures_ > 0 : successes_ > 0; }
 
 private:

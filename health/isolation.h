@@ -11,41 +11,40 @@
 
 namespace nearhop::health {
 
-/// What a result says of the way there, whatever it says of who stands at its end.
+/// What a result says about the network path, whatever it says about the origin or target at its end.
 enum class Sign : std::uint8_t {
-    none,      ///< nothing that could be told from the other two
-    answered,  ///< something came back: a refusal and a bad certificate do as well
-    silent,    ///< nothing did, or there was no way out
+    none,      ///< neither of the other two is certain
+    answered,  ///< something came back; a refusal and a bad certificate count
+    silent,    ///< nothing came back, or there was no route
 };
 Sign sign_of(Reason reason) noexcept;
 
-/// Whether this edge is cut off, rather than its origins gone. Pure: time comes in as an argument.
+/// Whether this edge is cut off, rather than its origins gone. Pure: time is an argument.
 ///
-/// It begins when nobody has answered since every origin was last found silent and every control target was asked in
-/// vain: all of that after the last answer of anybody. One answer ends it. Without targets it never begins. A target
-/// that is gone by itself changes nothing while an origin answers, and origins that are gone nothing while a target
-/// does.
+/// Isolation begins when every origin and every control target was silent after the last answer of any of them. One
+/// answer ends it. Without targets it never begins. A dead target changes nothing while an origin answers, nor do dead
+/// origins while a target answers.
 ///
-/// Calls answer true when isolated() changed. Names are the caller's; those that follow() did not name are ignored.
+/// Calls return true when isolated() changed. Names are the caller's; those that follow() did not name are ignored.
 class Isolation {
 public:
-    /// Who is watched from now on. What is known of those that stay is kept; without targets isolation ends.
+    /// The origins and targets from now on. Those that stay keep what is known; without targets isolation ends.
     bool follow(const std::vector<std::string>& origins, const std::vector<std::string>& targets, TimePoint now);
 
-    /// An origin or a target answered between these two moments: the one where that is all that is known. An answer
-    /// that may have come before isolation began does not end it.
+    /// An origin or a target answered between these two times (equal if the time is exact). An answer that may have
+    /// come before isolation began does not end it.
     bool answered(TimePoint earliest, TimePoint latest);
     bool answered(TimePoint at) { return answered(at, at); }
-    /// Found out at `at`, whenever it was asked.
+    /// Found at `at`, whenever the request or probe began.
     bool origin_silent(std::string_view origin, TimePoint at);
-    /// Asked at `began`: one that began before the last answer says nothing of what came after.
+    /// A check that began at `began`: if that was before the last answer, it says nothing about the time after it.
     bool target_silent(std::string_view target, TimePoint began, TimePoint at);
 
     bool is_on() const noexcept { return !targets_.empty(); }
     bool isolated() const noexcept { return isolated_; }
-    /// An origin is silent since the last answer: worth to ask the targets, more often than usual.
+    /// An origin is silent since the last answer: check the targets more often than usual.
     bool suspects() const noexcept;
-    /// Whether a failure of what was begun then is this edge's own, not its origin's.
+    /// Whether a failure of what began then is this edge's own, not its origin's.
     bool is_ours(TimePoint began) const noexcept { return isolated_ || (ended_ != TimePoint{} && began <= ended_); }
 
     TimePoint last_answer() const noexcept { return answered_; }
@@ -56,18 +55,18 @@ private:
     bool look(TimePoint now);
 
     using Times = std::map<std::string, TimePoint, std::less<>>;
-    Times origins_;  ///< when each was last found silent
-    Times targets_;  ///< when each was last asked in vain
+    Times origins_;  ///< when each was last silent
+    Times targets_;  ///< when each was last silent
     TimePoint answered_{}, began_{}, ended_{};
     bool isolated_ = false;
 };
 
-/// What an origin was before it began to fail, kept until somebody answers: should it turn out that the edge is cut
-/// off, what the failures did is taken back.
+/// A copy of an origin's health from before it began to fail, kept until something answers. If the edge turns out to be
+/// cut off, the copy undoes the effect of the failures.
 class Before {
 public:
-    /// Answers of live traffic are heard of up to a second late, so one may seem to have come after a failure that it
-    /// did not. What failed so shortly before the last answer is taken back as well: if it was real it will fail again.
+    /// Workers report answers up to a second late, so an answer may seem to come after a failure although it came
+    /// before. So a failure within this time before the last answer is undone too; a real one fails again.
     static constexpr milliseconds late{2'000};
 
     /// With each failure, before the monitor learns of it.

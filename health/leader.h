@@ -8,16 +8,16 @@
 
 namespace nearhop::health {
 
-/// max(25 ms, 15 %) above the best: round trips within it count as equal (defaults.md).
+/// max(25 ms, 15 %) above the best: round trips within it count as equal.
 constexpr std::int32_t latency_band(std::int32_t best_ms) noexcept {
     return best_ms + (best_ms * 15 / 100 > 25 ? best_ms * 15 / 100 : 25);
 }
 
-/// The origin that a site with the policy `latency` prefers, slow to change its mind: round trips are noisy, and each
-/// change moves every client of this edge. One looks at it every `window`; another origin takes over when the leader
-/// was worse than the best by the band in three windows in a row, and not within `hold` of the last change. A leader
-/// that cannot serve is replaced at once, and leads again as soon as it can where the other one is worse by the band:
-/// neither of these changes is noise. Pure; one per site, on the control thread.
+/// The origin that a site with the policy `latency` prefers. It changes slowly: round trips are noisy, and each change
+/// moves every client of this edge. look() runs every `window`. Another origin takes over if the leader was worse than
+/// the best by the band in three windows in a row, and not within `hold` of the last change. A leader that cannot serve
+/// is replaced at once; when it can serve again, it leads again at once if the other origin is worse by the band:
+/// neither change is noise. Pure; one per site, on the control thread.
 class Leader {
 public:
     static constexpr std::chrono::seconds window{10};
@@ -31,10 +31,10 @@ public:
         bool may_serve = true;
     };
 
-    /// `candidates` in the order of the configuration. True when the leader is another one than before.
+    /// `candidates` in the order of the configuration. True if the leader changed.
     bool look(std::span<const Candidate> candidates, TimePoint now) noexcept;
     std::optional<std::uint16_t> origin() const noexcept { return leader_; }
-    /// In a new configuration the same origin has this number; none: it is not there any more.
+    /// In a new configuration the same origin has this number; none: the origin is gone.
     void renumber(std::optional<std::uint16_t> number) noexcept {
         leader_ = number;
         displaced_.reset();

@@ -6,12 +6,12 @@
 
 namespace nearhop::health {
 
-/// Notices configured checks that no health body of an origin has told of since the start: nothing that they are to
-/// move will ever move, and a typing error in a name looks no different.
+/// Finds configured checks that no health body of an origin has had since the start: they never move a request, and a
+/// typo in a name looks the same.
 class MissingChecks {
 public:
-    /// What a body said of the first `count` checks. After the first `patience` bodies, once: the checks that were in
-    /// none of them.
+    /// Takes a body's results for the first `count` checks. After the first `patience` bodies it returns, once, the
+    /// checks that were in none of them.
     CheckSet look(const Findings& findings, std::size_t count, unsigned patience) noexcept {
         if (bodies_ >= patience) return 0;
         CheckSet missing = 0;

@@ -11,7 +11,7 @@ namespace nearhop::health {
 /// as an argument and must not go backwards.
 class Outage {
 public:
-    /// What has just come to an end.
+    /// A phase that has just ended.
     struct Ended {
         std::optional<Clock::duration> detection;  ///< the first failure that counted until the origin was out
         std::optional<Clock::duration> recovery;   ///< the first good probe after it was out until all clients are back
@@ -24,10 +24,10 @@ public:
         else if (!std::exchange(good_, true))
             good_since_ = now;
     }
-    /// Called with every change, and now and then. `whole`: nothing keeps any of its clients away. An origin that is
-    /// out from the start, or by order, has no outage.
+    /// Call it with every change and regularly. `whole`: nothing keeps any client away from the origin. An origin that
+    /// is out from the start, or by order, has no outage.
     Ended look(const State& state, bool whole, TimePoint now) noexcept;
-    /// It was out for a reason of ours: what has begun is not an outage.
+    /// The edge was cut off: what has begun is no outage of the origin.
     void forget() noexcept { out_ = false; }
 
 private:

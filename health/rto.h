@@ -4,31 +4,31 @@
 
 namespace nearhop::health {
 
-/// Everything that bounds how long clients can feel the death of one origin; from configuration.
+/// All settings that bound how long clients notice the death of one origin; from configuration.
 struct RtoFacts {
     Intervals intervals;
     milliseconds probe_timeout{2'000};
     unsigned fall = 3;
     milliseconds dial{2'300};  ///< the longest that one try to get a connection takes
     milliseconds head_timeout{10'000};
-    milliseconds stale{500};        ///< how long after a request its connection's end only says that it was an old one
+    milliseconds stale{500};  ///< an end of the connection within this time of the request means a stale connection
     milliseconds deadline{25'000};  ///< of a request as a whole
-    milliseconds timer{4};          ///< how late the event loop may notice that a time has come
+    milliseconds timer{4};          ///< how late the event loop may notice a time
 };
 
 struct Rto {
     milliseconds detection{};  ///< from the failure to the verdict `down`, by probes alone
-    milliseconds delay{};      ///< that a request begun before the verdict may wait for an answer of another origin
-    milliseconds total{};      ///< from the failure until the last such request is answered
+    milliseconds delay{};      ///< how long a request from before the verdict may wait for another origin's answer
+    milliseconds total{};      ///< from the failure until the last such request has its answer
 };
 
-/// The worst case when one origin stops serving for good, however it does (refusing, silent, resetting), as long as
-/// another one is up and takes over. Never below what happens; tests/health/rto_test.cpp says how far above.
+/// The worst case if one origin stops serving for good, in any way (refusing, silent, resetting), while another origin
+/// is up and takes over. Never below reality; tests/health/rto_test.cpp says how far above.
 ///
-/// Detection. The last probe that passes begins at most an instant before the failure. The next one begins one steady
-/// interval after it, stretched by the jitter, or when a slow one is over. It takes at most its timeout to fail, and
-/// makes the schedule transitional. `fall - 1` more failures follow, each begun a transitional interval after the one
-/// before, or when that is over; the last one's end is the verdict.
+/// Detection. The last passed probe begins just before the failure. The next probe begins one steady interval plus
+/// jitter after it, or when a slow one ends. It fails within its timeout and makes the schedule transitional. `fall -
+/// 1` more failures follow; each begins a transitional interval after the previous one, or at its end. The end of the
+/// last one is the verdict.
 ///
 ///     first    = max(steady x (1 + jitter), timeout + 1 ms)
 ///     further  = max(transitional x (1 + jitter), timeout + 1 ms)
@@ -36,8 +36,8 @@ struct Rto {
 ///
 /// Traffic ejects sooner (`passive`), but no bound can count on traffic.
 ///
-/// Delay. The request may go out on a kept-alive connection, find that one closed just within `stale`, dial the same
-/// origin anew, and lose `head_timeout` there; the deadline ends all of it.
+/// Delay. The request may go out on a kept-alive connection, find it closed just within `stale`, dial the same origin
+/// again, and lose `head_timeout` there; the deadline limits the sum.
 ///
 ///     delay = min(deadline, stale + dial + head_timeout)
 ///

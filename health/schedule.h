@@ -16,8 +16,8 @@ struct Intervals {
 /// `first_round` probes begin at once instead, because the listener waits for them.
 milliseconds first_delay(const Intervals& intervals, double dice) noexcept;
 
-/// When the next probe starts: `began` + interval by state, spread by jitter, but never before `ended`, and never a
-/// burst after a stall. At least 1 ms after `ended`. dice in [0, 1).
+/// When the next probe starts: `began` + interval by state, spread by jitter, but never before `ended`, and without
+/// a burst after a stall. At least 1 ms after `ended`. dice in [0, 1).
 TimePoint next_probe(const Intervals& intervals, const State& state, TimePoint began, TimePoint ended,
                      double dice) noexcept;
 

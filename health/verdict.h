@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-/// What health says of an origin or of one of its addresses. Pure: time and chance come in as arguments.
+/// The health of an origin or of one of its addresses. Pure: time and chance are arguments.
 namespace nearhop::health {
 
 using Clock = std::chrono::steady_clock;
@@ -27,19 +27,19 @@ enum class Reason : std::uint8_t {
     connect_timeout,  ///< L4 timeout
     reset,            ///< closed or reset before the head
     tls_failed,       ///< handshake error
-    tls_certificate,  ///< `certificate` says which problem
+    tls_certificate,  ///< `certificate` names the problem
     tls_timeout,
     head_timeout,
-    bad_response,   ///< not HTTP, or framing in doubt
+    bad_response,   ///< not HTTP, or ambiguous framing
     status,         ///< a status that does not pass; `status` has the number
     body_mismatch,  ///< body text not found
     body_timeout,
-    bad_body,        ///< declared as JSON, needed for its checks, and none
+    bad_body,        ///< declared as JSON and is not, and checks need it
     wrong_region,    ///< the body names another region than the configuration
     check_failed,    ///< a named check of the body
     ratio,           ///< share of failures in the window
-    stalled,         ///< several requests waited and nothing came back
-    agent_degraded,  ///< the origin's own word
+    stalled,         ///< several requests waited and no answer came
+    agent_degraded,  ///< the origin's own report
     agent_drain,
     operator_force_up,
     operator_force_down,
@@ -47,7 +47,7 @@ enum class Reason : std::uint8_t {
 };
 std::string_view name(Reason reason) noexcept;
 
-/// What is wrong with an origin's certificate, where the reason is `tls_certificate`.
+/// The problem of an origin's certificate, for the reason `tls_certificate`.
 enum class CertificateProblem : std::uint8_t {
     none,
     expired,
@@ -74,7 +74,7 @@ struct Thresholds {
     bool passive = true;
 };
 
-/// What a health body said of one named check. `missing`: nothing that could be understood.
+/// The result of one named check in a health body. `missing`: no result that the edge understands.
 enum class Finding : std::uint8_t { missing, ok, warn, fail };
 std::string_view name(Finding finding) noexcept;
 
@@ -83,16 +83,16 @@ inline constexpr std::size_t most_checks = 16;
 using CheckSet = std::uint16_t;
 
 struct Findings {
-    bool read = false;  ///< a body was there to say something
+    bool read = false;  ///< there was a body
     std::array<Finding, most_checks> of{};
     bool operator==(const Findings&) const = default;
 };
 
-/// What an origin says of itself in a field of its answers. `none`: nothing.
+/// What an origin reports about itself in a field of its answers. `none`: nothing.
 enum class Agent : std::uint8_t { none, up, degraded, drain };
 std::string_view name(Agent word) noexcept;
 
-/// What the operator ordered. It stands above everything that the machine found out; the machine goes on below it.
+/// The operator's order. It overrides the result of the machine, which continues below it.
 enum class Override : std::uint8_t { none, drain, force_up, force_down };
 std::string_view name(Override order) noexcept;
 
@@ -101,7 +101,7 @@ struct ProbeResult {
     bool passed = false;
     Reason reason = Reason::none;
     unsigned status = 0;
-    TimePoint began{};  ///< only probes begun after an ejection can undo it
+    TimePoint began{};  ///< only probes that began after an ejection can end it
     CertificateProblem certificate = CertificateProblem::none;
     Findings checks{};
 };
@@ -111,7 +111,7 @@ enum class Passive : std::uint8_t {
     ok,
     connect_failed,
     answered_failed,  ///< 502/503/504, head timeout, a body cut short
-    trial_passed,     ///< ok, of a request that was sent to try out an origin on trial
+    trial_passed,     ///< ok, of a request that tried out an origin on trial
 };
 constexpr bool is_good(Passive result) noexcept { return result == Passive::ok || result == Passive::trial_passed; }
 
@@ -120,14 +120,14 @@ struct State {
     Verdict verdict = Verdict::unknown;
     bool ejected = false;
     bool draining = false;            ///< by the operator
-    Agent agent = Agent::none;        ///< the origin's own word; never `up`; of an origin only
+    Agent agent = Agent::none;        ///< the origin's own report; never `up`; of an origin only
     Override order = Override::none;  ///< the operator's; of an origin only
     Reason reason = Reason::none;     ///< of the last change
-    unsigned status = 0;              ///< HTTP status where reason is `status`
-    CertificateProblem certificate = CertificateProblem::none;  ///< where reason is `tls_certificate`
-    Reason ejected_for = Reason::none;  ///< of the standing ejection; `reason` moves on when the verdict does
+    unsigned status = 0;              ///< HTTP status if reason is `status`
+    CertificateProblem certificate = CertificateProblem::none;  ///< if reason is `tls_certificate`
+    Reason ejected_for = Reason::none;  ///< of the present ejection; `reason` follows the verdict
     TimePoint since{};                  ///< of the last change
-    /// The first of the failures that led to the last ejection or down; an epoch: it was no failure of the origin's.
+    /// The first failure that led to the last ejection or down; an epoch: the origin did not fail.
     TimePoint failing_since{};
     TimePoint ejected_until{};
     unsigned ejections = 0;  ///< in the present outage: the first one, and one for each trial that failed
@@ -142,8 +142,8 @@ struct State {
         return verdict != Verdict::down && !ejected && !draining && agent != Agent::drain;
     }
 
-    /// Whether the failure of a request that was begun then is news: one that an outage left behind fails long after
-    /// it, by its timeout, and says nothing of the origin that is back.
+    /// Whether the failure of a request that began then is news. A request that an outage left behind fails long after
+    /// it, by its timeout, and says nothing about the recovered origin.
     bool is_news(TimePoint began) const noexcept { return began >= back_since; }
     /// The operator keeps every new request away.
     bool ordered_out() const noexcept { return draining || order == Override::force_down; }
@@ -156,17 +156,17 @@ struct State {
 /// Verdict: from probes by Hysteresis; the first result decides alone.
 ///
 /// Ejection: passive failures in a row (only an ok of live traffic ends a row) or their share in a window. It lasts
-/// `ejection`, and after a trial that failed as long as the outage has since its first ejection, at most
-/// `ejection_max`, with 10 % jitter: that an outage is over is never noticed much later than after its length again.
-/// Only probes that began after the moment of ejection count for the return: it comes with the `rise`-th pass of them
-/// in a row, or, where the time is not over by then, with the first pass after it. No timer ends an ejection, and
-/// without active probes it stands. Passive results that come in while it stands count nothing.
+/// `ejection`, and after a failed trial as long as the outage since its first ejection, at most `ejection_max`, with
+/// 10 % jitter: so the end of an outage is never noticed much later than after the outage's own length again.
+/// Only probes that began after the ejection count for the return: it comes with the `rise`-th pass of them in a row,
+/// or, if the time is not over by then, with the first pass after it. No timer ends an ejection: without active probes
+/// it stays. Passive results during an ejection do not count.
 ///
-/// Trial: probes say that an origin answers probes, not that it answers requests. Who comes back from an ejection is on
-/// trial: the first failure ejects it again. `rise` requests that were sent to try it out, and passed, end the trial;
-/// so does a probe that passes when `ejection` has gone by without a failure, for want of such requests.
+/// Trial: probes prove that an origin answers probes, not that it answers requests. An origin back from an ejection is
+/// on trial: the first failure ejects it again. `rise` passed requests that tried it out end the trial. Without such
+/// requests, a passed probe ends it after `ejection` without a failure.
 ///
-/// Every call answers true when verdict, ejection or trial changed, which is worth a log line and a publication; the
+/// Every call returns true when verdict, ejection or trial changed, which needs a log line and a publication; the
 /// counters and `changing` move silently. `now` must not go backwards.
 class Machine {
 public:
@@ -175,17 +175,17 @@ public:
     bool on_probe(const ProbeResult& result, TimePoint now);
     /// `dice` in [0, 1) jitters an ejection by 10 %.
     bool on_passive(Passive result, Reason reason, TimePoint now, double dice);
-    /// Counts of successes and failures seen by live traffic since the last call, for the ratio rule alone: they have
-    /// no order, so they end no row of failures. Attempts that the client left are in neither.
+    /// Successes and failures of live traffic since the last call, for the ratio rule alone: they have no order, so
+    /// they end no row of failures. Attempts that the client left are in neither.
     bool on_traffic(std::uint64_t successes, std::uint64_t failures, TimePoint now, double dice);
     /// State and counters survive; the new thresholds apply from the next result.
     void set_thresholds(const Thresholds& thresholds) { thresholds_ = thresholds; }
 
-    /// For a machine whose verdict is decided elsewhere (an origin's, from its addresses); `why` is copied from there.
+    /// For a machine whose verdict comes from elsewhere (an origin's, from its addresses), with its reason `why`.
     bool set_verdict(Verdict verdict, const State& why, TimePoint now);
-    /// A probe that says nothing of this machine's verdict but may end its ejection.
+    /// A probe that does not count for this machine's verdict but may end its ejection.
     bool on_recovery(bool passed, TimePoint began, TimePoint now);
-    /// Nobody may try it out yet, so a trial has not begun.
+    /// No request may try it out yet, so the trial has not begun.
     void put_off_trial(TimePoint now) noexcept { trial_since_ = now; }
 
     const State& state() const noexcept { return state_; }
@@ -216,8 +216,8 @@ private:
     std::int64_t bucket_second_ = 0;
 };
 
-/// The verdict of an origin from the verdicts of its addresses: up when any is up, else degraded, else unknown when
-/// any is still unknown, else down. No address at all: unknown.
+/// The verdict of an origin from those of its addresses: up if any is up, else degraded, else unknown if any is
+/// still unknown, else down. Without an address: unknown.
 class Combine {
 public:
     void add(Verdict verdict) noexcept;

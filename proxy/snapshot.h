@@ -24,7 +24,7 @@ struct Endpoint {
     sockaddr_storage address{};
     socklen_t size = 0;
     std::string text;   ///< "192.0.2.1:443", the key of its verdict
-    bool down = false;  ///< by its own probes: tried only when every address of the origin is down
+    bool down = false;  ///< by its own probes: tried only if every address of the origin is down
 };
 
 /// Addresses by OriginId, in the order to try them. An origin without any has an empty list.
@@ -32,10 +32,10 @@ struct Addresses {
     std::vector<std::vector<Endpoint>> by_origin;
 };
 
-/// What one listener wants of those who connect to it. A session keeps those that it met and finds the present ones by
-/// their key: a reload may number listeners anew.
+/// What one listener requires of its clients. A session keeps the rules of its accept and finds the present ones by
+/// their key: a reload may renumber listeners.
 struct ListenerRules {
-    std::string key;                                      ///< what the listener is known by over reloads
+    std::string key;                                      ///< the listener's identity over reloads
     geo::CidrTable proxy_protocol;                        ///< peers that must send a PROXY header
     std::shared_ptr<const wire::ClientRule> client_rule;  ///< where the site has none; never null
 };
@@ -45,22 +45,22 @@ struct OriginInfo {
     std::string name;
     std::string identity;  ///< name + URL + health settings: verdicts and pools live on under it
     bool tls = true;
-    std::string host;  ///< what is dialled
+    std::string host;  ///< the host to dial
     bool host_is_address = false;
     std::uint16_t port = 443;
     std::string host_field;         ///< Host value under host_header: origin (with a port unless the default one)
-    std::string server_name;        ///< SNI and verified name; where it follows the Host, of requests without one
+    std::string server_name;        ///< SNI and verified name; if it follows the Host, for requests without one
     std::string server_name_field;  ///< Host value under host_header: server_name
-    bool follows_host = false;      ///< the server name is that of the Host which a request is sent with
+    bool follows_host = false;      ///< the server name is the Host of the request
     std::string probe_host;         ///< Host value of probes unless health.host says otherwise; empty: host_field
     conf::OriginHeaders headers;
     std::string header_lines;             ///< of what `headers` sets
-    std::vector<std::string> own_fields;  ///< names of all in `headers`: a client's fields of these names go
+    std::vector<std::string> own_fields;  ///< names in `headers`: the edge removes a client's fields of these names
     std::optional<bool> via;              ///< Via on requests; empty: as the site
     bool proxy_protocol = false;          ///< connections begin with a PROXY header
     std::shared_ptr<ssl_ctx_st> context;  ///< null for plain origins
     std::string region;                   ///< as configured, or the name if it is a known one; empty: none
-    std::string agent_header;             ///< field in which the origin speaks of itself; empty: not believed
+    std::string agent_header;             ///< field in which the origin reports about itself; empty: ignored
     std::string tls_digest;               ///< wire::OriginTls: what `context` was made of
 };
 
@@ -74,19 +74,19 @@ struct Routing {
     std::vector<std::string> identity_headers;  ///< field names that only the edge may send to origins
     std::uint64_t config_generation = 0;        ///< counts successful loads, 1 at start
 
-    /// Null: there is no such listener any more.
+    /// Null: the listener is gone.
     const ListenerRules* present(const ListenerRules& met) const noexcept {
         for (const auto& each : listeners)
             if (each.get() == &met || each->key == met.key) return each.get();
         return nullptr;
     }
-    /// What holds for a connection that is made through a listener: of one that has just gone, its last rules.
+    /// The rules for a connection through a listener; of a listener that has just gone, its last rules.
     const ListenerRules& rules_of(const ListenerRules& met) const noexcept {
         const auto* now = present(met);
         return now ? *now : met;
     }
-    /// What a connection made through a listener must have been asked for to serve a site. Where the listener has gone,
-    /// what it asked for holds as long as another one asks for the same.
+    /// The rule under which a connection through a listener may serve a site. If the listener has gone, its rule holds
+    /// as long as another listener has the same.
     wire::ClientRule::Id client_rule(const ListenerRules& met, steering::SiteId site) const noexcept {
         if (const auto& rule = site_client_rules[site]) return rule->id();
         if (const auto* now = present(met)) return now->client_rule->id();
@@ -100,10 +100,10 @@ struct Routing {
 struct TrustedRanges {
     std::string file, service;
     std::vector<geo::Cidr> networks;
-    run::FileStamp read_at = run::FileStamp::of_none();  ///< what the file looked like then
+    run::FileStamp read_at = run::FileStamp::of_none();  ///< the file's stamp then
 };
 
-/// Everything a worker decides by. Never modified after publication; made of shared parts, so that a verdict or DNS
+/// All data for a worker's decisions. Never modified after publication; it has shared parts, so that a verdict or DNS
 /// change copies pointers only.
 struct Snapshot {
     std::uint64_t generation = 0;
@@ -111,17 +111,17 @@ struct Snapshot {
     std::shared_ptr<const geo::Locator> locator;
     std::shared_ptr<const steering::Trust> trust = std::make_shared<const steering::Trust>();
     std::shared_ptr<const std::vector<TrustedRanges>>
-        trusted_ranges;  ///< what of `trust` comes from files; may be null
+        trusted_ranges;  ///< the part of `trust` that comes from files; may be null
     std::shared_ptr<const health::Table> health;
     std::shared_ptr<const Addresses> addresses;
     std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners
-    bool isolated = false;  ///< this edge is cut off: verdicts stand still (health::Isolation)
-    bool ready = false;     ///< /readyz and ready_path: first round done, not shutting down
+    bool isolated = false;                              ///< this edge is cut off: verdicts freeze (health::Isolation)
+    bool ready = false;                                 ///< /readyz and ready_path: first round done, not shutting down
 };
 
-/// Where the control thread publishes and workers look. A mutex and a counter, not std::atomic<std::shared_ptr>:
-/// libstdc++ 12's is neither lock-free nor clean under ThreadSanitizer (style.md F5). Readers take the lock once per
-/// change, not per request.
+/// The control thread publishes here, and workers read. A mutex and a counter, not std::atomic<std::shared_ptr>: in
+/// libstdc++ 12 that takes a lock, and ThreadSanitizer reports a race in it. Readers lock once per change, not per
+/// request.
 class Board {
 public:
     void publish(std::shared_ptr<const Snapshot> snapshot) {

@@ -57,7 +57,7 @@ private:
     Counter* gauge_ = nullptr;
 };
 
-/// 1 ms to 30 s in 14 buckets (defaults.md).
+/// 1 ms to 30 s in 14 buckets.
 class Histogram {
 public:
     static constexpr std::array<double, 14> bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,

@@ -52,7 +52,7 @@ void add_ranges(Families& out, const run::Control::Status& status) {
 }
 
 void add_certificates(Families& out, const run::Control::Status& status) {
-    Family expiry = gauge("nearhop_certificate_expiry_timestamp_seconds", "When the certificate stops being valid.");
+    Family expiry = gauge("nearhop_certificate_expiry_timestamp_seconds", "When the certificate expires.");
     std::vector<std::string> paths;
     paths.reserve(status.certificates.size());
     for (const auto& certificate : status.certificates) paths.push_back(certificate.certificate);
@@ -65,9 +65,9 @@ void add_certificates(Families& out, const run::Control::Status& status) {
 }
 
 void add_isolation(Families& out, const run::Control::Status& status) {
-    Family isolated = gauge("nearhop_isolated", "1 while this edge takes itself for cut off; verdicts stand still.");
+    Family isolated = gauge("nearhop_isolated", "1 while this edge regards itself as cut off; verdicts freeze.");
     isolated.add({}, status.isolation.isolated() ? 1.0 : 0.0);
-    Family times = counter("nearhop_isolations_total", "Times that this edge took itself for cut off.");
+    Family times = counter("nearhop_isolations_total", "Times that this edge was cut off.");
     times.add({}, status.isolations);
     Family targets =
         gauge("nearhop_control_target_answers", "1 while the control target answers, 0 while it does not.");
@@ -98,8 +98,8 @@ void add_edge(Families& out, const Registry& registry, const run::Control::Statu
     Family lost =
         counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
     lost.add({}, run::event_lines_lost());
-    Family failures = counter("nearhop_task_failures_total",
-                              "Times that something the control thread does for ever failed, and began again.");
+    Family failures =
+        counter("nearhop_task_failures_total", "Times that a task of the control thread failed and restarted.");
     for (std::size_t i = 0; i < duty_count; ++i)
         failures.add({{"task", name(static_cast<Duty>(i))}}, registry.task_failures[i].get());
     Family build = gauge("nearhop_build_info", "Always 1; the label says what runs.");

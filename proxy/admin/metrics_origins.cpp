@@ -10,16 +10,15 @@ constexpr std::array<health::Verdict, run::verdict_count> verdicts{health::Verdi
 
 void add_states(Families& out, const run::Control::Status& status) {
     Family verdict = gauge("nearhop_origin_verdict", "1 for the verdict that the origin has, 0 for the others.");
-    Family ejected = gauge("nearhop_origin_ejected", "1 while live traffic's failures keep the origin out.");
+    Family ejected = gauge("nearhop_origin_ejected", "1 while failures of live traffic eject the origin.");
     Family draining = gauge("nearhop_origin_draining", "1 while the operator keeps new requests away.");
     Family share =
-        gauge("nearhop_origin_share", "Share of its clients that the origin may get: below 1 while it comes back.");
-    Family agent = gauge("nearhop_origin_agent", "1 for what the origin says of itself; no row: nothing.");
-    Family ordered = gauge("nearhop_origin_override", "1 for the operator's standing order, 0 for the others.");
+        gauge("nearhop_origin_share", "Share of its clients that the origin gets: below 1 while it comes back.");
+    Family agent = gauge("nearhop_origin_agent", "1 for what the origin reports about itself; no row: nothing.");
+    Family ordered = gauge("nearhop_origin_override", "1 for the operator's order in force, 0 for the others.");
     Family checks =
         gauge("nearhop_origin_check", "1 while the check of the origin's health body is good, 0 while it fails.");
-    Family missing =
-        gauge("nearhop_origin_check_missing", "1 while the origin's health body does not tell of the check.");
+    Family missing = gauge("nearhop_origin_check_missing", "1 while the origin's health body does not have the check.");
     Family rtt = gauge("nearhop_origin_rtt_seconds", "Round trip from this edge, as probes' connects measured it.");
     Family addresses = gauge("nearhop_origin_addresses", "Addresses of the origin by their verdict.");
     Family dropped =
@@ -55,7 +54,7 @@ void add_states(Families& out, const run::Control::Status& status) {
 void add_figures(Families& out, const run::Control::Status& status) {
     Family changes = counter("nearhop_verdict_changes_total", "Changes of the origin's verdict, by the new one.");
     Family ejections =
-        counter("nearhop_origin_ejections_total", "Times that live traffic's failures put the origin out.");
+        counter("nearhop_origin_ejections_total", "Times that failures of live traffic ejected the origin.");
     Family probes = counter("nearhop_probes_total", "Probes by result: passed, or why not.");
     Family phases = histogram("nearhop_probe_phase_seconds", "Time of each phase of resolving and probing.");
     Family resolves = counter("nearhop_resolves_total", "DNS questions about the origin's name.");
@@ -92,7 +91,7 @@ void add_pools(Families& out, const Registry& registry) {
     Family opened = counter("nearhop_pool_opened_total", "Connections made to the origin.");
     Family reused = counter("nearhop_pool_reused_total", "Attempts that went over a kept-alive connection.");
     Family stalls = counter("nearhop_origin_stalls_total",
-                            "Times that requests to the origin waited and nothing came back, by worker.");
+                            "Times that requests to the origin waited and no answer came, by worker.");
     for (const auto& [origin, blocks] : registry.pools()) {
         PoolCounters sum;
         for (const auto& block : blocks) {

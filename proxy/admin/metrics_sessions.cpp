@@ -87,7 +87,7 @@ void add_sessions(Families& out, const Registry& registry) {
                     sum(registry, [i](const auto& w) -> auto& { return w.sessions_refused[i]; }));
     Family used_up = counter("nearhop_sessions_used_up_total", "Client connections ended after their requests.");
     used_up.add({}, total(&W::sessions_used_up));
-    Family load = gauge("nearhop_load_ratio", "What is in use of a limit; shedding begins at 0.8.");
+    Family load = gauge("nearhop_load_ratio", "Share of a limit in use; shedding begins at 0.8.");
     for (std::size_t i = 0; i < exchange::resource_count; ++i) {
         const auto what = static_cast<exchange::Resource>(i);
         load.add({{"resource", exchange::name(what)}}, registry.capacity.load(what) / 100.0);

@@ -112,12 +112,12 @@ void add_moves(Families& out, const std::map<Pair, Traffic>& traffic) {
     Family spilled = counter("nearhop_origin_spilled_total",
                              "Requests that went elsewhere because the origin was near its capacity.");
     Family passed = counter("nearhop_passed_over_total",
-                            "Requests of which the origin was the policy's first choice and which it did not serve, by "
+                            "Requests whose first choice was the origin and that it did not serve, by "
                             "why.");
     Family stood = counter("nearhop_stood_in_total",
                            "Requests that the origin answered for another one, the policy's first choice, by why.");
     Family hedges = counter("nearhop_hedges_total", "Requests sent to the origin because another one was late.");
-    Family won = counter("nearhop_hedges_won_total", "Those of them that the origin answered first.");
+    Family won = counter("nearhop_hedges_won_total", "Hedges that the origin answered first.");
     for (const auto& [pair, sum] : traffic) {
         const auto& [site, origin] = pair;
         failovers.add({{"site", site}, {"origin", origin}, {"fault", "status"}}, sum.moved_away[0]);
@@ -141,8 +141,7 @@ void add_moves(Families& out, const std::map<Pair, Traffic>& traffic) {
 void add_sites(Families& out, const Snapshot& snapshot, const Registry& registry) {
     Family not_moved = counter("nearhop_not_moved_total",
                                "Exchanges that failed at an origin and were not moved to another one, by why.");
-    Family moved =
-        counter("nearhop_moved_requests_total", "Exchanges that moved to another origin, by what became of them.");
+    Family moved = counter("nearhop_moved_requests_total", "Exchanges that moved to another origin, by outcome.");
     Family tokens = gauge("nearhop_retry_budget_tokens",
                           "Moves after bytes were sent that the site may make now, all workers together.");
     Family own = counter("nearhop_own_answers_total", "Errors that the edge itself answered, by fault.");

@@ -64,7 +64,7 @@ loop::Task<Page> override_page(const Ask& ask, const Process& process) {
     if (!result.known_origin) co_return Page{.status = 404, .body = "no origin has this name; /status lists them\n"};
     if (!result.overload.empty())
         co_return Page{.status = 409,
-                       .body = "refused: " + result.overload + "; force=true (--force) orders it all the same\n"};
+                       .body = "refused: " + result.overload + "; force=true (--force) orders it anyway\n"};
     json::object body{{"origin", wanted.origin}, {"override", nullptr}, {"holds", true}, {"saved", result.saved}};
     if (result.record) body["override"] = override_json(*result.record);
     if (!result.saved) body["not_saved"] = printable(result.not_saved) + "; it holds until a restart";

@@ -22,8 +22,7 @@ std::string fields_of(const Question& question, steering::ViewerFields& fields) 
         const auto longitude = steering::parse_degrees(question.longitude, 180);
         if (!latitude) return "want lat as degrees from -90 to 90, found \"" + question.latitude + '"';
         if (!longitude) return "want lon as degrees from -180 to 180, found \"" + question.longitude + '"';
-        if (!geo::point_at(*latitude, *longitude))
-            return "want a point other than 0, 0, which stands for an unknown place";
+        if (!geo::point_at(*latitude, *longitude)) return "want a point other than 0, 0, which means an unknown place";
         fields.latitude = question.latitude;
         fields.longitude = question.longitude;
     }

@@ -322,7 +322,7 @@ loop::Task<Page> AdminServer::page_for(const Ask& ask, std::shared_ptr<const Sna
 loop::Task<Page> AdminServer::large_page_for(std::string path, std::shared_ptr<const Snapshot> snapshot) {
     const auto turn = co_await page_turn_.take();
     if (held_ >= most_held)
-        co_return Page{.status = 503, .body = "others are reading large pages\n", .fields = "Retry-After: 5\r\n"};
+        co_return Page{.status = 503, .body = "other readers still hold large pages\n", .fields = "Retry-After: 5\r\n"};
     auto make = [path = std::move(path), snapshot = std::move(snapshot), &registry = registry_,
                  status = process_.status()] { return large_page(path, *snapshot, registry, status); };
     co_return co_await pages_.run(std::move(make));

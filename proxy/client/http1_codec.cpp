@@ -43,7 +43,7 @@ void Http1Codec::begin_request(const conf::Limits& limits) noexcept {
 void Http1Codec::release() noexcept {
     head_bytes_.clear();
     head_bytes_.release();
-    // An ordinary head's fields stay: every request of a connection that idles in between would allocate them anew.
+    // An ordinary head's fields stay: every request of a connection that idles in between would allocate them again.
     if (head_.fields.capacity() > ordinary_fields) std::vector<wire::Field>{}.swap(head_.fields);
     stream_.release_all();
 }

@@ -21,7 +21,7 @@ public:
     /// Reads towards a whole head. ready: request() may be used. refused: fault() says why.
     Read read_head();
     bool head_started() const noexcept { return started_; }
-    /// Of a head that was refused, or is not complete, only what was understood.
+    /// Of a refused or incomplete head, only the parts that were understood.
     const exchange::Request& request() const noexcept { return request_; }
     exchange::Fault fault() const noexcept { return fault_; }
     wire::Deviations deviations() const override { return deviations_; }
@@ -32,7 +32,7 @@ public:
     bool aborted() const noexcept { return aborted_; }
     /// True when a client could take the end of the connection for the end of the body.
     bool close_delimited() const noexcept { return close_delimited_; }
-    /// All of the request body was read.
+    /// The whole request body was read.
     bool body_complete();
     bool waits_for_continue() const noexcept { return request_.expects_continue && !continued_; }
     /// Gives memory back while the connection idles.

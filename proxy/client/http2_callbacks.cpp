@@ -30,7 +30,7 @@ struct Http2Session::Callbacks {
         auto& session = self(user);
         if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
         try {
-            // Its head is decoded all the same, since HPACK's table goes on.
+            // nghttp2 still decodes its head, because HPACK's table continues.
             if (!session.may_open())
                 return session.refuse_stream(frame->hd.stream_id) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
                                                                   : NGHTTP2_ERR_CALLBACK_FAILURE;

@@ -7,9 +7,9 @@
 
 namespace nearhop::client {
 
-/// Streams that the edge closed while their client could still send: what the client sent before it knew is no offence
-/// (RFC 9113 section 5.1). The last `most` are known, which are all that matter: a client that opens a stream beyond
-/// those that it may have at once has seen an older one's end.
+/// Streams that the edge closed while their client could still send: frames that the client sent before it knew are no
+/// offence (RFC 9113 section 5.1). It keeps the last `most` streams, which is enough: a client that opens one stream
+/// more than it may have at once has seen the end of an older one.
 class CutStreams {
 public:
     explicit CutStreams(std::size_t most) noexcept : most_{most} {}
@@ -22,7 +22,7 @@ public:
             cut_[next_++ % most_] = {id, window};
     }
     bool has(std::int32_t id) const noexcept { return find(id) != cut_.end(); }
-    /// Whether so much of it may have been under way.
+    /// Whether that many bytes may have been on their way.
     bool take(std::int32_t id, std::size_t bytes) noexcept {
         const auto found = find(id);
         if (found == cut_.end() || found->window < bytes) return false;

@@ -53,7 +53,7 @@ void Http2Session::check_times() {
     if (now >= check_at_) check_streams(now);
 }
 
-/// Streams whose exchange is over: nobody else watches them any more.
+/// Streams whose exchange is over: nothing else watches them.
 void Http2Session::check_streams(TimePoint now) {
     check_at_ = TimePoint::max();
     for (auto& stream : streams_) {
@@ -100,7 +100,7 @@ void Http2Session::arm() noexcept {
     timer_.expires_at(due);
 }
 
-/// The session ends for this reason; `code` other than NO_ERROR is told with GOAWAY.
+/// The session ends for this reason; a GOAWAY carries a `code` other than NO_ERROR.
 void Http2Session::end(Http2End why, unsigned code) {
     if (end_ != Http2End::open) return;
     end_ = why;

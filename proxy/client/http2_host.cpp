@@ -59,8 +59,8 @@ void Session::wants_send() noexcept {
     owner_.send_later(*this);
 }
 
-/// Waits for the end of a request whose content is declared empty: an origin must not act on what its client is told
-/// was refused.
+/// Waits for the end of a request whose content is declared empty: an origin must not act on a request that its
+/// client sees refused.
 loop::Task<Fault> Session::ended(Http2Stream& stream) {
     loop::Timer timer{context_.loop, stream.wake()};
     timer.expires_after(limits().body_timeout);

@@ -39,7 +39,7 @@ private:
     std::uint8_t counted_ = 0;  ///< its bytes so far
     std::uint32_t number_ = 0;
     std::uint32_t left_ = 0;      ///< of a string
-    std::uint32_t rest_ = 0;      ///< of the original value, behind the string that stands in its place
+    std::uint32_t rest_ = 0;      ///< of the original value, after the string that replaces it
     std::array<char, 6> head_{};  ///< of a field in place of the rest: its name's index and its value's length
     std::uint8_t head_at_ = 6;    ///< how much of it is written
 };

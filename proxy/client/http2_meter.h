@@ -29,8 +29,8 @@ private:
     std::uint32_t filled_;
 };
 
-/// Counts what costs an HTTP/2 server more than its client: what each of the known floods consists of. Each call
-/// returns Http2End::open, or why the session has to end. Pure: time is an argument.
+/// Counts what costs an HTTP/2 server more than its client: the parts of each known flood. Each call returns
+/// Http2End::open, or why the session must end. Pure: time is an argument.
 class Http2Meter {
 public:
     Http2Meter(const conf::Http2& limits, loop::TimePoint now) noexcept
@@ -41,14 +41,13 @@ public:
 
     /// A frame's header came: RFC 9113 section 4.1.
     admin::Http2End frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept;
-    /// RST_STREAM for a stream that is gone: due for a DATA frame that came late, or else a frame that moves nothing
-    /// on.
+    /// RST_STREAM for a closed stream: an answer to a late DATA frame, or else a frame without effect.
     admin::Http2End late_reset(loop::TimePoint now) noexcept { return reply(now); }
     /// A DATA frame that was all padding and ended nothing.
     admin::Http2End padding(loop::TimePoint now) noexcept;
-    /// A frame that moves nothing on.
+    /// A frame without effect.
     admin::Http2End control(loop::TimePoint now) noexcept;
-    /// We reset a stream for what the client did (CVE-2025-8671).
+    /// The edge reset a stream because of the client (CVE-2025-8671).
     admin::Http2End edge_reset(loop::TimePoint now) noexcept;
     /// A request, or a body that moves towards the client: control frames belong to both.
     void request() noexcept { control_.give(4); }

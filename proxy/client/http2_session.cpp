@@ -51,9 +51,9 @@ Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& st
     host_.wants_send();
 }
 
-/// Our SETTINGS and the connection's window. nghttp2 ends a connection that has more streams than it was told
-/// (PROTOCOL_ERROR), where refusing the stream will do (RFC 9113 section 5.1.2): we count them ourselves, and only the
-/// client is told of their limit.
+/// Our SETTINGS and the connection's window. nghttp2 ends a connection with more streams than its limit
+/// (PROTOCOL_ERROR), although refusing the stream is enough (RFC 9113 section 5.1.2). So we count streams ourselves,
+/// and announce the limit only to the client.
 void Http2Session::announce(const conf::Http2& limits) {
     const auto number = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
     const std::array settings{

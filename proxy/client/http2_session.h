@@ -17,15 +17,15 @@ struct nghttp2_session;
 
 namespace nearhop::client {
 
-/// What an HTTP/2 session needs of whoever owns the connection. Session is one; a test or a fuzz target is another,
-/// with a plain wire::Stream over a socket pair and a serve() that answers by itself.
+/// What an HTTP/2 session needs of the owner of the connection. Session is one owner; a test or a fuzz target is
+/// another, with a plain wire::Stream over a socket pair and a serve() that answers by itself.
 class Http2Host {
 public:
     /// Serves one request, in a coroutine of the stream's own.
     virtual loop::Task<void> serve(Http2Stream& stream) = 0;
     /// An exception left serve().
     virtual void failed(const std::exception& bug) noexcept = 0;
-    /// Http2Session::send() is to be called once everything that is ready has run: all frames leave in one send.
+    /// Asks for a call of Http2Session::send() after everything ready has run: all frames leave in one send.
     virtual void wants_send() noexcept = 0;
     /// The limits for heads that come now.
     virtual const conf::Limits& limits() const noexcept = 0;
@@ -34,7 +34,7 @@ protected:
     ~Http2Host() = default;
 };
 
-/// What the sessions of one worker share: streams that are not in use, and pages for nghttp2.
+/// Shared by the sessions of one worker: unused streams, and pages for nghttp2.
 class Http2Streams {
 public:
     explicit Http2Streams(loop::Loop& loop) noexcept : loop_{loop} {}
@@ -48,9 +48,9 @@ private:
     Http2Blocks blocks_;
 };
 
-/// HTTP/2 on one client connection: nghttp2 between our stream and the Http2Streams. It never waits: turn() does what
-/// can be done when the connection's Wake was notified, send() what is to be sent after a batch of events, and `timer`
-/// is kept at the time when turn() has to look again.
+/// HTTP/2 on one client connection: nghttp2 between our stream and the Http2Streams. It never waits. turn() does what
+/// is possible after a notification of the connection's Wake; send() sends after a batch of events; `timer` is set to
+/// the time of the next necessary turn().
 class Http2Session {
 public:
     Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& stream, loop::Wake& wake, loop::Timer& timer,
@@ -63,7 +63,7 @@ public:
     bool turn();
     /// Sends what nghttp2 has to send.
     void send();
-    /// True when nothing more is to be done on the connection; close_streams() and the connection's end follow.
+    /// True when the connection has nothing left to do; close_streams() and the connection's end follow.
     bool over() const noexcept { return over_; }
     /// GOAWAY in two steps (RFC 9113 section 6.8): a notice, and after a round trip the last stream that is served.
     void drain();

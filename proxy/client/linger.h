@@ -9,15 +9,15 @@
 
 namespace nearhop::client {
 
-/// How long bytes are read that nobody wants, so that an answer reaches a client that has not stopped sending: a
-/// connection that is closed with unread bytes is reset, and the answer is lost with it (RFC 9112 section 9.6).
+/// How long the edge reads and discards bytes, so that an answer reaches a client that still sends: closing a
+/// connection with unread bytes resets it, and the answer is lost (RFC 9112 section 9.6).
 class Linger {
 public:
-    /// For a client that has nothing to send any more.
+    /// For a client that has nothing left to send.
     static constexpr loop::milliseconds moment{1000};
     static constexpr std::uint64_t few_bytes = 64 * 1024;
 
-    /// `client_sends`: a request body is not complete. Otherwise it is a moment for the client to close, no more.
+    /// `client_sends`: a request body is incomplete. Otherwise the client gets a moment to close, no more.
     Linger(const conf::Limits& limits, bool client_sends, loop::TimePoint now) noexcept
         : silence_{limits.drain_silence},
           ends_{now + (client_sends ? limits.drain_time : std::min(limits.drain_time, moment))},
@@ -33,7 +33,7 @@ public:
         return false;
     }
     loop::TimePoint due() const noexcept { return std::min(ends_, silent_until_); }
-    /// So much was read in one go that others have theirs first.
+    /// Read enough for one turn: others go first.
     bool has_had_its_turn() noexcept {
         if (turn_ < fair_share) return false;
         turn_ = 0;

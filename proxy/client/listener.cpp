@@ -42,7 +42,7 @@ void take_both_versions(int descriptor, const sockaddr_storage& where) noexcept 
 }
 
 /// From here on nobody new gets into the accept queue: a connection made between its last look and close() would be
-/// reset. A SYN that is dropped is sent again, and then refused or taken by whoever listens next.
+/// reset. A SYN that is dropped is sent again, and then refused or taken by the next listener.
 void take_no_more(int descriptor) noexcept {
     // The packet begins at its TCP header (RFC 9293 section 3.1): byte 13 holds the flags.
     sock_filter only_without_syn[] = {

@@ -12,9 +12,9 @@ namespace nearhop::client {
 /// failure. `address.port` is filled in when it was 0.
 int open_listener(conf::ListenAddress& address, std::string& error);
 
-/// Why nobody could listen there now; empty: somebody could. Nothing is opened. SO_REUSEPORT alone would let a second
-/// edge start and silently take half of the first one's connections.
-int bind_error(const conf::ListenAddress& address);  ///< the same as an errno; 0: somebody could
+/// The error of listening there now; empty: none. Opens nothing. With SO_REUSEPORT alone, a second edge could start and
+/// silently take half of the first one's connections.
+int bind_error(const conf::ListenAddress& address);  ///< the same as an errno; 0: none
 std::string why_not_free(const conf::ListenAddress& address);
 
 /// One worker's listening socket: accepts and starts sessions. Out of descriptors it pauses instead of spinning.

@@ -9,12 +9,12 @@
 namespace nearhop::client {
 
 /// The PROXY protocol header, versions 1 and 2 (haproxy.org proxy-protocol.txt): who the client of the load balancer
-/// in front of us is. Only read from configured peers, and then required.
+/// in front of us is. Read only from configured peers, which must send it.
 struct ProxyHeader {
     enum class State : std::uint8_t { more, complete, malformed };
     State state = State::more;
     std::size_t used = 0;                ///< bytes to consume when complete
-    std::optional<geo::Address> source;  ///< empty for LOCAL and UNKNOWN: the peer itself speaks
+    std::optional<geo::Address> source;  ///< empty for LOCAL and UNKNOWN: the peer itself
     std::uint16_t source_port = 0;       ///< beside it
 };
 

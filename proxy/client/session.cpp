@@ -192,8 +192,8 @@ void Session::count_deviations(const exchange::Codec& codec) noexcept {
         if (found.has(static_cast<wire::Deviation>(i))) context_.counters.client_deviations[i].add();
 }
 
-/// Answers that need no origin: the load balancer's check, and the redirect to https of whoever did not come from
-/// there.
+/// Answers that need no origin: the load balancer's check, and the redirect to https of clients that did not come by
+/// https.
 bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& request) {
     exchange::Answer answer;
     if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {

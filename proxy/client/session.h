@@ -16,7 +16,7 @@ namespace nearhop::client {
 using Party = origin::Announcement::Party;
 class Sessions;
 
-/// What a session needs to know of the listener that accepted it; shared by its sessions, outlives them.
+/// What a session knows about the listener that accepted it; shared by its sessions, outlives them.
 struct ListenerFacts {
     std::shared_ptr<const ListenerRules> rules;
     conf::ListenerKind kind = conf::ListenerKind::https;
@@ -28,7 +28,7 @@ struct ListenerFacts {
     bool http2 = true;  ///< offered through ALPN
 };
 
-/// A peer that must send a PROXY header: whose connection it is shows only then.
+/// A peer that must send a PROXY header: only the header names the client.
 bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer);
 /// A peer that speaks for many clients, such as a CDN's.
 bool is_trusted(const Snapshot& snapshot, const geo::Address& peer);
@@ -49,13 +49,13 @@ public:
     }
     /// Ends between two requests: at once when idle, after the current response otherwise.
     void drain() noexcept;
-    /// The worker ends: what waits is answered, what is being answered is cut.
+    /// The worker ends: waiting requests get an answer, answers in progress are cut.
     void end() noexcept;
-    /// Without a further turn: whoever has not been answered in full sees that. HTTP/2's frames show it by themselves.
+    /// Without a further turn: a client without its full answer sees the cut. HTTP/2's frames show it by themselves.
     void cut() noexcept {
         if (!http2_ && !lingers_) stream_.socket().reset();
     }
-    /// HTTP/2 clients are told in advance, so that they open their next connection elsewhere.
+    /// Announces the end to an HTTP/2 client, so that it opens its next connection elsewhere.
     void announce_end() noexcept {
         if (http2_) http2_->drain();
     }
@@ -103,10 +103,10 @@ private:
     exchange::AddressCounts::Held held_;  ///< among the address's sessions
     bool in_handshake_;                   ///< counted as one
     unsigned requests_ = 0;               ///< heads that came, good or bad
-    unsigned pipelined_ = 0;              ///< in a row that came before the answer to the one before was out
+    unsigned pipelined_ = 0;              ///< in a row that arrived before the previous answer was sent
     bool draining_ = false;
     bool finished_ = false;
-    bool lingers_ = false;          ///< everything was said; what still comes is discarded
+    bool lingers_ = false;          ///< everything was sent; further input is discarded
     std::optional<Linger> linger_;  ///< begun, for the request body at hand
     bool send_queued_ = false;
     std::uint64_t counted_received_ = 0;

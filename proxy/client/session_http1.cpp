@@ -68,7 +68,7 @@ loop::Task<Http1Codec::Read> Session::await_head() {
         }
         auto due = begun ? started + limits().head_timeout : idle_until;
         if (now >= due) {
-            // An idle connection ends silently; a head that was begun is told (RFC 9110 section 15.5.9).
+            // An idle connection ends silently; a client that began a head gets a 408 (RFC 9110 section 15.5.9).
             if (begun) {
                 context_.counters.faults[static_cast<std::size_t>(Fault::client_head_timeout)].add();
                 exchange::send(*codec_, exchange::answer_for(Fault::client_head_timeout, {}, "-"),
@@ -78,7 +78,8 @@ loop::Task<Http1Codec::Read> Session::await_head() {
             co_return Http1Codec::Read::closed;
         }
         if (!begun) {
-            // Who has just been accepted is about to ask for something; others would have to be told in an answer.
+            // A client that was just accepted is about to send a request; others would need an answer to learn of the
+            // end.
             if (draining_) {
                 const auto patience = requests_ == 0 ? started + first_request : now;
                 if (now >= patience) co_return Http1Codec::Read::closed;

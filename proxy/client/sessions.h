@@ -18,11 +18,11 @@ public:
     bool open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const Party& peer);
     std::size_t count() const noexcept { return sessions_.size(); }
     bool draining() const noexcept { return draining_; }
-    /// Answers carry Connection: close, or GOAWAY goes with them, from now on.
+    /// From now on, answers carry Connection: close or come with a GOAWAY.
     void close_after_responses() noexcept;
     /// Ends idle sessions now and the others after their response.
     void drain() noexcept;
-    /// What waits for an origin is answered 503, what is being answered is cut: within a turn or two, unless its client
+    /// Requests that wait for an origin get 503, answers in progress are cut: within a turn or two, unless the client
     /// does not read.
     void end() noexcept;
     void cut() noexcept;    ///< at once

@@ -8,7 +8,7 @@
 namespace nearhop::exchange {
 
 /// The retry budget of one site on one worker: a token bucket that holds 10 s of the current request rate times the
-/// configured share, never less than the minimum, and starts full (defaults.md). Only an attempt made after request
+/// configured share, never less than the minimum, and starts full. Only an attempt made after request
 /// bytes were sent costs a token.
 class RetryBudget {
 public:

@@ -93,8 +93,8 @@ public:
         return time - last >= apart && stall_reported_.compare_exchange_strong(last, time, std::memory_order_relaxed);
     }
 
-    /// The control thread tells when the last probe that passed was begun: while requests wait in vain, the one sign
-    /// that tells a slow origin from a dead one.
+    /// The control thread tells when the last probe that passed was begun: while requests wait without an answer, the
+    /// one sign that tells a slow origin from a dead one.
     void tell_probe_passed(loop::TimePoint began) noexcept {
         probe_passed_.store(std::chrono::nanoseconds{began.time_since_epoch()}.count(), std::memory_order_relaxed);
     }

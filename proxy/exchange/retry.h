@@ -12,7 +12,7 @@ namespace nearhop::exchange {
 /// later, the origin had it, and did not answer. No two continents are half a second apart.
 inline constexpr std::chrono::milliseconds stale_within{500};
 
-/// What may be done after an attempt failed: the table of design.md section 6, decided by what provably happened.
+/// What may be done after an attempt failed: the table of docs/retries.md, decided by what provably happened.
 enum class Move : std::uint8_t {
     no,
     next_origin,

@@ -8,8 +8,8 @@
 namespace nearhop::loop {
 
 /// A coroutine that is to live as long as its owner: begins `body`, a function that makes it, and begins it again a
-/// second after it threw (no memory, in most cases). Without this it would be gone for good, and nobody would notice.
-/// `failed` is told of each time and must not throw. Ends when `body` does.
+/// second after it threw (no memory, in most cases). Without this it would be gone for good, unnoticed. Calls
+/// `failed` each time, which must not throw. Ends when `body` does.
 template <class Body, class Failed>
 Task<> keep(Loop& loop, Body body, Failed failed) {
     constexpr milliseconds pause{1000};

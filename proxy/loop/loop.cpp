@@ -135,8 +135,8 @@ void Loop::gather_events() {
         const auto due = next_due();
         sleep_in_context(due);
         count = take_events();
-        // After SIGCONT, or on a starved core, these events are old ones while the time is new: whoever compares it
-        // with a deadline must know what has arrived since, or calls an answer late that has come.
+        // After SIGCONT, or on a starved core, these events are old while the time is new: a comparison with a deadline
+        // must know what has arrived since, or it calls an answer late that has come.
         late = due != TimePoint::max() && now_ > due + stood_still;
         look_first_ = count > 1;
     } else {

@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using std::chrono::milliseconds;
 
-/// Whoever wants to know that something happened. Spurious calls are allowed: the receiver looks for itself.
+/// Receives the news that something happened. Spurious calls are allowed: the receiver checks by itself.
 class Notify {
 public:
     virtual void notify() noexcept = 0;
@@ -78,7 +78,7 @@ public:
         };
         return Awaiter{*this};
     }
-    /// Lets everything else that is ready run first; resumes in the next batch.
+    /// Lets all other ready coroutines run first; resumes in the next batch.
     auto yield() noexcept { return Yield{*this}; }
     /// The same, but only where this batch resumes others too: what they all send then goes out in a row, and a
     /// receiver on this machine is woken once for many (docs/decisions.md has the figures).
@@ -172,8 +172,8 @@ public:
     /// For everything that is not hot: acceptors, signals, resolvers, the control thread. Its handlers run on the
     /// loop's thread between two batches; a Wake that they notify resumes in the batch that follows.
     boost::asio::io_context& context() noexcept;
-    /// `failed` hears of what a handler of context(), posted work or `after_batch` threw (no memory, in most cases),
-    /// and the loop goes on. It must not throw. Without it, run() throws what they threw.
+    /// Calls `failed` with what a handler of context(), posted work or `after_batch` threw (no memory, in most cases),
+    /// and goes on. It must not throw. Without it, run() throws what they threw.
     void on_failure(std::function<void(const std::exception&)> failed) { failed_ = std::move(failed); }
 
     /// Time of the current batch: one clock call per wake-up.
@@ -185,7 +185,7 @@ public:
     /// Whether this batch resumes more than one coroutine.
     bool crowded() const noexcept { return crowded_; }
 
-    /// Edge-triggered registration. `events` are EPOLL* flags without EPOLLET. False with errno set on failure.
+    /// Registers edge-triggered. `events` are EPOLL* flags without EPOLLET. False with errno set on failure.
     bool watch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
     bool rewatch(int descriptor, std::uint32_t events, Watch& watch) noexcept;
     /// Before the descriptor is closed: also forgets its events of the current batch.

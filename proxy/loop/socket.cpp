@@ -107,7 +107,8 @@ Socket::Delivery Socket::delivery() const noexcept {
     if (info.tcpi_unacked != 0) return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
     if (info.tcpi_probes == 0) return Delivery::acknowledged;
     if (info.tcpi_probes > repeated) return Delivery::lost;
-    // The kernel does not say when it asked: a second after it last heard, or when it was told to, if that was later.
+    // The kernel does not say when it asked: a second after the last packet, or when keep-alive was turned on, if that
+    // was later.
     const Clock::duration answer = std::max<Clock::duration>(
         std::chrono::milliseconds{100}, 2 * std::chrono::microseconds{std::int64_t{info.tcpi_rtt}});
     const bool answer_is_due = std::chrono::milliseconds{std::int64_t{info.tcpi_last_ack_recv}} >= ask_after + answer &&

@@ -13,7 +13,7 @@ enum class Io : std::uint8_t {
     ok,       ///< bytes moved
     blocked,  ///< nothing now; a notification follows when that changes
     closed,   ///< the peer sent its end (reading only)
-    failed,   ///< errno says why; the socket is of no more use
+    failed,   ///< errno has the cause; the socket is unusable
 };
 
 struct IoResult {
@@ -48,7 +48,7 @@ public:
     /// Both directions are gone (reset, or both sides closed).
     bool broken() const noexcept { return broken_; }
     bool maybe_readable() const noexcept { return readable_; }
-    /// Has the next batch notify once more if there is something to read: for who stops reading before the end.
+    /// Makes the next batch notify again if there is something to read: for a reader that stops before the end.
     void notify_again() noexcept;
     /// After connect(): pending, or done with 0 or an errno.
     struct Connected {
@@ -57,19 +57,19 @@ public:
     };
     Connected connected() noexcept;
 
-    /// What became of the bytes that were sent, as the kernel knows: one system call, not for the request path.
+    /// What became of the sent bytes, as the kernel knows: one system call, not for the request path.
     enum class Delivery : std::uint8_t {
         acknowledged,  ///< the peer's kernel has them all
-        unanswered,    ///< it had, but says nothing now that it is asked whether it is still there
+        unanswered,    ///< it had them, but does not answer a keep-alive yet
         under_way,
-        lost,  ///< sent, or once acknowledged asked for, three times in vain. They may have come all the same
+        lost,  ///< sent, or, once acknowledged, asked for, three times in vain; may have arrived anyway
     };
     Delivery delivery() const noexcept;
-    /// Of the bytes that were sent, those that the peer's system has not acknowledged; a system call too.
+    /// Sent bytes that the peer's system has not acknowledged; also a system call.
     std::size_t unacknowledged() const noexcept;
     static constexpr milliseconds patience{200};    ///< before the first look: the kernel's before it sends again
     static constexpr milliseconds look_again{100};  ///< and how often from then on
-    /// Has the kernel ask the peer's whether it is still there after each second that nothing came (keep-alives).
+    /// Turns on keep-alives: the kernel sends one after each second without a packet from the peer.
     void ask_path(bool on) noexcept;
 
     void shutdown_write() noexcept;

@@ -8,15 +8,16 @@
 
 namespace nearhop::loop {
 
-/// Coroutine frames come from a free list of the thread that runs them: nothing is allocated in steady state.
+/// Coroutine frames come from a free list of the thread that runs them: no allocation in steady state.
 void* allocate_frame(std::size_t bytes);
 void free_frame(void* frame, std::size_t bytes) noexcept;
 
 /// A coroutine that starts when it is awaited and resumes its caller when it ends. Owns its frame: dropping a Task
 /// that is suspended destroys everything in it, which is how a session is cut off.
 ///
-/// Rules (style.md F4, F10): awaited on the spot, its reference parameters may point into the caller's frame; no
-/// capturing lambda inside a co_await expression.
+/// Two rules. Reference parameters may point into the caller's frame only if the caller awaits the task at once: a
+/// spawned coroutine outlives them, and no warning finds that. No capturing lambda inside a co_await expression:
+/// g++ 12.2 destroys its captures twice.
 template <class T = void>
 class [[nodiscard]] Task;
 

@@ -9,7 +9,7 @@
 
 namespace nearhop::loop {
 
-/// What coroutines of one loop may do one at a time only. Who waits longest goes first.
+/// A section that coroutines of one loop enter one at a time. The longest waiter goes first.
 class Turn {
 public:
     explicit Turn(Loop& loop) noexcept : loop_{loop} {}

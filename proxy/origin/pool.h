@@ -36,8 +36,8 @@ public:
     /// The most recently used idle connection that is still good, began with this announcement and was made for this
     /// name (followed_name()), or null.
     std::unique_ptr<Connection> take(const Announcement& announced = {}, std::string_view server_name = {});
-    /// Only after a complete, unambiguous exchange with nothing left unread (style.md rule 17). Dropping a connection
-    /// instead closes it.
+    /// Only after a complete, unambiguous exchange with nothing left unread: reuse is a statement about the
+    /// response. Dropping a connection instead closes it.
     void keep(std::unique_ptr<Connection> connection);
     /// An idle connection had an event: it is of no more use.
     void remove(Connection& connection) noexcept;

@@ -254,7 +254,7 @@ Task<Prober::Result> Prober::exchange(const ProbePlan& plan, ProbeOutcome& outco
                     co_return Failure{Reason::bad_response, "the head is not HTTP/1"};
                 if (head.status >= 200) break;
                 if (head.status == 101 || ++interim > interim_limit)
-                    co_return Failure{Reason::bad_response, "interim answers that nobody asked for"};
+                    co_return Failure{Reason::bad_response, "interim answers that the probe did not ask for"};
                 in.consume(scan.size());
                 scan.reset();
                 continue;

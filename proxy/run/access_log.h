@@ -22,7 +22,7 @@ struct AccessRecord {
     std::string_view id;  ///< request id
     geo::Address client;
     std::string_view method, host, path;    ///< as received; escaped here
-    const conf::LogQuery* query = nullptr;  ///< what is told of the path's query; null: nothing
+    const conf::LogQuery* query = nullptr;  ///< what the line keeps of the path's query; null: nothing
     std::string_view protocol = "HTTP/1.1";
     std::string_view upgrade;       ///< the protocol that the connection, or the stream, switched to; empty: none
     unsigned status = 0;            ///< 0: nothing was answered

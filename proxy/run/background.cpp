@@ -25,7 +25,7 @@ struct Background::Shared {
             return;
         }
     }
-    /// False without memory for the message: whoever waits has to hear of it.
+    /// False without memory for the message: the waiter must learn of it.
     bool is_told(const std::shared_ptr<Mark>& mark) const noexcept {
         try {
             loop->post([mark] {

@@ -93,7 +93,7 @@ void check_certificates(const conf::Config& config, const wire::ServerTls& tls, 
         const auto& first = *uncovered.front();
         const std::size_t more = uncovered.size() - 1;
         problems.push_back({Severity::warning, first.mark, first.path,
-                            "no certificate is for " + *first +
+                            "no certificate has the name " + *first +
                                 (more == 0 ? "" : " (and " + std::to_string(more) + " more hosts of this site)") +
                                 ": clients refuse the connection; want one with this name in tls.certificates"});
     }
@@ -110,7 +110,7 @@ void check_access_log(const conf::Log& log, conf::Problems& problems) {
     if (std::filesystem::is_directory(file, unknown))
         refuse("want a file, found a folder: " + file.string());
     else if (const auto folder = file.parent_path(); !folder.empty() && !std::filesystem::is_directory(folder, unknown))
-        refuse("want a file in a folder that is there, found no folder " + folder.string());
+        refuse("want a file in an existing folder, found no folder " + folder.string());
 }
 
 std::vector<std::shared_ptr<const geo::Database>> open_databases(const conf::Config& config, conf::Problems& problems) {
@@ -162,7 +162,7 @@ std::vector<geo::Override> build_overrides(const conf::Geo& geo, conf::Problems&
             made.point = geo::point_at(written.point->first, written.point->second);
             if (!made.point)
                 problems.push_back({Severity::error, written.cidr.mark, written.cidr.path,
-                                    "want a point other than [0, 0], which stands for an unknown place"});
+                                    "want a point other than [0, 0], which means an unknown place"});
         }
         made.has_origins = !written.origins.empty();
         overrides.push_back(made);  // also after a problem: the index is the configuration's
@@ -177,7 +177,7 @@ std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::P
     if (!cidr)
         problems.push_back(
             {Severity::error, text.mark, text.path,
-             "want a network such as 10.0.0.0/8, without bits behind the prefix, found \"" + *text + '"'});
+             "want a network such as 10.0.0.0/8, without bits after the prefix, found \"" + *text + '"'});
     return cidr;
 }
 
@@ -242,7 +242,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     routing->config = std::move(config);
     routing->config_generation = 1;
     snapshot.routing = std::move(routing);
-    // Nothing is known yet: valid for whoever decides by it before the control thread does.
+    // Nothing is known yet: valid for decisions that come before the control thread's first ones.
     auto health = std::make_shared<health::Table>();
     health->origins.resize(origins);
     snapshot.health = std::move(health);

@@ -30,7 +30,7 @@ std::optional<geo::Cidr> network_from(const conf::At<std::string>& text, conf::P
 /// Opens a geo database and tries it out; also what a changed file has to pass before it replaces the one in use. A
 /// file that has not changed since somebody who still uses it opened it is not read again.
 geo::Database::OpenResult open_database(const std::string& file, std::uint64_t most_bytes = UINT64_MAX);
-/// The version of IP, "IPv4" or "IPv6", of which none of the databases locates any address; empty: there is none.
+/// The IP version, "IPv4" or "IPv6", without any located address in the databases; empty: none.
 std::string_view unlocated_by(const std::vector<std::shared_ptr<const geo::Database>>& databases);
 
 /// The overrides of a configuration that build() accepted, over other databases.

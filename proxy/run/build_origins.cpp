@@ -64,7 +64,7 @@ void warn_of_unknown_host(const conf::Origin& origin, const OriginInfo& info, co
     if (!info.follows_host || !origin.health.host.empty() || info.probe_host != info.host_field) return;
     problems.push_back({Severity::warning, origin.tls.server_name.mark, origin.tls.server_name.path,
                         "probes ask for " + info.host +
-                            ", which may be no name that users ask for: no site with this "
+                            ", a name that users may not ask for: no site with this "
                             "origin has a name without a wildcard in hosts; want health.host"});
 }
 

@@ -21,7 +21,7 @@ namespace nearhop::run {
 namespace {
 
 constexpr const char* exit_codes =
-    "Exit codes: 0 all went well; 1 a failure while running; 2 errors in the "
+    "Exit codes: 0 success; 1 failure while running; 2 errors in the "
     "configuration or in the command line.";
 
 CLI::App* add(CLI::App& app, const std::string& name, const std::string& what) {
@@ -31,40 +31,43 @@ CLI::App* add(CLI::App& app, const std::string& name, const std::string& what) {
 }
 
 void add_explain(CLI::App& app, ExplainOptions& options) {
-    CLI::App* command = add(app, "explain", "Say step by step to which origin a request would go, and why");
+    CLI::App* command = add(app, "explain", "Print step by step which origin a request would go to, and why");
     command->add_option("--ip", options.ip, "The client's address");
     command->add_option("--country", options.country, "The client's country: DE, or with a subdivision US-CA");
     command->add_option("--lat", options.latitude, "The client's latitude in degrees; needs --lon");
     command->add_option("--lon", options.longitude, "The client's longitude in degrees; needs --lat");
-    command->add_option("--host", options.host, "Host name asked for; default: the default site, else the first one");
-    command->add_option("--path", options.path, "Path asked for")->capture_default_str();
-    command->add_option("--method", options.method, "Method")->capture_default_str();
-    command->add_option("-c,--config", options.config, "Configuration file; without it three AWS regions are built in");
+    command->add_option("--host", options.host,
+                        "Requested host; default: a host of the default site, else of the first site");
+    command->add_option("--path", options.path, "Requested path")->capture_default_str();
+    command->add_option("--method", options.method, "Request method")->capture_default_str();
+    command->add_option("-c,--config", options.config, "Configuration file; without it, three built-in AWS regions");
     command->add_flag("--json", options.json, "Print JSON");
 }
 
-/// drain, force-up, force-down, clear: one set of options, of which the command given is the `action`.
+/// drain, force-up, force-down, clear: one set of options; the command is the `action`.
 void add_orders(CLI::App& app, OrderOptions& options) {
     const std::pair<const char*, const char*> commands[] = {
         {"drain", "Keep new requests away from an origin of a running nearhop"},
-        {"force-up", "Take an origin for up whatever probes and failures say"},
-        {"force-down", "Take an origin for down whatever probes say"},
-        {"clear", "End such an order"}};
+        {"force-up", "Treat an origin as up, whatever probes and failures say"},
+        {"force-down", "Treat an origin as down, whatever probes say"},
+        {"clear", "End an order of drain, force-up or force-down"}};
     for (const auto& [name, what] : commands) {
         CLI::App* command = add(app, name, what);
-        command->add_option("origin", options.origin, "Its name")->required();
-        command->add_option("--author", options.author, "Who orders it")->required();
-        command->add_option("--reason", options.reason, "Why")->required();
+        command->add_option("origin", options.origin, "The origin's name")->required();
+        command->add_option("--author", options.author, "Who gives the order")->required();
+        command->add_option("--reason", options.reason, "Why; both appear in the log and in /status")->required();
         if (std::string_view{name} != "clear")
-            command->add_option("--for", options.lasts, "How long, such as 90m; default: 4h, at most 168h");
+            command->add_option("--for", options.lasts,
+                                "How long the order holds, such as 90m; default: 4h, at most 168h");
         if (std::string_view{name} == "drain" || std::string_view{name} == "force-down") {
-            command->add_flag("--force", options.force, "Even where the other origins have no room for its requests");
-            command->add_flag("--wait", options.wait, "Return once nothing is in flight there, tunnels included");
+            command->add_flag("--force", options.force,
+                              "Give the order even if the other origins have no room for its requests");
+            command->add_flag("--wait", options.wait, "Return when nothing is in flight there, tunnels included");
             command->add_option("--at-most", options.at_most,
                                 "How long --wait waits, such as 10m; default: as long as the order holds");
         }
-        command->add_option("--admin", options.admin, "Admin listener")->capture_default_str();
-        command->add_option("--token-file", options.token_file, "File with admin.token");
+        command->add_option("--admin", options.admin, "Address of the admin listener")->capture_default_str();
+        command->add_option("--token-file", options.token_file, "File with the value of admin.token");
         command->callback([&options, action = name] { options.action = action; });
     }
 }
@@ -115,14 +118,14 @@ std::string unknown_name(const CLI::App& app, int argc, char** argv) {
     return {};
 }
 
-/// Where one of them is closed, the next file or socket would get its number, and with it what is printed or logged.
+/// If one of them is closed, the next file or socket would get its number, and all that is printed or logged.
 void fill_standard_descriptors() noexcept {
     for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
         if (::fcntl(number, F_GETFD) < 0) [[maybe_unused]]
             const int opened = ::open("/dev/null", O_RDWR);
 }
 
-/// A disk that is full must not look like a short answer.
+/// A full disk must not look like a short answer.
 int printed(int code) {
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
     std::fprintf(stderr, "nearhop: cannot write to standard output: %s\n", std::strerror(errno));
@@ -141,22 +144,24 @@ int command_line(int argc, char** argv) {
     ExplainOptions explain;
     SimulateOptions simulate;
     DemoOptions demo;
-    add(app, "run", "Serve by a configuration; SIGHUP reloads it, SIGTERM stops gracefully, SIGUSR1 reopens the log")
+    add(app, "run",
+        "Run the proxy; SIGHUP reloads the configuration, SIGTERM stops gracefully, SIGUSR1 reopens the log")
         ->add_option("-c,--config", config, "Configuration file")
         ->required();
     add(app, "check",
-        "Print every problem of a configuration file, with line and column, or how long a failure can be felt")
+        "Print every problem of a configuration, with line and column, or how long clients notice a failure")
         ->add_option("file,-c,--config", file, "Configuration file")
         ->required();
     add_explain(app, explain);
-    CLI::App* model = add(app, "simulate", "Run a scenario of failures on a virtual clock and check what it asserts");
-    model->add_option("file", simulate.file, "Scenario file; docs/simulate.md")->required();
+    CLI::App* model = add(app, "simulate", "Run a scenario of failures on a virtual clock and check its asserts");
+    model->add_option("file", simulate.file, "Scenario file; see docs/simulate.md")->required();
     model->add_flag("--json", simulate.json, "Print JSON");
     OrderOptions order;
     add_orders(app, order);
-    CLI::App* tour = add(app, "demo", "Three small regions and the proxy in one process, with commands to try");
-    tour->add_option("--port", demo.port, "HTTPS port on loopback; 0: any free one")->capture_default_str();
-    tour->add_option("--admin-port", demo.admin_port, "Admin port on loopback; 0: any free one")->capture_default_str();
+    CLI::App* tour = add(app, "demo", "Run three small regions and the proxy in one process, with commands to try");
+    tour->add_option("--port", demo.port, "HTTPS port on loopback; 0: any free port")->capture_default_str();
+    tour->add_option("--admin-port", demo.admin_port, "Admin port on loopback; 0: any free port")
+        ->capture_default_str();
     add(app, "version", "Print the version");
 
     if (const auto unknown = unknown_name(app, argc, argv); !unknown.empty()) {

@@ -96,7 +96,7 @@ private:
         std::string body = "{\"region\": \"" + name_ + "\", \"path\": \"" + std::string{head.target} + "\"}\n";
         if (head.method == "POST" && head.target == "/demo/break") {
             broken_ = true;
-            body = name_ + " is broken now; POST /demo/repair mends it\n";
+            body = name_ + " is broken now; POST /demo/repair fixes it\n";
         } else if (head.method == "POST" && head.target == "/demo/repair") {
             broken_ = false;
             body = name_ + " works again\n";

@@ -19,7 +19,7 @@ struct FileStamp {
         return {now.st_mtim.tv_sec, now.st_mtim.tv_nsec, static_cast<std::uint64_t>(now.st_size),
                 static_cast<std::uint64_t>(now.st_ino)};
     }
-    /// A stamp that no file has: whoever compares reads once more.
+    /// A stamp that no file has: a comparison with it makes the edge read again.
     static FileStamp of_none() noexcept { return {.seconds = -1}; }
     /// Of a file that has just been read. One that was written at about that time may have changed in between.
     static FileStamp of_read(const std::string& file) noexcept {

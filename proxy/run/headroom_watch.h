@@ -16,7 +16,7 @@ class HeadroomWatch {
 public:
     explicit HeadroomWatch(const admin::Registry& registry) : registry_{registry} {}
 
-    /// Once a second. One line when the loss of an origin would be too much for the rest, one when it is not any more.
+    /// Once a second. One line when the loss of an origin would overload the others, one when it no longer would.
     void look(const Snapshot& snapshot, health::TimePoint now);
     /// Why an order would be too much for the other origins; empty: it would not. The origin is one of the snapshot's.
     std::string overload_by(const OverrideOrder& order, const Snapshot& snapshot) const;

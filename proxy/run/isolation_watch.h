@@ -16,12 +16,12 @@
 
 namespace nearhop::run {
 
-/// Drives health::Isolation on the control thread: checks the control targets, and is told by the origins' watches what
-/// their probes and live traffic met. Lives as long as the control thread; a reload keeps what is known.
+/// Drives health::Isolation on the control thread: checks the control targets, and receives from the origins' watches
+/// the results of probes and live traffic. Lives as long as the control thread; a reload keeps what is known.
 class IsolationWatch {
 public:
-    /// `decide` runs before silence is taken for an end of the network: whoever knows of answers that were not told yet
-    /// tells them. `changed`: isolated() did, `by` says what answered. `failed` hears of what went wrong inside.
+    /// `decide` runs before silence counts as the end of the network: it reports answers that were not reported yet.
+    /// `changed`: isolated() changed, `by` says what answered. `failed` receives exceptions from inside.
     struct Notices {
         std::function<void()> decide;
         std::function<void(std::string_view by)> changed;

@@ -1,8 +1,8 @@
 #pragma once
 
-/// Threads that a stopping process does not wait for, because they stand in a write or a read that may never end.
-/// Whoever leaves one behind notes it: destructors of static objects must not run beside it, so main() then ends by
-/// _exit().
+/// Threads that a stopping process does not wait for, because they are in a write or a read that may never end. The
+/// caller that leaves one behind notes it here: destructors of static objects must not run beside it, so main() then
+/// ends by _exit().
 namespace nearhop::run {
 
 void note_left_behind() noexcept;

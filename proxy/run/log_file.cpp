@@ -46,7 +46,7 @@ LogFile::Result LogFile::write(std::string_view& bytes, int patience_ms) noexcep
     while (!bytes.empty()) {
         std::string_view part = cut_ ? std::string_view{"\n"} : bytes;
         if (waits_) {
-            // stdout is shared with whoever started us, so it cannot be made non-blocking: a pipe that polls as
+            // We share stdout with the process that started us, so it cannot be made non-blocking: a pipe that polls as
             // writable takes PIPE_BUF bytes without blocking.
             pollfd ready{descriptor_, POLLOUT, 0};
             const int count = ::poll(&ready, 1, patience_ms);

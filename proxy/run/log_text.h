@@ -6,7 +6,7 @@
 
 namespace nearhop::run {
 
-/// Text of strangers inside a log line. Nothing in it can end the string, the field or the line, and the line stays
+/// Untrusted text inside a log line. Nothing in it can end the string, the field or the line, and the line stays
 /// valid UTF-8: quotes and backslashes are escaped, control characters (C0, DEL, C1) and bytes that are no UTF-8 are
 /// written as \u00xx. JSON strings and quoted logfmt values are the same text.
 inline constexpr std::size_t escaped_at_most = 6;  ///< times the bytes of `text`

@@ -10,8 +10,8 @@
 
 namespace nearhop::run {
 
-/// Writes lines to one file from rings, on a thread of its own: a disk, pipe or terminal that takes nothing delays
-/// nobody who logs. What does not fit into a ring is lost and counted by whoever fills it.
+/// Writes lines to one file from rings, on a thread of its own: a disk, pipe or terminal that takes nothing delays no
+/// thread that logs. A line that does not fit into its ring is lost, and the thread that fills the ring counts it.
 class LogWriter {
 public:
     using Ring = ByteRing<1024 * 1024>;

@@ -41,13 +41,13 @@ struct Seen {
 
 std::optional<Seen> look(const AdminCaller& admin, const std::string& origin) {
     const auto answer = admin.get("/status");
-    if (answer.status == 503) return std::nullopt;  // others are reading large pages
+    if (answer.status == 503) return std::nullopt;  // other readers still hold large pages
     if (answer.status != 200) throw std::runtime_error{"/status: " + answer.body};
     const auto status = json::parse(answer.body);
     for (const auto& each : status.at("origins").as_array())
         if (each.at("name").as_string() == origin)
             return Seen{each.at("in_flight").to_number<std::uint64_t>(), each.at("override")};
-    throw std::runtime_error{"the configuration has no origin " + origin + " any more"};
+    throw std::runtime_error{"the configuration no longer has the origin " + origin};
 }
 
 /// Returns once nothing was in flight at the origin in two looks in a row: between them a request that was decided

@@ -147,7 +147,7 @@ void OriginWatch::warn_of_checks(const origin::ProbeOutcome& outcome, std::strin
         if ((missing >> i & 1u) != 0)
             log_warning("check_missing", {{"origin", name_},
                                           {"check", checks_[i].name},
-                                          {"what", "no health body has told of it so far: it moves nothing"}});
+                                          {"what", "no health body has had it so far: it moves no request"}});
 }
 
 Control::Status::Origin OriginWatch::status() const {

@@ -59,7 +59,7 @@ public:
     void on_traffic(std::uint64_t successes, std::uint64_t failures, loop::TimePoint since);
     /// Once a second: what holds for a time only may be over.
     void on_tick();
-    /// The operator's order; whoever gives it logs it. True when it is a new one.
+    /// The operator's order; the caller logs it. True if it is a new one.
     bool set_override(health::Override order);
 
     /// The edge is cut off: what its failures did is taken back, and stands until the end. True when a verdict or an
@@ -85,7 +85,7 @@ private:
         loop::Timer timer;
         loop::TimePoint began{};
         loop::TimePoint due{};  ///< max: a probe is under way
-        double dice = 0;        ///< of the present wait: looking again at when it ends must not throw anew
+        double dice = 0;        ///< of the present wait: a second look at its end must not throw again
         bool probed = false;
         origin::ProbeOutcome last;
         loop::Task<> task;  // last: ends before what it uses

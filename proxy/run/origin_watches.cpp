@@ -16,12 +16,12 @@ std::unique_ptr<origin::Resolver> OriginWatches::other_resolver(const conf::Dns&
 void OriginWatches::follow(const Routing& routing, std::unique_ptr<origin::Resolver> other,
                            std::map<std::string, OriginFigures>& figures) {
     const auto& dns = routing.config.dns;
-    // The old one stays until no watch resolves with it any more.
+    // The old one stays as long as a watch resolves with it.
     std::unique_ptr<origin::Resolver> old;
     if (other) old = std::exchange(resolver_, std::move(other));
     resolver_settings_ = dns;
-    // What a name resolved to holds for whoever asks it next: an origin that is new by its health check only would have
-    // no address until DNS answers, if it does.
+    // The addresses of a name hold for the next watch that asks for it: an origin that only has a new health check
+    // would otherwise have no address until DNS answers, if it does.
     std::map<std::string, OriginWatch::Known> by_host;
     for (const auto& [identity, watch] : watches_)
         if (!watch->known().addresses.empty()) by_host.emplace(watch->host(), watch->known());

@@ -19,7 +19,7 @@ namespace nearhop::run {
 /// author. What they do to origins is the caller's. On the control thread, but for the file, which may be slow.
 class OverrideWatch {
 public:
-    /// `failed` hears of what went wrong inside and was tried again.
+    /// `failed` receives exceptions from inside, after which the watch tries again.
     OverrideWatch(loop::Loop& loop, Background& files, std::function<void(const std::exception&)> failed);
     OverrideWatch(const OverrideWatch&) = delete;
     OverrideWatch& operator=(const OverrideWatch&) = delete;
@@ -44,7 +44,7 @@ public:
     bool end(loop::TimePoint now);
     void save_soon();
     /// Comes back once what holds now is in the file. A sentence when that failed, which is logged if there is a file:
-    /// the orders hold in memory all the same. Dropping the Task is fine.
+    /// the orders hold in memory anyway. Dropping the Task is fine.
     loop::Task<std::string> save();
 
     const OverrideRecord* find(const std::string& origin) const { return overrides_.find(origin); }

@@ -116,7 +116,7 @@ std::string read_records(const std::string& file, system_clock::time_point now, 
     bool there = false;
     if (auto problem = read_whole(file, text, there); !problem.empty() || !there) return problem;
 
-    const std::string refused = file + ": is no file of overrides that this version understands";
+    const std::string refused = file + ": is not a file of overrides that this version understands";
     boost::system::error_code error;
     const auto value = json::parse(text, error);
     const auto* content = error ? nullptr : value.if_object();

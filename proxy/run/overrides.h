@@ -33,7 +33,7 @@ struct OverrideRecord {
     health::TimePoint ends{};                                ///< the same end on the clock that nobody sets
 };
 
-/// True when it may stand in a log line and in the file: 1 to `most` bytes of UTF-8 without control characters.
+/// True if it may be in a log line and in the file: 1 to `most` bytes of UTF-8 without control characters.
 bool is_note(std::string_view text, std::size_t most);
 
 /// The standing orders, by origin name: also of origins that the present configuration does not have. On the control
@@ -49,8 +49,8 @@ public:
     /// Takes over what the file holds and has not expired. A sentence when the file is there and cannot be understood:
     /// then nothing of it is taken. No file is a good file.
     std::string load(SystemTime now, health::TimePoint steady_now);
-    /// Writes the file in one step: whoever reads it, or finds it after a crash, sees the old orders or the new ones.
-    /// A sentence when that failed; the old file is still there then. What is no file of ours is never written over.
+    /// Writes the file atomically: a reader, also after a crash, sees the old orders or the new ones. A sentence if
+    /// that failed; then the old file is still there. It never overwrites a file that is not ours.
     std::string save() const;
     /// They are kept in another file now: what `old` holds must not come back later. It is removed, unless it is the
     /// same file by another name or none of ours.

@@ -99,10 +99,10 @@ std::string rto_text(const conf::Config& config, const steering::Table& table) {
         if (each.alone_in.empty())
             text += "; until then a request may wait " + cut_to_tenths(each.bound.delay) +
                     " for another origin, or fail after " + conf::to_string(each.deadline) +
-                    " where it may not move; over after " + cut_to_tenths(each.bound.total) +
-                    (alone.empty() ? "" : ", but nothing takes over for " + alone);
+                    " if it may not move; over after " + cut_to_tenths(each.bound.total) +
+                    (alone.empty() ? "" : ", but no origin takes over for " + alone);
         else
-            text += "; nothing takes over in site " + each.alone_in;
+            text += "; no origin takes over in site " + each.alone_in;
         text += '\n';
     }
     return text;

@@ -11,7 +11,7 @@ namespace nearhop::run {
 
 int run_proxy(const std::string& config_file) {
     block_signals();
-    const EventLog events;  // first: from here on nothing waits for whoever reads stderr
+    const EventLog events;  // first: from here on nothing waits for the reader of stderr
     raise_descriptor_limit();
     wire::initialise_tls();
     const auto keys = wire::make_ticket_keys();

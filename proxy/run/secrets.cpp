@@ -52,7 +52,8 @@ private:
         OPENSSL_cleanse(bytes.data(), bytes.size());
         struct stat facts{};
         if (::stat(file.c_str(), &facts) == 0 && (facts.st_mode & S_IRWXO) != 0)
-            report(secret, "everybody may read " + file + ": want it for the edge's own user alone", Severity::warning);
+            report(secret, "every user may read " + file + ": want it readable for the edge's user only",
+                   Severity::warning);
     }
 
     void read_variable(Secret& secret) {

@@ -5,8 +5,8 @@
 
 namespace nearhop::run {
 
-/// Reads the secrets that stand in files and in the environment into the configuration. Problems name the file or the
-/// variable and where in it something is wrong, and nothing of what it holds.
+/// Reads the secrets from files and the environment into the configuration. Problems name the file or variable and the
+/// position in it, and nothing of its content.
 void read_secrets(conf::Config& config, conf::Problems& problems);
 
 }  // namespace nearhop::run

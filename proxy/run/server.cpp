@@ -172,7 +172,7 @@ bool Server::open_admin() {
     return true;
 }
 
-/// What was replaced is freed once nobody uses it any more, and a worker that is idle asks for nothing.
+/// Replaced parts are freed when their last user is gone, and an idle worker does not ask for the new ones by itself.
 void Server::look() {
     for (const auto& worker : workers_) worker->look();
 }

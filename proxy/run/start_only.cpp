@@ -23,7 +23,7 @@ void StartOnly::compare(const conf::Config& next, conf::Problems& problems) cons
     const auto warn = [&](bool differs, conf::Mark mark, const std::string& key) {
         if (differs)
             problems.push_back({conf::Severity::warning, mark, key,
-                                "takes effect at the next start only: this process goes on as it was started"});
+                                "takes effect at the next start only: this process keeps the old value"});
     };
     const auto& listen = next.admin.listen;
     warn(*next.workers != workers_, next.workers.mark, "workers");

@@ -25,9 +25,9 @@ void try_address(const conf::At<conf::ListenAddress>& address, const std::string
         problems.push_back(
             {Severity::error, address.mark, path, "want an address of this machine, found " + text + why(error)});
     else if (client::bind_error(*address) == EACCES)
-        problems.push_back({Severity::warning, address.mark, path,
-                            "this user may not listen on " + text + why(EACCES) +
-                                "; whoever starts the edge must be allowed to (CAP_NET_BIND_SERVICE)"});
+        problems.push_back(
+            {Severity::warning, address.mark, path,
+             "this user may not listen on " + text + why(EACCES) + "; the edge's user needs CAP_NET_BIND_SERVICE"});
 }
 
 void try_access_log(const conf::Log& log, conf::Problems& problems) {
@@ -50,10 +50,10 @@ void try_access_log(const conf::Log& log, conf::Problems& problems) {
             error = errno;
     }
     if (error == 0) return;
-    const bool unread = error == ENXIO;  // open(2): a pipe that nobody reads, or a socket
+    const bool unread = error == ENXIO;  // open(2): an unread pipe, or a socket
     problems.push_back({Severity::error, log.access.mark, log.access.path,
                         "want a file that can be written, found " + file + ": " +
-                            (unread ? "a pipe that nobody reads, or a socket" : std::strerror(error))});
+                            (unread ? "an unread pipe, or a socket" : std::strerror(error))});
 }
 
 /// A start goes on without it, and then orders do not outlive the process.
@@ -62,9 +62,10 @@ void try_state_file(const conf::Admin& admin, conf::Problems& problems) {
     if (file.empty()) return;
     std::error_code unknown;
     const auto folder = file.parent_path();
-    const char* what = std::filesystem::is_directory(file, unknown)                         ? "it is a folder"
-                       : !folder.empty() && !std::filesystem::is_directory(folder, unknown) ? "its folder is not there"
-                                                                                            : nullptr;
+    const char* what = std::filesystem::is_directory(file, unknown) ? "it is a folder"
+                       : !folder.empty() && !std::filesystem::is_directory(folder, unknown)
+                           ? "its folder does not exist"
+                           : nullptr;
     if (what)
         problems.push_back({Severity::warning, admin.state_file.mark, admin.state_file.path,
                             "orders will not outlive a restart in " + file.string() + ": " + what});

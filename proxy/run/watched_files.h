@@ -12,9 +12,9 @@
 
 namespace nearhop::run {
 
-/// The files behind a snapshot that may change without a reload, geo databases and lists of trusted networks: each kind
-/// is looked at by its own `watch` interval, and the parts of the snapshot that are made of it are made anew. On the
-/// control thread, but for the files, which may be large or slow.
+/// The files behind a snapshot that may change without a reload: geo databases and lists of trusted networks. Each kind
+/// has its own `watch` interval; a changed file rebuilds its parts of the snapshot. On the control thread, except
+/// reading the files, which may be large or slow.
 class WatchedFiles {
 public:
     /// From now on those of this snapshot, which was just built of them.

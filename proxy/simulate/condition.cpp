@@ -169,7 +169,7 @@ private:
         if (rate && text.ends_with("/s")) text.remove_suffix(2);
         const auto number = number_from(text);
         if (!number || (percent && *number > 100))
-            refuse(percent ? "percent from 0 to 100" : rate ? "so many a second, such as 60/s" : "a number");
+            refuse(percent ? "percent from 0 to 100" : rate ? "a number per second, such as 60/s" : "a number");
         condition_.value = *number;
         ++next_;
     }

@@ -14,7 +14,7 @@ using health::TimePoint;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-/// Where a scenario's t = 0 lies on the virtual clock: not at the clock's own zero, which elsewhere stands for "never".
+/// Where a scenario's t = 0 lies on the virtual clock: not at the clock's own zero, which elsewhere means "never".
 inline constexpr TimePoint origin_of_time{std::chrono::hours{1}};
 
 /// The virtual clock and what is going to happen. Of two events at the same time the one planned first comes first.

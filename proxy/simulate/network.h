@@ -17,8 +17,8 @@ class Network {
 public:
     Network(const Scenario& scenario, Events& events, Random& random);
 
-    /// Plans the scenario's events. `changed` is told of each at an origin, after it took effect, `control` of the
-    /// others.
+    /// Plans the scenario's events. Calls `changed` for each one at an origin, after it took effect, and `control` for
+    /// the others.
     using Changed = std::function<void(geo::OriginId, unsigned address, const Fault& now)>;
     using ControlChanged = std::function<void(const Fault& now)>;
     void start(Changed changed, ControlChanged control);

@@ -37,7 +37,7 @@ Form<Group> group_form(const conf::Config& config) {
 /// The form of `limits.rate`, but traffic that is off is none.
 Form<conf::Rate> traffic_rate() {
     auto form = conf::rate();
-    form.wanted = "so many a second, minute or hour such as 20/s, 600/m or 5/h";
+    form.wanted = "a number per second, minute or hour such as 20/s, 600/m or 5/h";
     form.read = [read = std::move(form.read)](const std::string& text) {
         const auto rate = read(text);
         return rate && rate->count > 0 ? rate : std::nullopt;

@@ -347,7 +347,7 @@ private:
     conf::Problems& problems_;
     std::shared_ptr<Table> table_ = std::make_shared<Table>();
     std::map<std::string, OriginId> ids_;
-    std::vector<bool> unplaced_;  ///< by origin: no position, and nobody was told yet
+    std::vector<bool> unplaced_;  ///< by origin: no position, and not reported yet
     bool failed_ = false;
 };
 

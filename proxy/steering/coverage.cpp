@@ -92,7 +92,7 @@ void report(const conf::Site& given, const SiteTable& site, const Table& table, 
                             " (" + conflict(site, table, rules) +
                             "): such a request is answered 503; want an origin "
                             "that all of them allow" +
-                            (warns ? "" : ", or `unserved: warning` where that is meant")});
+                            (warns ? "" : ", or `unserved: warning` if you mean it")});
 }
 
 }  // namespace
@@ -174,12 +174,12 @@ std::string residency_text(const conf::Config& config, const Table& table) {
             for (const Question& question : asked) all |= may_serve(site, question, clients);
             const auto* row = written(config.sites[id], site, clients.row);
             text += "  site " + site.name + ", " + **row + " (" +
-                    (clients.names.empty() ? "everybody" : examples(clients.names)) + "): " + names_of(all, table) +
+                    (clients.names.empty() ? "all clients" : examples(clients.names)) + "): " + names_of(all, table) +
                     "\n";
         }
     }
     if (text.empty()) return text;
-    return "requests that stay, over every method and route (only: true):\n" + text;
+    return "where requests of rows with only: true may go, over every method and route:\n" + text;
 }
 
 }  // namespace nearhop::steering

@@ -11,56 +11,56 @@
 #include <string>
 #include <string_view>
 
-/// The heart: (request facts, routing table, health) -> decision with reasons. Pure, without allocation or clock.
+/// The core: (request facts, routing table, health) -> decision with reasons. Pure, without allocation or clock.
 /// The live proxy, `explain`, the admin endpoint and the tests all call decide().
 namespace nearhop::steering {
 
-/// Why an origin is where it is in the decision. A closed set: log field, metric label, explain output.
+/// Why an origin has its rank in the decision. A closed set: log field, metric label, explain output.
 enum class Reason : std::uint8_t {
     nearest,         ///< candidate: first by distance
-    next_nearest,    ///< candidate: a nearer one was passed over, or it is the second choice
+    next_nearest,    ///< candidate: next by distance
     lowest_latency,  ///< candidate under policy latency
     next_latency,
     country_map,      ///< candidate: listed for the client's country, group or continent, or by default row
-    unlocated,        ///< candidate: nothing says where the client is, and the site's `unlocated` lists it
+    unlocated,        ///< candidate: the client's place is unknown, and the site's `unlocated` lists it
     failover_order,   ///< candidate: configuration order (policy failover, or place unknown)
     override_order,   ///< candidate: the operator's override of this address lists it
     writer,           ///< candidate: the request is a write and this origin takes writes
     pinned,           ///< candidate: the route names it
-    degraded,         ///< candidate behind every up origin
-    unknown,          ///< candidate behind every up and degraded origin: no verdict yet
-    returning,        ///< candidate behind those: well again, but this client's turn to go back has not come
-    local_skip,       ///< candidate behind everything eligible: it just refused a connection to this worker
-    stalled,          ///< the same: requests of this worker waited for it in vain
-    on_trial,         ///< the same: back from an ejection, one request at a time tells whether it is well
+    degraded,         ///< candidate after every origin that is up
+    unknown,          ///< candidate after every up and degraded origin: no verdict yet
+    returning,        ///< candidate after those: healthy again, but this client has not returned yet
+    local_skip,       ///< candidate after everything eligible: it just refused a connection of this worker
+    stalled,          ///< the same: requests of this worker waited without an answer
+    on_trial,         ///< the same: back from an ejection, one request at a time tries it out
     spilled,          ///< first candidate because a better one is busy or full
-    busy,             ///< candidate behind those with room: above 80 % of its capacity
-    full,             ///< candidate behind everything healthy: at its capacity, requests must wait
+    busy,             ///< candidate after those with room: above 80 % of its capacity
+    full,             ///< candidate after everything healthy: at its capacity, requests must wait
     key_pinned,       ///< the only candidate: the request's Idempotency-Key went there before
-    leaving,          ///< candidate although it drains by its own word: nothing better would be left
-    check_overruled,  ///< candidate although a check that the request needs fails: nothing better would be left
-    last_eligible,    ///< candidate although ejected: nothing else would be left
+    leaving,          ///< candidate although it drains itself: no better origin is left
+    check_overruled,  ///< candidate although a check that the request needs fails: no better origin is left
+    last_eligible,    ///< candidate although ejected: no better origin is left
     all_down_open,    ///< candidate although down, by all_down: open
     // Not candidates:
     forbidden_route,    ///< the route allows other origins only
     forbidden_write,    ///< takes no writes
-    forbidden_country,  ///< `only` for the client's country
+    forbidden_country,  ///< `only` forbids it for the client's country
     down,
     ejected,
     draining,
-    agent_draining,  ///< drains by its own word
+    agent_draining,  ///< drains itself
     check_failed,    ///< a check that the request needs fails there
     forced_down,     ///< by the operator
-    // Only of a first choice that another origin stood in for:
-    failed,   ///< it was asked first, and the request moved on
-    late,     ///< it was asked first, and the hedge beside it was faster
-    surplus,  ///< would do, but three candidates are enough
+    // Only for a first choice that another origin replaced:
+    failed,   ///< it was tried first, and the request moved
+    late,     ///< it was tried first, and the hedge was faster
+    surplus,  ///< would serve, but three candidates are enough
 };
 std::string_view name(Reason reason) noexcept;
-/// A clause for people: "first by distance". `is_first`: of the first candidate, behind which there is nothing better.
+/// A clause for people: "first by distance". `is_first`: of the first candidate, so no better origin is left.
 std::string_view describe(Reason reason, bool is_first = false) noexcept;
 
-/// What is asked. Views must outlive the call only.
+/// The facts of one request. Views must outlive the call only.
 struct Facts {
     SiteId site = 0;
     std::string_view method;
@@ -68,7 +68,7 @@ struct Facts {
     std::uint16_t line = 0;  ///< the client's place in the line for an origin that comes back: line_of()
 };
 
-/// One origin that was looked at, in the order of the policy.
+/// One origin of the site, in the order of the policy.
 struct Considered {
     OriginId id = 0;
     Reason reason = Reason::down;
@@ -81,10 +81,10 @@ std::uint16_t line_of(const geo::Address& client) noexcept;
 
 inline constexpr std::size_t max_candidates = 3;
 
-/// The first origin in the order of the site's policy, whatever rules and health say of it.
+/// The first origin in the order of the site's policy, before rules and health.
 struct FirstChoice {
     OriginId id = 0;
-    std::optional<Reason> passed_over;  ///< why another one, or none, is the first candidate; empty: it is that itself
+    std::optional<Reason> passed_over;  ///< why it is not the first candidate; empty: it is
 };
 
 struct Decision {
@@ -100,20 +100,21 @@ struct Decision {
     std::span<const Considered> all() const noexcept { return {considered.data(), considered_count}; }
 };
 
-/// What this edge itself knows of origins at this moment, beside their published health.
+/// What this worker knows about origins now, beside their published health.
 struct Local {
-    OriginSet skips;     ///< this worker just failed there
-    OriginSet stalled;   ///< of those: requests waited in vain
+    OriginSet skips;     ///< an attempt of this worker just failed there
+    OriginSet stalled;   ///< of those: requests waited without an answer
     OriginSet on_trial;  ///< of those: another request is trying it out
     OriginSet busy;      ///< at the soft bound of their capacity
-    OriginSet full;      ///< at the hard one; in `busy` too or not, that makes no difference
+    OriginSet full;      ///< at the hard one; may be in `busy` too
     Local() = default;
-    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers know of skips only
+    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers have skips only
 };
 
-/// Steps 3-7 of design.md section 5.
-/// Writes into `decision` (reused by the caller, so that 64 slots are not cleared per request).
-/// `facts.site` must be a site of `table`; an origin that `health` does not know counts as unknown.
+/// Orders the site's origins for one request, each with a reason: rules of site and route (residency, writes, pins),
+/// the order of the policy, then health. The first three that may serve are the candidates. Writes into `decision`
+/// (reused by the caller, so that 64 slots are not cleared per request). `facts.site` must be a site of `table`; an
+/// origin that `health` does not know counts as unknown.
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
             const Local& local, Decision& decision) noexcept;
 

@@ -81,7 +81,7 @@ std::string verdict_text(const OriginTable& origin, const health::OriginHealth& 
     std::string text{health::name(state.verdict)};
     if (state.ejected) text += ", ejected";
     if (state.draining) text += ", draining";
-    if (state.agent != health::Agent::none) text += ", by its own word " + std::string{health::name(state.agent)};
+    if (state.agent != health::Agent::none) text += ", by its own report " + std::string{health::name(state.agent)};
     for_each_failing(origin, seen.failing, [&](const std::string& name) { text += ", " + printable(name) + " fails"; });
     if (state.reason != health::Reason::none && state.reason != health::Reason::passed)
         text += " (" + health::reason_text(state) + ")";
@@ -145,8 +145,8 @@ void append_site(std::string& out, const Explanation& what, const Table& table) 
     out += name(site.policy);
     const auto* row = row_for(site, what.located.place);
     if (site.unlocated && row == &*site.unlocated)
-        out += site.unlocated->nearest_to_edge ? "; nothing says where the client is: nearest to the edge (unlocated)"
-                                               : "; nothing says where the client is: the order of unlocated";
+        out += site.unlocated->nearest_to_edge ? "; the client's place is unknown: nearest to the edge (unlocated)"
+                                               : "; the client's place is unknown: the order of unlocated";
     const FirstChoice& first = what.decision.first;
     out += "; its first choice: " + table.origins[first.id].name;
     if (first.passed_over) {

@@ -12,7 +12,7 @@ struct Explanation {
     std::string host, path, method;
     Located located;
     bool site_found = false;
-    std::string refused;  ///< "path_reading: ..." where such a request gets 400 and no decision; docs/http.md
+    std::string refused;  ///< "path_reading: ..." if such a request gets 400 and no decision; docs/http.md
     Decision decision;
 };
 

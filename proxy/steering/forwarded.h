@@ -18,11 +18,11 @@ bool is_port(std::string_view text) noexcept;
 /// separator inside a quoted string is none. A list of nothing but blanks and separators has empty items.
 std::string_view cut_item(std::string_view& rest, char separator, bool quotes) noexcept;
 
-/// Whether each quoted string in a line of Forwarded ends there. Where one does not, a client left it open to swallow
-/// what proxies append behind it: then no quote counts (cut_item), and what they appended is read.
+/// Whether each quoted string in a line of Forwarded ends there. A client may leave one open to swallow what proxies
+/// append: then no quote counts (cut_item), and the appended elements are read.
 bool closes_quotes(std::string_view line) noexcept;
 
-/// Who a hop is.
+/// The name of a hop.
 struct Node {
     std::optional<geo::Address> address;
     std::string_view text;  ///< of the address, without brackets and port; else an identifier; empty: neither
@@ -32,7 +32,7 @@ struct Node {
 /// an obfuscated identifier such as "_hidden" (RFC 7239 section 6).
 Node parse_node(std::string_view text) noexcept;
 
-/// One element of Forwarded, each value without its quotes; empty: not said, or not to be understood.
+/// One element of Forwarded, each value without its quotes; empty: absent, or not understood.
 struct ForwardedElement {
     std::string_view node, proto, host;
     bool has_node = false;  ///< it has a `for`, whatever that says

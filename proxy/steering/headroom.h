@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-/// Whether the rest could carry the load of an origin that is lost, or is about to be drained. Pure.
+/// Whether the other origins have room for the load of an origin that dies or drains. Pure.
 namespace nearhop::steering {
 
 /// Requests in flight, by site and by origin in it.
@@ -17,28 +17,28 @@ using Loads = std::vector<std::vector<double>>;
 
 /// What the loss of one origin would do to the others.
 struct Loss {
-    double load = 0;                                 ///< requests in flight that would have to go elsewhere
-    double placed = 0;                               ///< of these, what there is room for
-    std::vector<std::pair<OriginId, double>> takes;  ///< who would take how many more, in the order of first use
+    double load = 0;    ///< requests in flight that would have to go elsewhere
+    double placed = 0;  ///< how many of these the others have room for
+    std::vector<std::pair<OriginId, double>>
+        takes;  ///< origins that would take load, and how much, in the order of first use
 
     bool survivable() const noexcept { return load - placed < 0.5; }  ///< half a request is rounding
 };
 
-/// The model, site by site in the configuration's order: the load goes to the origins that would take a request from
-/// where the lost origin stands, in the order of the site's policy, each filled up to its capacity (of `capacities`; 0:
-/// without limit) before the next. So a site's clients are taken to stand near the origin that serves them, routes and
-/// writers are not looked at, and an origin that may not take new requests takes none: what it still has in flight has
-/// to go elsewhere too.
+/// The model, site by site in the configuration's order: the load goes to the origins for a client at the lost origin's
+/// place, in the order of the site's policy. Each fills up to its capacity (of `capacities`; 0: unlimited) before the
+/// next. So the model puts a site's clients near the origin that serves them, and ignores routes and writers. An origin
+/// that may not take new requests takes none, and its own load must move too.
 Loss lose(OriginId lost, const Table& table, const health::Table& health, std::span<const unsigned> capacities,
           const Loads& loads);
 
-/// The same for every origin, kept up to date from samples of the load. An overload is seen at once, by the mean of
-/// some seconds; it is over when it has not been seen for a while, so that a load near the edge does not flicker.
+/// The same for every origin, from samples of the load. An overload counts at once, by the mean of some seconds; it
+/// ends after a time without one, so that a load near the limit does not flicker.
 class Headroom {
 public:
     static constexpr std::chrono::seconds mean_over{5}, calm_after{30};
 
-    /// Requests in flight now, by the names of site and origin; a pair that is not there has none.
+    /// Requests in flight now, by the names of site and origin; an absent pair has none.
     using Sample = std::map<std::pair<std::string, std::string>, double>;
 
     struct Row {

@@ -82,7 +82,7 @@ Walk walk_chain(const geo::Address& peer, const ViewerFields& fields, const Trus
 }
 
 struct Coordinates {
-    std::optional<geo::Point> point;  ///< also absent for (0, 0), which stands for "unknown"
+    std::optional<geo::Point> point;  ///< also absent for (0, 0), which means "unknown"
     bool bad = false;
 };
 
@@ -143,8 +143,8 @@ Told read_fields(const ViewerFields& fields) noexcept {
     return told;
 }
 
-/// Whether a continent that was told says more than what the databases found: nothing, or only on another continent
-/// where the network is registered.
+/// Whether a given continent says more than the databases' result: nothing, or a mere registration on another
+/// continent.
 bool knows_less(const geo::Place& looked_up, geo::Continent told) noexcept {
     return looked_up.level == geo::Level::none || (looked_up.low_confidence && looked_up.continent != told);
 }

@@ -11,8 +11,8 @@
 
 namespace nearhop::steering {
 
-/// The lines of one field that names a chain of hops, in order. When there are more than eight the oldest goes: what
-/// our trusted peer appended is at the end, and a client that sends nine lines of its own must not push it out.
+/// The lines of one field that names a chain of hops, in order. Of more than eight, the oldest goes: our trusted
+/// peer appends at the end, and a client with nine lines of its own must not push that out.
 struct ChainLines {
     std::array<std::string_view, 8> lines{};
     std::uint8_t count = 0;
@@ -21,7 +21,7 @@ struct ChainLines {
 };
 
 /// The forwarded and viewer fields of one request, collected while the head is read. Empty view: absent.
-/// `repeated` marks a field that came more than once, which makes it worthless.
+/// `repeated` marks a field that occurs more than once, which voids it.
 struct ViewerFields {
     std::string_view country;         ///< CloudFront-Viewer-Country
     std::string_view country_region;  ///< CloudFront-Viewer-Country-Region
@@ -32,19 +32,19 @@ struct ViewerFields {
     bool address_repeated = false;
     bool point_repeated = false;
     ChainLines forwarded_for;  ///< X-Forwarded-For
-    ChainLines forwarded;      ///< Forwarded; counts where X-Forwarded-For names nobody
+    ChainLines forwarded;      ///< Forwarded; counts if X-Forwarded-For names no client
 };
 
-/// By what a peer's verified certificate may be known. Empty: it has shown none.
+/// The identity of a peer's verified certificate. Empty: the peer has shown none.
 struct PeerCertificate {
     std::string_view fingerprint;  ///< SHA-256 in lower-case hex
     std::string_view san;          ///< its alternative names, separated by commas
 };
 
-/// Which peers are believed (geo-rules section 3). Immutable; part of the snapshot.
+/// The trusted peers: their forwarded fields count (docs/trust.md). Immutable; part of the snapshot.
 class Trust {
 public:
-    /// One way to be trusted: every part that is given must match. An entry without any part trusts nobody.
+    /// One way to be trusted: every given part must match. An entry without any part trusts no peer.
     struct Entry {
         std::optional<geo::Cidr> cidr;
         std::string secret_header;  ///< empty: not required
@@ -67,12 +67,12 @@ public:
     bool empty() const noexcept { return rules_.empty(); }
 
 private:
-    /// Entries that ask for the same beside their network: a file's hundreds of networks are one rule, and one look-up.
+    /// Entries that differ only in their network: hundreds of networks of a file are one rule, and one look-up.
     struct Rule {
         Entry parts;  ///< without a cidr
         std::size_t secret_index = 0;
         bool any_network = false;
-        std::vector<std::pair<geo::Cidr, std::uint32_t>> listed{};  ///< until `networks` is made of them
+        std::vector<std::pair<geo::Cidr, std::uint32_t>> listed{};  ///< until `networks` is built from them
         geo::CidrTable networks{};
     };
     Rule& rule_for(const Entry& entry);
@@ -82,11 +82,11 @@ private:
     geo::CidrTable hops_;
 };
 
-/// Who the client is and where: steps 1-2 of design.md section 5.
+/// Who the client is and where: the first two questions of docs/trust.md.
 struct Located {
-    geo::Address client;  ///< the address that was located
+    geo::Address client;  ///< the address that the place belongs to
     geo::Place place;
-    std::uint8_t hops = 0;          ///< last entries of the peer's chain that lead to `client`; 0: it names nobody
+    std::uint8_t hops = 0;  ///< last entries of the peer's chain that lead to `client`; 0: the chain names no client
     bool bad_viewer_field = false;  ///< a trusted viewer field was malformed or repeated: counted
     bool disagreement = false;      ///< header country and database differ: counted; the header wins
 };

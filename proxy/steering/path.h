@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-/// What a path may mean to an origin. Routes are matched by the path as it is forwarded; origins may read more into it
-/// (dot segments, double slashes, escapes), so that a rule for `/admin` could be walked around.
+/// What a path may mean to an origin. Routes match the path as the edge forwards it. An origin may read more into it
+/// (dot segments, double slashes, escapes), which could evade a rule for `/admin`.
 namespace nearhop::steering {
 
 enum class PathForm : std::uint8_t { as_sent, changed, encoded_slash, bad_percent };
@@ -17,11 +17,11 @@ enum class PathForm : std::uint8_t { as_sent, changed, encoded_slash, bad_percen
 /// backslashes. `into` is written only for `changed`. encoded_slash and bad_percent (also %00): refuse it.
 PathForm normalize_path(std::string_view path, conf::EncodedSlashes slashes, std::string& into);
 
-/// What the most generous origin reads: one step of decoding, backslashes as slashes, parameters (`;x`) left out,
-/// dot segments and double slashes removed. Without `decode` or `parameters` less of it.
+/// The reading of the most generous origin: decoded once, backslashes as slashes, without parameters (`;x`), dot
+/// segments and double slashes. Without `decode` or `parameters`, that step is omitted.
 void read_path(std::string_view path, bool decode, bool parameters, std::string& into);
 
-/// False when a likely reading of `path` falls under another route of the site than the path as it stands. No
+/// False if a likely reading of `path` belongs to another route of the site than the path itself. No
 /// allocation for ordinary paths.
 bool readings_agree(const SiteTable& site, std::string_view method, std::string_view path);
 

@@ -52,14 +52,15 @@ std::string_view describe_first(Reason reason) noexcept {
         case Reason::degraded: return "degraded, but no origin that is up may serve this request";
         case Reason::unknown: return "no verdict yet, and no origin that may serve this request is up or degraded";
         case Reason::returning:
-            return "well again, and its clients come back in steps; this one comes before its step, as nothing better "
-                   "is left";
-        case Reason::local_skip: return "just refused a connection, but nothing better is left";
-        case Reason::stalled: return "just left several requests without an answer, but nothing better is left";
+            return "healthy again, and its clients return in steps; this one returns early, because no better origin "
+                   "is "
+                   "left";
+        case Reason::local_skip: return "just refused a connection, but no better origin is left";
+        case Reason::stalled: return "just left several requests without an answer, but no better origin is left";
         case Reason::on_trial:
-            return "back from an ejection, and another request is trying it out, but nothing better is left";
+            return "back from an ejection, and another request is trying it out, but no better origin is left";
         case Reason::busy: return "above 80 % of its capacity, and no origin that may serve has more room";
-        case Reason::full: return "at its capacity, and nothing better is left: the request waits for room";
+        case Reason::full: return "at its capacity, and no better origin is left: the request waits for room";
         default: return {};
     }
 }
@@ -74,39 +75,38 @@ std::string_view describe(Reason reason, bool is_first) noexcept {
         case Reason::lowest_latency: return "as fast as the fastest, and first by weight and configuration";
         case Reason::next_latency: return "next by latency";
         case Reason::country_map: return "listed for the client's country, group, continent or by default";
-        case Reason::unlocated: return "nothing says where the client is: listed by the site's unlocated";
+        case Reason::unlocated: return "the client's place is unknown: listed in the site's unlocated";
         case Reason::failover_order: return "in configuration order";
         case Reason::override_order: return "listed by the operator's override of this address";
         case Reason::writer: return "takes writes";
         case Reason::pinned: return "the route names it";
-        case Reason::degraded: return "degraded: behind those that are up";
-        case Reason::unknown: return "no verdict yet: behind those that are up or degraded";
-        case Reason::returning:
-            return "well again, and its clients come back in steps: the step of this one is still to come";
-        case Reason::last_eligible: return "ejected, but nothing better would be left";
-        case Reason::all_down_open: return "down, but all are, and the site tries all the same";
+        case Reason::degraded: return "degraded: after origins that are up";
+        case Reason::unknown: return "no verdict yet: after origins that are up or degraded";
+        case Reason::returning: return "healthy again, and its clients return in steps: this one has not returned yet";
+        case Reason::last_eligible: return "ejected, but no better origin is left";
+        case Reason::all_down_open: return "down, but all origins are, and the site tries them anyway";
         case Reason::forbidden_route: return "the route allows other origins only";
         case Reason::forbidden_write: return "takes no writes";
         case Reason::forbidden_country: return "not allowed for the client's country";
         case Reason::down: return "down";
         case Reason::ejected: return "ejected by live traffic";
-        case Reason::draining: return "draining: takes no new exchange";
-        case Reason::local_skip: return "just refused a connection: behind every other origin";
-        case Reason::stalled: return "just left several requests without an answer: behind every other origin";
+        case Reason::draining: return "draining: takes no new requests";
+        case Reason::local_skip: return "just refused a connection: after every other origin";
+        case Reason::stalled: return "just left several requests without an answer: after every other origin";
         case Reason::on_trial: return "back from an ejection, and another request is trying it out";
-        case Reason::spilled: return "first of those with room: a better one is near its capacity";
-        case Reason::busy: return "above 80 % of its capacity: behind those with room";
+        case Reason::spilled: return "first origin with room: a better one is near its capacity";
+        case Reason::busy: return "above 80 % of its capacity: after origins with room";
         case Reason::full: return "at its capacity: requests must wait";
         case Reason::key_pinned: return "an earlier request with the same Idempotency-Key went there";
-        case Reason::leaving: return "drains by its own word, but nothing better would be left";
+        case Reason::leaving: return "drains itself, but no better origin is left";
         case Reason::check_overruled:
-            return "a check that this request needs fails there, but nothing better would be left";
-        case Reason::agent_draining: return "drains by its own word";
+            return "a check that this request needs fails there, but no better origin is left";
+        case Reason::agent_draining: return "drains itself";
         case Reason::check_failed: return "a check that this request needs fails there";
-        case Reason::forced_down: return "forced down by the operator: takes no new exchange";
-        case Reason::failed: return "it was asked first, and the request moved on";
-        case Reason::late: return "it was asked first, and the hedge beside it was faster";
-        case Reason::surplus: return "would do, but three candidates are enough";
+        case Reason::forced_down: return "forced down by the operator: takes no new requests";
+        case Reason::failed: return "it was tried first, and the request moved";
+        case Reason::late: return "it was tried first, and the hedge was faster";
+        case Reason::surplus: return "would serve, but three candidates are enough";
     }
     return "?";
 }

@@ -2,7 +2,7 @@
 
 #include "proxy/steering/decision.h"
 
-/// Step 4 of the decision: who may serve this request at all. What is not allowed never comes back, whatever fails.
+/// Step 4 of the decision: the origins that may serve this request. A forbidden origin never serves it, whatever fails.
 namespace nearhop::steering {
 
 struct Rules {
@@ -11,7 +11,7 @@ struct Rules {
     OriginSet by_country;
     OriginSet allowed;                  ///< by all three
     const CountryOrder* row = nullptr;  ///< the `country` policy's row for the place, or `unlocated`; null: none
-    Reason narrowed = Reason::surplus;  ///< writer or pinned where such a rule took origins away; surplus: none did
+    Reason narrowed = Reason::surplus;  ///< writer or pinned, if such a rule removed origins; surplus: none did
 };
 
 /// The row that applies to clients of this place; null: none.
@@ -19,7 +19,7 @@ const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noex
 
 Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& facts, const geo::Place& place) noexcept;
 
-/// Of an origin that is not allowed.
+/// The reason of a forbidden origin.
 Reason forbidden(const Rules& rules, OriginId id) noexcept;
 
 }  // namespace nearhop::steering

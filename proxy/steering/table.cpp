@@ -73,7 +73,7 @@ std::optional<SiteId> Table::site_of(std::string_view host) const noexcept {
 
     if (const auto found = exact.find(name); found != exact.end()) return found->second;
     // From the first dot on, suffixes get shorter: the first hit is the longest wildcard. A name that starts with the
-    // dot has no label for the star to stand for.
+    // dot has no label for the star.
     for (auto dot = name.find('.', 1); dot != name.npos && !wildcards.empty(); dot = name.find('.', dot + 1))
         if (const auto found = wildcards.find(name.substr(dot)); found != wildcards.end()) return found->second;
     return default_site;

@@ -23,20 +23,20 @@ using OriginSet = std::bitset<geo::max_origins>;
 using SiteId = std::uint16_t;
 using RouteId = std::uint16_t;
 
-/// RFC 9110 section 9.2: what a method promises. Decides what may be repeated and what counts as a write.
+/// RFC 9110 section 9.2: the promise of a method. Decides which requests may be repeated and which count as writes.
 enum class MethodClass : std::uint8_t { safe, idempotent, unsafe };
 MethodClass method_class(std::string_view method) noexcept;
 
-/// The ordered origins for one row of the `country` policy, or for clients of whom nothing says where they are.
+/// The ordered origins for one row of the `country` policy, or for clients without a known place.
 struct CountryOrder {
     std::vector<OriginId> listed;
-    bool only = false;             ///< the rest is forbidden; else the rest follows by nearest
-    bool nearest_to_edge = false;  ///< by what this edge measures, instead of a list; `unlocated` only
+    bool only = false;             ///< true: other origins are forbidden; false: they follow by distance
+    bool nearest_to_edge = false;  ///< by this edge's round trips instead of a list; `unlocated` only
 };
 
 struct RouteTable {
     std::string path_prefix;
-    std::string decoded_prefix;        ///< what an origin reads in it: read_path()
+    std::string decoded_prefix;        ///< its reading by an origin: read_path()
     std::vector<std::string> methods;  ///< empty: any
     OriginSet allowed;                 ///< pins; equals the site's origins when the route has none
     conf::ExchangeLimits limits;
@@ -49,7 +49,7 @@ struct SiteTable {
     conf::AllDown all_down = conf::AllDown::open;
     conf::Hedge hedge;
     OriginSet members;
-    OriginSet writers;                         ///< origins that take unsafe methods; equals members when not configured
+    OriginSet writers;                         ///< origins that take unsafe methods; by default all members
     std::vector<OriginId> failover_order;      ///< as configured
     geo::Ranking nearest;                      ///< of the members
     std::vector<CountryOrder> rows;            ///< policy country
@@ -62,7 +62,7 @@ struct SiteTable {
     std::string host_header;         ///< "client", "origin", "server_name" or a name
     bool normalize_path = false;
     conf::EncodedSlashes encoded_slashes = conf::EncodedSlashes::refuse;
-    bool refuses_untrusted = false;  ///< serves nobody whose peer is not trusted
+    bool refuses_untrusted = false;  ///< refuses requests of untrusted peers
     bool decision_header = false;
     bool server_timing = false;
     bool via = true;
@@ -80,7 +80,7 @@ struct TextHash {
 };
 using HostMap = std::unordered_map<std::string, SiteId, TextHash, std::equal_to<>>;
 
-/// What steering knows of an origin.
+/// What steering knows about an origin.
 struct OriginTable {
     std::string name;
     std::string region;         ///< empty when unknown

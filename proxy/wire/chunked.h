@@ -14,7 +14,7 @@ namespace nearhop::wire {
 /// dropped.
 ///
 ///     while (!in.empty()) {
-///         auto step = decoder.next(in);    // step.data is body, step.used bytes of `in` are done with
+///         auto step = decoder.next(in);    // step.data is body; step.used bytes of `in` are finished
 ///     }
 class ChunkedDecoder {
 public:
@@ -35,7 +35,7 @@ public:
     /// The trailer section as received, lines with CRLF, without the empty line; after `done`.
     const std::string& trailers() const noexcept { return trailers_; }
     bool done() const noexcept { return state_ == State::done; }
-    /// After `malformed` why; else chunk_padding where blanks behind a size were passed over.
+    /// After `malformed`, the reason; else chunk_padding if blanks after a size were skipped.
     Deviation deviation() const noexcept { return deviation_; }
 
 private:

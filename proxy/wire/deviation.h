@@ -6,12 +6,12 @@
 
 namespace nearhop::wire {
 
-/// How far a message is from HTTP, in the words of AWS's desync mitigation. `acceptable` is normalised and passed;
-/// `ambiguous` (two recipients could read it differently) and `severe` are refused.
+/// How far a message deviates from HTTP, with the names of AWS's desync mitigation. `acceptable` is normalised and
+/// passed; `ambiguous` (two recipients could read it differently) and `severe` are refused.
 enum class Strictness : std::uint8_t { compliant, acceptable, ambiguous, severe };
 
-/// Every way in which a message differs from HTTP that the proxy tells apart. Stable: log field, metric label,
-/// docs/http.md. A row of the table in deviation.cpp answers everything about one.
+/// Every deviation from HTTP that the proxy distinguishes. Stable: log field, metric label, docs/http.md. Each has a
+/// row in the table of deviation.cpp.
 enum class Deviation : std::uint8_t {
     none,
     // acceptable
@@ -72,13 +72,13 @@ Strictness strictness(Deviation deviation) noexcept;
 /// A clause for people, with the section of the RFC that rules it.
 std::string_view describe(Deviation deviation) noexcept;
 
-/// What was found in one message. Usually empty: one comparison then.
+/// The deviations of one message. Usually none: then it costs one comparison.
 class Deviations {
 public:
     void add(Deviation deviation) noexcept { bits_ |= bit(deviation); }
     bool has(Deviation deviation) const noexcept { return (bits_ & bit(deviation)) != 0; }
     bool empty() const noexcept { return bits_ == 0; }
-    /// The one that tells most: the last in the order above.
+    /// The worst one: the last in the order above.
     Deviation worst() const noexcept;
 
 private:

@@ -6,9 +6,8 @@
 
 namespace nearhop::wire {
 
-/// Names what is wrong with a head that was refused, for log and metrics. The parser decides, quickly and without
-/// reasons; this looks again, line by line, only where something was wrong. `head` may end anywhere. `other` when it
-/// finds nothing.
+/// Names the fault of a refused head, for log and metrics. The parser decides quickly and without a reason; this reads
+/// only refused heads again, line by line. `head` may end anywhere. `other` if it finds nothing.
 Deviation diagnose_request(std::string_view head) noexcept;
 Deviation diagnose_response(std::string_view head) noexcept;
 

@@ -8,7 +8,7 @@
 
 namespace nearhop::wire {
 
-/// How many body bytes follow a head. One function per direction owns the question; everyone else asks it.
+/// How many body bytes follow a head. One function per direction decides; all other code calls it.
 struct Framing {
     enum class Kind : std::uint8_t { none, length, chunked, until_close };
     Kind kind = Kind::none;
@@ -17,7 +17,7 @@ struct Framing {
     bool has_body() const noexcept { return kind != Kind::none; }
 };
 
-/// RFC 9112 section 6.3. nullopt when any two recipients could disagree: both fields, either one repeated, a coding
+/// RFC 9112 section 6.3. nullopt if two recipients could disagree: both fields, either one repeated, a coding
 /// other than exactly `chunked`, chunked in HTTP/1.0, a length that is not digits only or does not fit 63 bits.
 std::optional<Framing> request_framing(const RequestHead& head) noexcept;
 
@@ -25,7 +25,7 @@ std::optional<Framing> request_framing(const RequestHead& head) noexcept;
 std::optional<Framing> response_framing(const ResponseHead& head, std::string_view request_method) noexcept;
 
 /// How long the sender says that it keeps an idle connection (Keep-Alive: timeout=5, RFC 2068 section 19.7.1); nullopt:
-/// it says nothing that can be understood.
+/// the field is absent or not understood.
 std::optional<std::chrono::seconds> keep_alive_timeout(const std::vector<Field>& fields) noexcept;
 
 /// Whether the sender keeps the connection open afterwards, by version and Connection fields (RFC 9112 section 9.3).

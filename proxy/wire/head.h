@@ -7,7 +7,7 @@
 
 namespace nearhop::wire {
 
-/// The fields that the proxy itself looks at; all others are `other` and pass through untouched.
+/// The fields that the proxy itself reads; all others are `other` and pass untouched.
 enum class Name : std::uint8_t {
     other,
     accept,
@@ -38,8 +38,8 @@ enum class Name : std::uint8_t {
     x_nearhop,
     x_real_ip,
     x_request_id,
-    underscored,      ///< any other name with an underscore; clients.underscores says what becomes of it
-    underscore_twin,  ///< X_Forwarded_For and kin: some origins cannot tell them from ours, so they are dropped
+    underscored,      ///< any other name with an underscore; clients.underscores decides about it
+    underscore_twin,  ///< X_Forwarded_For and similar: some origins cannot tell them from ours, so the edge drops them
 };
 
 struct Field {
@@ -66,11 +66,11 @@ struct ResponseHead {
 
 enum class HeadError : std::uint8_t { none, malformed, bad_framing, too_many_fields };
 
-/// Whatever is configured: a head, with what the proxy adds to it, has to fit into one Buffer beside other output.
+/// Hard limit: a head, with what the proxy adds, must fit into one Buffer beside other output.
 inline constexpr std::size_t largest_head = 128 * 1024;
 
-/// Finds the end of a head that arrives in pieces, each byte looked at once. Lines must end in CRLF: a bare LF is
-/// malformed here already (RFC 9112 section 2.2 would allow it; two recipients may then disagree).
+/// Finds the end of a head that arrives in pieces, each byte read once. Lines must end in CRLF: a bare LF is
+/// malformed here (RFC 9112 section 2.2 would allow it; two recipients may then disagree).
 class HeadScan {
 public:
     enum class State : std::uint8_t { more, complete, malformed };
@@ -87,7 +87,7 @@ private:
     bool first_done_ = false;
 };
 
-/// Parse one complete head (with its empty line). Beast does the tokenising; what it lets through is refused here:
+/// Parse one complete head (with its empty line). Beast tokenises. This refuses what Beast accepts:
 /// obs-fold, targets with controls, non-ASCII or '#', empty names, HTTP versions other than 1.0 and 1.1.
 HeadError parse_request(std::string_view head, unsigned max_fields, RequestHead& into);
 HeadError parse_response(std::string_view head, unsigned max_fields, ResponseHead& into);

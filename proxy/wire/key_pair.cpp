@@ -99,7 +99,7 @@ bool check_key(const KeyPair& pair, const conf::Certificate& files, Reporter& re
     }
     report.error(files.private_key, "want the private key of the certificate in " + certificate +
                                         ", found another one in " + key +
-                                        "; while a renewal writes both, it may have come to one of them only");
+                                        "; a renewal may have written only one of them so far");
     return false;
 }
 
@@ -119,7 +119,7 @@ std::optional<KeyPair> KeyPair::load(const conf::Certificate& files, Reporter& r
         pair.chain.assign(std::make_move_iterator(all.begin() + 1), std::make_move_iterator(all.end()));
         check_dates(pair.certificate.get(), certificate, report);
     }
-    OPENSSL_cleanse(pem.data(), pem.size());  // the key may stand in the same file
+    OPENSSL_cleanse(pem.data(), pem.size());  // the key may be in the same file
     if (const auto why = read_file(*private_key, pem); !why.empty())
         report.error(private_key, "want a readable key file, found " + *private_key + ": " + why);
     else if (pair.key = read_private_key(pem, error); !pair.key)
@@ -157,7 +157,7 @@ bool KeyPair::install(ssl_ctx_st* context, const conf::Certificate& files, Repor
     ERR_clear_error();
     if (SSL_CTX_use_cert_and_key(context, certificate.get(), key.get(), chain_stack().get(), 1) == 1) return true;
     report.error(files.certificate,
-                 "want a certificate that OpenSSL takes, found " + *files.certificate + ": " + last_error());
+                 "want a certificate that OpenSSL accepts, found " + *files.certificate + ": " + last_error());
     return false;
 }
 

@@ -17,7 +17,7 @@ struct StackDelete {
     void operator()(stack_st_X509* stack) const noexcept;  ///< what is on it is not owned
 };
 
-/// Collects what is wrong with the files of a `tls` section.
+/// Collects the problems of the files in a `tls` section.
 class Reporter {
 public:
     explicit Reporter(conf::Problems& problems) : problems_{problems} {}
@@ -35,19 +35,19 @@ private:
     bool failed_ = false;
 };
 
-/// A certificate, what follows it in its file, and its key, which was seen to sign for it. Each file is read once: what
-/// was checked is what is used, though a renewal may write them meanwhile.
+/// A certificate, its chain, and its key, whose signature the certificate verifies. Each file is read once, so the edge
+/// uses what it checked even if a renewal writes the files meanwhile.
 struct KeyPair {
     X509Certificate certificate;
     std::vector<X509Certificate> chain;
     PrivateKey key;
 
-    /// Whatever does not fit is reported at the key of the file that it is about; nullopt then.
+    /// Reports each problem at the configuration key of its file, and then returns nullopt.
     static std::optional<KeyPair> load(const conf::Certificate& files, Reporter& report);
 
-    /// Makes `context` show it. False after reporting that OpenSSL does not take it.
+    /// Makes `context` show it. False after reporting that OpenSSL rejects it.
     bool install(ssl_ctx_st* context, const conf::Certificate& files, Reporter& report) const;
-    std::string fingerprint() const;  ///< another one for each certificate and chain
+    std::string fingerprint() const;  ///< differs for each certificate and chain
     /// As OpenSSL wants it. Refers to `chain`.
     std::unique_ptr<stack_st_X509, StackDelete> chain_stack() const;
 };

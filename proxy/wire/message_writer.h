@@ -14,7 +14,8 @@ public:
     /// Where head lines are appended before the body is written.
     Buffer& staging() noexcept { return staging_; }
 
-    /// Body bytes, as a chunk of their own when `chunked`. Takes what fits under Stream::high_water; returns how much.
+    /// Body bytes, as a chunk of their own when `chunked`. Takes what fits under Stream::high_water and returns how
+    /// much.
     std::size_t write(Stream& stream, std::string_view body, bool chunked);
     /// The last chunk with ready trailer lines; nothing for other framings.
     void finish(bool chunked, std::string_view trailers);

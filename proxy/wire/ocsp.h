@@ -8,9 +8,9 @@ namespace nearhop::wire {
 
 struct KeyPair;
 
-/// Staples the OCSP response (RFC 6960, DER) in `file` to the handshakes of `context`, which shows `pair`. `error` when
-/// it is none for that certificate or its signature is wrong: nothing is stapled. `warning` when it is stale or says
-/// revoked. A response is not stapled any more once its next update is due.
+/// Staples the OCSP response (RFC 6960, DER) in `file` to the handshakes of `context`, which shows `pair`. `error` if
+/// it is for another certificate or its signature is wrong: then nothing is stapled. `warning` if it is stale or says
+/// revoked. Stapling ends when the response's next update is due.
 void staple(ssl_ctx_st* context, const KeyPair& pair, const std::string& file, std::string& error,
             std::string& warning);
 

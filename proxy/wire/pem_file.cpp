@@ -93,7 +93,7 @@ std::vector<X509Certificate> read_certificates(std::string_view pem, std::string
             ERR_clear_error();
             const bool at_end = ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
             if (at_end && !has_odd_line(pem, blocks)) break;
-            error = "it is damaged or not complete behind " + std::to_string(blocks) + " good parts";
+            error = "it is damaged or incomplete after " + std::to_string(blocks) + " good parts";
             return {};
         }
         if (!block.is_certificate()) {
@@ -130,7 +130,7 @@ std::vector<X509Certificate> read_authorities(const std::string& file, std::stri
     const bool ends_chains = std::any_of(authorities.begin(), authorities.end(), [](const auto& each) {
         return (X509_get_extension_flags(each.get()) & EXFLAG_SS) != 0 || X509_trusted(each.get()) != 0;
     });
-    if (why.empty() && !ends_chains) why = "none in it signed itself, so no chain could end there";
+    if (why.empty() && !ends_chains) why = "none in it is self-signed, so no chain could end there";
     // OpenSSL does not look: a damaged authority would be noticed by everybody who is refused because of it.
     for (std::size_t i = 0; i < authorities.size() && why.empty(); ++i)
         if (X509* const each = authorities[i].get(); (X509_get_extension_flags(each) & EXFLAG_SS) != 0)

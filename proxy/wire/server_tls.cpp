@@ -210,7 +210,8 @@ std::shared_ptr<const TicketKeys> keys_for(const conf::Tls& tls, const TicketKey
     }
     struct stat facts{};
     if (::stat(tls.ticket_keys->c_str(), &facts) == 0 && (facts.st_mode & S_IRWXO) != 0)
-        report.warning(tls.ticket_keys, "everybody may read " + *tls.ticket_keys + ": who can, decrypts old traffic");
+        report.warning(tls.ticket_keys,
+                       "every user may read " + *tls.ticket_keys + ": a reader can decrypt old traffic");
     return keys;
 }
 
@@ -254,7 +255,7 @@ void warn_of_hidden(const std::vector<Shown>& all, const std::map<std::string, T
         if (!is_shown)
             report.warning(all[i].files.certificate,
                            "the certificate in " + *all[i].files.certificate +
-                               " is shown to nobody: those before it have its names, with keys of its kind");
+                               " is never used: earlier ones have its names, with keys of its kind");
     }
 }
 
@@ -291,7 +292,7 @@ std::shared_ptr<const ServerTls> ServerTls::load(const conf::Tls& tls, const Tic
         X509* const leaf = pair->certificate.get();
         if (!has_alternative_names(leaf))
             report.warning(files.certificate, "the certificate in " + *files.certificate +
-                                                  " has no alternative name: clients take its common name for none "
+                                                  " has no alternative name: clients ignore its common name "
                                                   "(RFC 9525)");
         result->expiries_.push_back({*files.certificate, time_of(X509_get0_notAfter(leaf))});
         all.push_back({files, std::move(*pair), names_of(leaf), EVP_PKEY_get_base_id(X509_get0_pubkey(leaf))});

@@ -14,25 +14,25 @@
 
 namespace nearhop::wire {
 
-/// What clients' handshakes are made with: one OpenSSL context per certificate, chosen by SNI (exact, then wildcard,
-/// else the first) before a ticket is looked at. Certificates for the same name with keys of different kinds share one:
-/// each client gets what it can verify. Immutable; shared by all workers.
+/// The contexts for clients' handshakes: one OpenSSL context per certificate. SNI chooses it (exact, then wildcard,
+/// else the first) before OpenSSL reads a ticket. Certificates of the same name with different kinds of keys share one:
+/// each client gets one that it can verify. Immutable; shared by all workers.
 class ServerTls {
 public:
     /// Reads certificates and keys; every unreadable file, mismatch or bad cipher list becomes a problem with the
     /// configuration's own position. Null when one is an error.
-    /// `keys`: the process's own, for tickets unless a file has some. `rules`: null where no site has its own.
+    /// `keys`: the process's own, for tickets unless a file has keys. `rules`: null if no site has its own.
     static std::shared_ptr<const ServerTls> load(const conf::Tls& tls, const TicketKeys& keys, conf::Problems& problems,
                                                  ClientRuleOf rules = {});
 
     /// To start a handshake with; SNI may switch it to another certificate.
     ssl_ctx_st* context() const noexcept { return contexts_.front().get(); }
 
-    /// Whether both names are served with the same certificate: no connection for one is good for the other otherwise
-    /// (RFC 9110 section 15.5.20). Lower case or not.
+    /// Whether both names have the same certificate; otherwise a connection for one may not serve the other (RFC 9110
+    /// section 15.5.20). In any case of letters.
     bool same_certificate(std::string_view left, std::string_view right) const;
 
-    /// Whether a certificate here is good for a site's host: a name, "*.example.com" (any name one label below) or an
+    /// Whether a certificate here matches a site's host: a name, "*.example.com" (any name one label below) or an
     /// IP address.
     bool covers(const std::string& host) const;
 

@@ -190,7 +190,7 @@ Io Stream::handshake() {
     }
 }
 
-/// TLS has failed. Our alert, if it was not the peer that told us, leaves now: whoever called will close.
+/// TLS has failed. Our alert, if it was not the peer that told us, leaves now: the caller will close.
 Io Stream::fail(bool grew) {
     failure_.error = ERR_peek_last_error();
     ERR_clear_error();
@@ -290,7 +290,7 @@ void Stream::write(std::string_view bytes) {
         const int count = static_cast<int>(std::min(bytes.size(), std::size_t{64 * 1024}));
         const int written = SSL_write(tls_.get(), bytes.data(), count);
         if (written <= 0) {
-            // Our BIO never blocks: this is a broken session. The socket is closed by whoever flushes next.
+            // Our BIO never blocks: this is a broken session. The next flush closes the socket.
             socket_.reset();
             return;
         }

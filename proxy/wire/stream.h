@@ -11,17 +11,17 @@ namespace nearhop::wire {
 struct ServerHandshake;
 using loop::Io;
 
-/// A byte stream over TCP, with or without TLS. Nothing here waits: every call does what can be done now, and the
-/// socket's Notify says when to call again.
+/// A byte stream over TCP, with or without TLS. No call waits: each does what is possible now, and the socket's Notify
+/// says when to call again.
 ///
 /// TLS runs directly on OpenSSL over a BIO that reads from our receive buffer and appends to our send buffer: one
-/// receive per wake-up, all records of a wake-up in one send (design.md section 7).
+/// receive per wake-up, all records of a wake-up in one send.
 class Stream {
 public:
     /// Output from here on is sent before more is taken (back-pressure).
     static constexpr std::size_t high_water = 48 * 1024;
 
-    /// What is below the mark takes this much at once, and a bulk read brings as much: with its four record frames it
+    /// Output below the mark takes this much at once, and a bulk read brings as much: with its four record frames it
     /// fits one packet of segmentation offload (64 KiB). Measured per GiB: 635 ms, against 706 with 40 KiB, 787 with
     /// 96 KiB and over 1,000 with just 64 KiB, where each send ends in a tiny second packet (bench/README.md).
     static constexpr std::size_t largest_write = 63 * 1024;
@@ -42,25 +42,25 @@ public:
     bool is_tls() const noexcept { return tls_ != nullptr; }
     ssl_st* tls() const noexcept { return tls_.get(); }
 
-    /// Moves the handshake on and sends what it produced. ok: finished; blocked: call again when notified.
+    /// Continues the handshake and sends its output. ok: finished; blocked: call again when notified.
     Io handshake();
-    /// Why `failed` was returned, by handshake() or by fill() later.
+    /// The cause after handshake() or fill() returned `failed`.
     const TlsFailure& tls_failure() const noexcept { return failure_; }
 
-    /// Decrypted (or plain) input that nobody has consumed yet.
+    /// Decrypted (or plain) input that is not consumed yet.
     Buffer& in() noexcept { return in_; }
     /// Receives once and decrypts what came, up to `limit` bytes in in(). ok: in() grew. closed: an orderly end;
     /// a TLS peer that just closes the connection reads as closed too: framing decides whether that is a truncation.
-    /// What TLS itself has to say to that (an alert) is sent at once.
+    /// An alert that TLS produces leaves at once.
     ///
-    /// failed: the connection broke, or TLS did. What came whole before the record that broke it reads first if we are
-    /// the client: it may be all of an answer. A client's is not worth beginning with: no answer could be sent.
+    /// failed: the connection broke, or TLS did. If we are the client, complete records before the broken one are read
+    /// first: they may be a complete answer. If we are the server they are not: we could send no answer.
     Io fill(std::size_t limit);
     bool failed() const noexcept { return failed_; }  ///< TLS, in the handshake or later
     /// Nothing more can come: the peer has ended its side, or TLS has failed. Unread bytes may still be in in().
     bool over() const noexcept { return failed_ || ended_ || close_notified_; }
-    /// After `closed`: whether the peer said so (close_notify), or plain TCP's end is all that there is to say it. A
-    /// TLS peer that just went may have been cut off.
+    /// After `closed`: whether it is an announced end (close_notify, or the end of plain TCP). A TLS peer without
+    /// close_notify may have been cut off.
     bool ended_orderly() const noexcept { return !tls_ || close_notified_; }
     /// Grow reads for bulk bodies; ends by itself when reads come back small.
     bool bulk() const noexcept { return bulk_; }
@@ -69,7 +69,7 @@ public:
     void write(std::string_view bytes);
     /// Like write, but may take less than all: what a plain socket takes at once is never copied.
     std::size_t write_some(std::string_view bytes);
-    /// Sends what is queued. ok: all of it; blocked: some is left.
+    /// Sends the queued output. ok: all of it; blocked: some is left.
     Io flush();
     std::size_t unsent() const noexcept { return out_.size(); }
     /// Of `sent`, what the peer's system has acknowledged; a system call.

@@ -10,13 +10,13 @@ struct ssl_ctx_st;
 
 namespace nearhop::wire {
 
-/// What session tickets are sealed with: the newest key seals, older ones still open for as long as a ticket lives.
+/// Keys of session tickets: the newest key seals, older keys open tickets for as long as a ticket lives.
 /// Copies share one set, so that all workers and every reload use the same. Thread-safe.
 class TicketKeys {
 public:
     using Time = std::chrono::steady_clock::time_point;
     static constexpr std::size_t key_bytes = 80;  ///< name 16, HMAC key 32, AES key 32
-    /// OpenSSL's own for TLS 1.3; what a client is told.
+    /// OpenSSL's own for TLS 1.3; the lifetime that a ticket announces.
     static constexpr std::chrono::seconds ticket_life{7200};
 
     /// One random key. Throws std::runtime_error without random bytes.

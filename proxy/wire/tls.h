@@ -25,18 +25,18 @@ using SslSession = std::unique_ptr<ssl_session_st, SslDelete>;
 using X509Certificate = std::unique_ptr<x509_st, SslDelete>;
 using PrivateKey = std::unique_ptr<evp_pkey_st, SslDelete>;
 
-/// Of null: no. A session may outlive the certificate that it was made with.
+/// False for null. A session may outlive the certificate of its handshake.
 bool is_expired(const x509_st* certificate) noexcept;
 
-/// Why TLS failed, in a form that decides what to tell the operator.
+/// Why TLS failed, for the reason that operators see.
 struct TlsFailure {
     bool certificate = false;  ///< the origin's certificate was refused
     long verify_result = 0;    ///< X509_V_ERR_*
     unsigned long error = 0;   ///< OpenSSL's error code, 0: closed without one
     std::string text() const;  ///< "certificate has expired", "wrong version number", ...
-    /// The peer refused the handshake (our certificate, mostly) with an alert that only a handshake ends with. In
-    /// TLS 1.3 a client that has finished its own part learns of it with its first read (RFC 8446 section 4.4.2.4): of
-    /// what it has sent since, nothing was processed.
+    /// The peer refused the handshake (usually our certificate) with an alert that only ends a handshake. In TLS 1.3, a
+    /// client that has finished its own part sees it with its first read (RFC 8446 section 4.4.2.4): the peer processed
+    /// nothing of what the client has sent since.
     bool is_refusal() const noexcept;
 };
 

@@ -5,8 +5,8 @@
 
 struct ssl_method_st;
 
-/// What contexts for clients and for origins have in common. The two kinds are in server_tls.h and origin_tls.h, what
-/// they show in key_pair.h.
+/// Common parts of the contexts for clients (server_tls.h) and for origins (origin_tls.h); key_pair.h has their
+/// certificates.
 namespace nearhop::wire {
 
 inline constexpr unsigned char http1_protocol[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  ///< for ALPN

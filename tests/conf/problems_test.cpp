@@ -110,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(
             "want off, p95, or a duration with its unit (ms, s, m, h) from 10ms to 1m, found \"5ms\""},
         Row{"HedgeByAnotherQuantile", "sites: {a: {hedge: p99}}", "4:20", "found \"p99\""},
         Row{"RateWithoutTime", "rate_limit: {address: 20}", "4:23",
-            "want so many a second, minute or hour such as 20/s, 600/m or 5/h, or off, found \"20\""},
+            "want a number per second, minute or hour such as 20/s, 600/m or 5/h, or off, found \"20\""},
         Row{"RateOfNothing", "rate_limit: {site: 0/s}", "4:20", "found \"0/s\""},
         Row{"RatePerDay", "rate_limit: {site: 5/d}", "4:20", "found \"5/d\""},
         Row{"RateWithText", "sites: {a: {rate_limit: {address: 5x/s}}}", "4:35", "found \"5x/s\""},
@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"ProbePath", "health: {path: health}", "4:16", "want a path that starts with /"},
         Row{"AdminWord", "admin: of", "4:8", "want a map, or off, found \"of\"; did you mean \"off\"?"},
         Row{"AdminForNobody", "admin: {allow_loopback: false}", "4:25",
-            "admin.allow_loopback: lets nobody connect: want networks in allow beside it, found none"},
+            "admin.allow_loopback: lets no client connect: want networks in allow beside it, found none"},
         Row{"LogQuery", "log: {query: dropp}", "4:14",
             "log.query: want keep, drop, or a list of the names of parameters, found \"dropp\"; did you mean "
             "\"drop\"?"},
@@ -133,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"LogQueryParameter", "log: {query: [a=b]}", "4:15",
             "log.query[0]: want the name of a query's parameter, as it is sent, found \"a=b\""},
         Row{"AdminNetwork", "admin: {allow: [10.0.0.1/8]}", "4:17",
-            "with no bit set behind the prefix, found \"10.0.0.1/8\""},
+            "with no bit set after the prefix, found \"10.0.0.1/8\""},
         Row{"ControlWithoutKind", "isolation: {control: 10.0.0.2}", "4:22",
             "want tcp://ADDRESS:PORT or dns://ADDRESS, such as tcp://10.0.0.1:53, with a numeric address"},
         Row{"ControlByName", "isolation: {control: ['dns://resolver.example']}", "4:23", "isolation.control[0]: want"},
@@ -186,10 +186,11 @@ INSTANTIATE_TEST_SUITE_P(
             "clients.unsafe_trust_any_peer: true allows it), found \"0.0.0.0/0\""},
         Row{"Everyone6", "clients: {trusted: ['::/0']}", "4:21", "found \"::/0\""},
         Row{"EveryoneMapped", "clients: {trusted: [{cidr: '::ffff:0:0/96'}]}", "4:28", "clients.trusted[0].cidr: want"},
-        Row{"HostBits", "clients: {trusted: [10.0.0.1/8]}", "4:21", "with no bit set behind the prefix"},
+        Row{"HostBits", "clients: {trusted: [10.0.0.1/8]}", "4:21", "with no bit set after the prefix"},
         Row{"RefusesEverybody", "clients: {untrusted: refuse}", "4:22",
-            "clients.untrusted: refuses everybody: want clients.trusted beside it, found none"},
-        Row{"SiteRefusesEverybody", "sites: {a: {untrusted: refuse}}", "4:24", "sites.a.untrusted: refuses everybody"},
+            "clients.untrusted: refuses every request: want clients.trusted beside it, found none"},
+        Row{"SiteRefusesEverybody", "sites: {a: {untrusted: refuse}}", "4:24",
+            "sites.a.untrusted: refuses every request"},
         Row{"Untrusted", "clients: {untrusted: drop}", "4:22", "want serve or refuse, found \"drop\""},
         Row{"SecretOnly", "clients: {trusted: [{secret_header: {name: X-S, value: long-enough}}]}", "4:21",
             "trusts every peer that knows the secret: want cidr"},
@@ -313,7 +314,7 @@ INSTANTIATE_TEST_SUITE_P(
             "sites.a.routes[0].deadline: the deadline (5s)"},
         Row{"DefaultSite", "failover: {tls_timeout: 30s}", "1:1", "the deadline (25s)"},
         Row{"ControlIsThisMachine", "isolation: {control: 'tcp://127.0.0.1:53'}", "4:22",
-            "tcp://127.0.0.1:53 is this machine itself: it answers also when nothing else does"},
+            "tcp://127.0.0.1:53 is this machine: it answers even without a network"},
         Row{"IdleCountries", "sites: {a: {countries: {DE: us}}}", "4:24", "has no effect without policy: country"}),
     name_of);
 
@@ -383,7 +384,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"TwiceByAWildcard",
             "listeners:\n- {address: '0.0.0.0:80', protocol: http, plain: serve}\n"
             "- {address: '127.0.0.1:80', protocol: http, plain: serve}\norigins: {a: 'https://a.example'}",
-            "3:13", "found 127.0.0.1:80 and, in line 2, 0.0.0.0:80: one takes in the other"},
+            "3:13", "found 127.0.0.1:80 and, in line 2, 0.0.0.0:80: one includes the other"},
         Row{"TwiceByBothVersions",
             "listeners:\n- {address: '0.0.0.0:80', protocol: http, plain: serve}\n"
             "- {address: '[::]:80', protocol: http, plain: serve}\norigins: {a: 'https://a.example'}",
@@ -431,11 +432,11 @@ TEST(Redirects, ThatLeadInACircleOrToTheInnerPortAreWarnedOf) {
         const char* expect;  ///< empty: nothing is warned of
     } rows[] = {
         {"listeners: [{address: '0.0.0.0:80', protocol: http}]\n",
-         "listeners[0].address: redirects to https, where this edge does not listen"},
+         "listeners[0].address: redirects to https, but this edge has no https listener"},
         {"listeners: [{address: '0.0.0.0:8080', protocol: http, plain: serve}]\n", ""},
         {"listeners: [{address: '0.0.0.0:80', protocol: http}]\nclients: {trusted: [10.0.0.0/8]}\n", ""},
         {"listeners: [{address: '0.0.0.0:8443'}, {address: '0.0.0.0:8080', protocol: http}]\n",
-         "listeners[1].address: redirects to https on port 8443, where the edge listens itself: want redirect_port"},
+         "listeners[1].address: redirects to https on port 8443, the edge's own: want redirect_port"},
         {"listeners: [{address: '0.0.0.0:8443'}, {address: '0.0.0.0:8080', protocol: http, redirect_port: 443}]\n", ""},
         {"listeners: [{address: '0.0.0.0:443'}, {address: '0.0.0.0:8080', protocol: http}]\n", ""},
         {"listeners: [{address: '0.0.0.0:0'}, {address: '0.0.0.0:0', protocol: http}]\n", ""},

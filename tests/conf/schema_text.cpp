@@ -138,7 +138,7 @@ private:
         if (row != reference_.rows.end() && row->second.size() == 4 && !row->second[3].empty())
             words += ' ' + row->second[3];
         const bool is_required_word = key.default_value.starts_with("required");
-        words += is_required_word ? " R" + key.default_value.substr(1) + '.' : " Default: " + key.default_value + '.';
+        words += is_required_word ? " R" + key.default_value.substr(1) + '.' : " Default: " + key.shown_default() + '.';
         std::string text = "\"description\": " + in_quotes(words) + ", ";
         if (!key.is_fixed) return text;
         const bool is_plain =

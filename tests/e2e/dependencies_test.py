@@ -130,7 +130,7 @@ def test_where_every_database_is_read_only_the_applications_own_answer_reaches_t
 def test_an_answer_of_another_region_is_a_failed_probe_with_its_reason(scene, edge):
     say(scene[NEAR], body(NEXT, cache="fail"))
     status = edge.wait_verdict(NEAR, "down")
-    assert status["reason"] == "answer of another region"
+    assert status["reason"] == "answer from another region"
     assert NEXT in status["addresses"][0]["last_probe"]["detail"]
     assert edge.metrics().sum("nearhop_probes_total", origin=NEAR, result="wrong_region") >= 2
     assert not check(edge, "cache")["failing"], "what another region says is no news of this one"
@@ -155,7 +155,7 @@ COMPRESSED = gzip.compress(b'{"checks": {}}', mtime=0)
 
 
 @pytest.mark.parametrize("text, fields, why", [
-    (b"ok", [("Content-Type", "text/plain")], "it is no JSON but text/plain"),
+    (b"ok", [("Content-Type", "text/plain")], "it is not JSON but text/plain"),
     (b"", [], "it is empty"),
     (COMPRESSED, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")], "coded (gzip)"),
     (COMPRESSED, [("Content-Type", "application/json")], "compressed"),
@@ -194,7 +194,7 @@ def test_a_check_that_no_body_has_told_of_is_warned_of_once(scene, start):
 
 def test_what_is_declared_json_and_is_none_is_a_failed_probe(scene, edge):
     say(scene[NEAR], b'{"checks":')
-    assert edge.wait_verdict(NEAR, "down")["reason"] == "body is no JSON"
+    assert edge.wait_verdict(NEAR, "down")["reason"] == "body is not JSON"
 
 
 def test_a_body_beside_a_status_that_is_made_to_pass_is_read(scene, start):
@@ -252,7 +252,7 @@ def test_behind_a_body_a_word_is_neither_heard_nor_passed_on(scene, start):
 def test_probes_keep_a_word_alive_and_take_it_back(scene, start):
     edge = start(scene.config(health=quick(agent_header="X-Origin-Health", agent_expiry="1h")))
     say(scene[NEAR], {}, fields=[("X-Origin-Health", "degraded")])
-    assert edge.wait_verdict(NEAR, "degraded")["reason"] == "degraded by its own word"
+    assert edge.wait_verdict(NEAR, "degraded")["reason"] == "degraded by its own report"
     assert regions(edge) == [NEXT] * 4
     say(scene[NEAR], {}, fields=[("X-Origin-Health", "up")])
     edge.wait_verdict(NEAR, "up")

@@ -138,7 +138,7 @@ def test_a_file_that_is_not_understood_is_never_written_over(scene, start, tmp_p
     edge = start(config(scene, file))
     answer = order(edge, "drain")
     told = json.loads(answer.body)
-    assert answer.status == 500 and told["holds"] and not told["saved"] and "is no file of overrides" in told["not_saved"]
+    assert answer.status == 500 and told["holds"] and not told["saved"] and "is not a file of overrides" in told["not_saved"]
     assert ask(edge) == NEXT and file.read_text() == "precious: 1\n"
     file.rename(tmp_path / "away")
     assert json.loads(order(edge, "drain").body)["saved"] and json.loads(file.read_text())["overrides"]

@@ -142,7 +142,7 @@ def test_check_reads_them_and_warns_of_files_for_everybody(scene, tmp_path):
     assert code == 0 and "warning" not in text
     os.chmod(file, 0o644)
     code, text = check({"file": file})
-    assert code == 0 and f"everybody may read {file}" in text
+    assert code == 0 and f"every user may read {file}" in text
     code, text = check({"env": "ORIGIN_SECRET"})
     assert code != 0 and "want the environment variable ORIGIN_SECRET, which is not set" in text
     assert check({"env": "ORIGIN_SECRET"}, ORIGIN_SECRET=SECRET)[0] == 0

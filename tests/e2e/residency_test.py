@@ -46,7 +46,7 @@ def check(tmp_path, text):
 def test_check_proves_where_requests_stay(tmp_path, text):
     done = check(tmp_path, text)
     assert done.returncode == 0 and "warning" not in done.stderr, done
-    stays = done.stdout[done.stdout.index("requests that stay") :]
+    stays = done.stdout[done.stdout.index("where requests of rows with only") :]
     for row in ("eea (AT, ", "CH (CH)", "unlocated ("):
         line = next(line for line in stays.splitlines() if row in line)
         assert set(line.split(": ")[1].split(", ")) == EUROPE, line
@@ -68,7 +68,7 @@ def test_it_may_be_asked_to_be_a_warning(tmp_path, text):
 def test_the_printed_bound_names_requests_that_nothing_takes_over(tmp_path, text):
     done = check(tmp_path, text)
     line = next(line for line in done.stdout.splitlines() if line.startswith("  eu-central-1: verdict"))
-    assert "nothing takes over for POST / in site accounts for row eea" in line, line
+    assert "no origin takes over for POST / in site accounts for row eea" in line, line
 
 
 def test_europe_stays_in_europe_and_the_rest_goes_to_the_nearest(text, scene, start):
@@ -100,4 +100,4 @@ def test_a_host_that_no_certificate_is_for_is_a_warning(tmp_path, text, scene):
         assert done.returncode == 0, done
         warnings = [line for line in done.stderr.splitlines() if "no certificate is for" in line]
         assert len(warnings) == (1 if uncovered else 0), done
-        assert not uncovered or f"no certificate is for {uncovered}" in warnings[0], warnings
+        assert not uncovered or f"no certificate has the name {uncovered}" in warnings[0], warnings

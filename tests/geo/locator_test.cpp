@@ -51,7 +51,7 @@ TEST(Locator, GivesTheBestLevelThatTheRecordAllows) {
     }
 }
 
-// geo-rules section 1: who owns a network is not where its users are.
+// The owner of a network is not where its users are.
 TEST(Locator, ARegisteredCountryYieldsToTheRecordsOwnContinentAndPoint) {
     const Locator locator = locator_over({"registered"});
     const std::pair frankfurt{50.11, 8.68};

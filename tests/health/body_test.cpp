@@ -181,31 +181,31 @@ TEST(Body, IsReadWhereItBeginsLikeJsonAndSomethingIsAskedOfItAndElseItSaysWhyNot
          {.coding = "gzip"},
          Reason::none,
          Finding::missing,
-         "its content is coded (gzip), though none was asked for"},
+         "its content is coded (gzip), although the probe asked for none"},
         {"compressed, and no field says so",
          "\x1f\x8b\x08",
          {},
          Reason::none,
          Finding::missing,
-         "it is compressed, though nobody asked for that"},
-        {"a word", "ok", text, Reason::none, Finding::missing, "it is no JSON but text/plain"},
+         "it is compressed, although the probe asked for no coding"},
+        {"a word", "ok", text, Reason::none, Finding::missing, "it is not JSON but text/plain"},
         {"a page",
          "<html>{}</html>",
          {.json = false, .type = "text/html"},
          Reason::none,
          Finding::missing,
-         "it is no JSON but text/html"},
+         "it is not JSON but text/html"},
         {"a type that is no text",
          "ok",
          {.json = false, .type = "a\x80\n"},
          Reason::none,
          Finding::missing,
-         "it is no JSON but a??"},
-        {"a word without a type", "ok", none, Reason::none, Finding::missing, "it has no type and is no JSON map"},
-        {"a list", "[]", text, Reason::none, Finding::missing, "it is no JSON but text/plain"},
+         "it is not JSON but a??"},
+        {"a word without a type", "ok", none, Reason::none, Finding::missing, "it has no type and is not a JSON map"},
+        {"a list", "[]", text, Reason::none, Finding::missing, "it is not JSON but text/plain"},
         {"nothing", "", none, Reason::none, Finding::missing, "it is empty"},
         {"half of it", "{\"checks\":", text, Reason::none, Finding::missing,
-         "it begins like JSON and is none (incomplete JSON)"},
+         "it begins like JSON but is not (incomplete JSON)"},
         {"half of what was declared",
          "{\"checks\":",
          {},
@@ -220,7 +220,7 @@ TEST(Body, IsReadWhereItBeginsLikeJsonAndSomethingIsAskedOfItAndElseItSaysWhyNot
         const bool unread = row.reason == Reason::none;
         EXPECT_EQ(reading.unread, unread) << row.what;
         EXPECT_EQ(reading.findings.read, row.reason != Reason::bad_body) << row.what << ": a check of before is gone";
-        const std::string why = unread ? "the body is not looked at: " : "";
+        const std::string why = unread ? "the body was not read: " : "";
         const std::string told = row.detail.empty() ? "check db" : why + std::string{row.detail};
         EXPECT_EQ(reading.detail, told) << row.what;
     }

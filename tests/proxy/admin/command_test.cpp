@@ -113,7 +113,7 @@ TEST(Command, CheckIsContentWithAGoodFileAndTellsItsWarnings) {
     EXPECT_EQ(ended.out, file +
                              ": ok: 1 site, 1 origin\n"
                              "when an origin dies, at worst:\n"
-                             "  us-east-1: verdict down after 12.1s; nothing takes over in site default\n");
+                             "  us-east-1: verdict down after 12.1s; no origin takes over in site default\n");
     EXPECT_EQ(ended.err, "");
     const auto warned = nearhop({"check", file_with(good + "health: {timeout: 20s}\n")});
     EXPECT_EQ(warned.code, exit_ok) << warned.err;

@@ -42,7 +42,7 @@ std::vector<std::vector<std::string>> rows() {
 
 TEST(LimitsPage, NamesEveryLimitOnceWithItsDefault) {
     std::map<std::string, std::string> defaults;
-    for (const auto& key : conf::known_keys()) defaults[key.path] = key.default_value;
+    for (const auto& key : conf::known_keys()) defaults[key.path] = key.shown_default();
     std::set<std::string> seen;
     for (const auto& row : rows()) {
         ASSERT_EQ(row.size(), 5U) << row.front();

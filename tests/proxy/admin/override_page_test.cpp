@@ -57,7 +57,7 @@ TEST_F(Orders, ThatWouldOverloadTheOthersSayWhyAndHowToInsist) {
     const auto page = ask("/origins/x/drain", "author=a&reason=b");
     EXPECT_EQ(page.status, 409u);
     EXPECT_EQ(page.body,
-              "refused: without x the other origins would get 7 more; force=true (--force) orders it all the same\n");
+              "refused: without x the other origins would get 7 more; force=true (--force) orders it anyway\n");
     EXPECT_FALSE(given->force);
     ask("/origins/x/drain", "author=a&reason=b&force=true");
     EXPECT_TRUE(given->force);

@@ -474,7 +474,7 @@ TEST(OriginTls, SaysWhatIsWrongWithTheAuthorities) {
         {folder.write("empty.pem", ""), "empty"},
         {folder.write("text.pem", "hello"), "PEM"},
         {folder.write("key.pem", authority.key_pem()), "a PRIVATE KEY"},
-        {folder.write("leaf.pem", leaf.certificate_pem()), "none in it signed itself"},
+        {folder.write("leaf.pem", leaf.certificate_pem()), "none in it is self-signed"},
         // A list that is still being written would pass for one with fewer authorities.
         {folder.write("begun.pem", good + "-----BEGIN CERTIFIC"), "not complete"},
         {folder.write("hardly-begun.pem", good + "--"), "not complete"},

@@ -127,7 +127,7 @@ TEST(Condition, WhatIsWrongIsSaidWithWhatIsWantedAndANearMiss) {
         {"share of nroth clients on us-east-1 <= 0", "did you mean \"north\"?"},
         {"share of eu clients on us-east-1 <= 101", "want percent from 0 to 100"},
         {"slowest request <= 1", "want a time with its unit"},
-        {"rate on us-east-1 <= 5/m", "want so many a second, such as 60/s"},
+        {"rate on us-east-1 <= 5/m", "want a number per second, such as 60/s"},
         {"switches <= 2", "want of behind \"switches\", found \"<=\""},
     };
     for (const auto& [sentence, said] : rows) {

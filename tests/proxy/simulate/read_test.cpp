@@ -52,9 +52,10 @@ TEST(ReadScenario, EveryProblemHasLineColumnKeyAndNearMiss) {
         {regions() + "traffic: [{countries: DE}]\n", "traffic[0].rate: is missing"},
         {regions() + "traffic: [{countries: XX, rate: 1/s}]\n",
          "s.yaml:6:23: error: traffic[0].countries: want a country"},
-        {regions() + "traffic: [{countries: DE, rate: 1}]\n", "traffic[0].rate: want so many a second"},
+        {regions() + "traffic: [{countries: DE, rate: 1}]\n", "traffic[0].rate: want a number per second"},
         {regions() + "traffic: [{countries: DE, rate: off}]\n",
-         "s.yaml:6:33: error: traffic[0].rate: want so many a second, minute or hour such as 20/s, 600/m or 5/h, found "
+         "s.yaml:6:33: error: traffic[0].rate: want a number per second, minute or hour such as 20/s, 600/m or 5/h, "
+         "found "
          "\"off\"\n"},
         {regions() + "traffic: [{countries: DE, rate: 1/s, writes: 60%, puts: 60%}]\n", "together at most 100%"},
         {regions() + "traffic: [{countries: DE, rate: 1000000/s}]\n", "want at most 5000000 requests in all"},

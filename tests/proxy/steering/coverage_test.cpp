@@ -96,7 +96,7 @@ TEST(Residency, SaysWhereTheRequestsOfARowMayGo) {
     EXPECT_EQ(residency_text(Checked{"    policy: nearest\n"}.config, *Checked{"    policy: nearest\n"}.table), "");
     const Checked checked{eu_only + "    unlocated: {origins: [eu-west-1, us-east-1], only: true}\n"};
     EXPECT_EQ(residency_text(checked.config, *checked.table),
-              "requests that stay, over every method and route (only: true):\n"
+              "where requests of rows with only: true may go, over every method and route:\n"
               "  site main, eu (AT, AX, BE and 31 more): eu-west-1\n"
               "  site main, unlocated (no known place, continent:AF, continent:AN and 5 more): us-east-1, eu-west-1\n");
 }
