@@ -415,7 +415,7 @@ def test_plain_admin_and_metrics_work_while_sessions_are_full(scene, start):
     crowd = open_many(edge, 20)
     for _ in range(5):
         assert edge.admin("/livez").status == 200
-    assert sum_of(edge, "sessions") >= 5
+    wait_until(lambda: sum_of(edge, "sessions") >= 5, what="the crowd to be accepted")
     for sock in crowd:
         sock.close()
     with Connection(edge.addresses("admin")[0]) as connection:
