@@ -171,6 +171,7 @@ def test_thousands_of_addresses_are_bounded_and_do_not_stop_the_control_thread(s
     resolver.set(NAME, "127.0.0.2", ttl=1)
     edge.wait_verdict("eu-west-1", "up", 20)
     assert edge.metrics().value("nearhop_origin_addresses_dropped", origin="eu-west-1") == 0
+    edge.log.wait(count=2, event="addresses_dropped")
     assert len(edge.log.find(event="addresses_dropped")) == 2
 
 
