@@ -1,7 +1,6 @@
-# Debian 12 packages only; docs/dependencies.md says why each one and not its rivals.
-set(Boost_NO_WARN_NEW_VERSIONS ON)
+# Debian's packages only, of 12 or 13; docs/dependencies.md says why each one and not its rivals.
 set(Boost_USE_STATIC_LIBS ON)
-find_package(Boost 1.81 REQUIRED COMPONENTS url json)
+find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS url json)  # CONFIG: newer CMake has no module for it any more
 find_package(OpenSSL 3 REQUIRED)
 find_package(Threads REQUIRED)
 find_package(yaml-cpp REQUIRED)

@@ -4,6 +4,7 @@
 #include "proxy/steering/decision.h"
 #include "proxy/steering/path.h"
 #include "proxy/wire/deviation.h"
+#include "proxy/wire/json_text.h"
 
 #include <boost/json.hpp>
 
@@ -111,7 +112,7 @@ std::string answer_json(const Answer& answer, const Snapshot& snapshot, const he
                         const std::string& health_is) {
     auto value = boost::json::parse(steering::explain_json(answer.explanation, *snapshot.routing->table, health));
     value.as_object()["health"] = health_is;
-    return boost::json::serialize(value) + "\n";
+    return wire::json_text(value) + "\n";
 }
 
 }  // namespace nearhop::admin

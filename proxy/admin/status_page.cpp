@@ -2,6 +2,7 @@
 
 #include "health/describe.h"
 #include "proxy/run/version.h"
+#include "proxy/wire/json_text.h"
 
 #include <boost/json.hpp>
 
@@ -34,11 +35,6 @@ json::value time_json(health::TimePoint time) {
     return time_json(system_clock::now() - ago);
 }
 
-/// Seconds or milliseconds that are negative when nothing is known.
-json::value known(double value) {
-    return value < 0 ? json::value(nullptr) : json::value(value);
-}  // braces would make a list
-
 json::value text_or_null(const std::string& text) {
     return text.empty() ? json::value(nullptr) : json::value(printable(text));
 }
@@ -67,10 +63,10 @@ json::object address_json(const run::Control::Status::Address& address) {
         {"result", health::reason_text(result.reason, result.status, result.certificate)},
         {"detail", printable(address.last.detail)},
         {"reused_connection", address.last.reused},
-        {"connect_s", known(phases.connect)},
-        {"tls_s", known(phases.tls)},
-        {"first_byte_s", known(phases.first_byte)},
-        {"total_s", known(phases.total)},
+        {"connect_s", wire::measured(phases.connect)},
+        {"tls_s", wire::measured(phases.tls)},
+        {"first_byte_s", wire::measured(phases.first_byte)},
+        {"total_s", wire::measured(phases.total)},
     };
     return out;
 }
@@ -90,9 +86,9 @@ json::object origin_json(const run::Control::Status::Origin& origin, std::uint64
     out["ejections"] = origin.state.ejections;
     out["ejected_until"] = origin.state.ejected ? time_json(origin.state.ejected_until) : nullptr;
     out["in_flight"] = in_flight;
-    out["rtt_ms"] = known(origin.rtt_ms);
-    out["share"] = origin.share;
-    out["held_s"] = origin.held_s;
+    out["rtt_ms"] = wire::measured(origin.rtt_ms);
+    out["share"] = wire::measured(origin.share);
+    out["held_s"] = wire::measured(origin.held_s);
     out["override"] = nullptr;
     if (origin.by_operator) out["override"] = override_json(*origin.by_operator);
     json::array checks;
@@ -108,7 +104,7 @@ json::object origin_json(const run::Control::Status::Origin& origin, std::uint64
     out["addresses"] = std::move(addresses);
     out["dns"] = nullptr;
     if (origin.by_name)
-        out["dns"] = json::object{{"answer_age_s", known(origin.dns_age_s)},
+        out["dns"] = json::object{{"answer_age_s", wire::measured(origin.dns_age_s)},
                                   {"ttl_s", origin.dns_ttl_s},
                                   {"dropped", origin.dns_dropped},
                                   {"error", text_or_null(origin.resolve_error)}};
@@ -233,7 +229,7 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
         {"certificates", std::move(certificates)},
         {"sessions", sessions_json(registry)},
     };
-    return json::serialize(out) + "\n";
+    return wire::json_text(out) + "\n";
 }
 
 }  // namespace nearhop::admin

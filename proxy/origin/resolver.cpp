@@ -200,7 +200,11 @@ void Resolver::open() {
         }
     };
     options.sock_state_cb_data = this;
-    const int wanted = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+    int wanted = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE  // from c-ares 1.31 on it keeps answers by itself, for an hour at most: `dns.max_ttl` is what counts
+    options.qcache_max_ttl = 0;
+    wanted |= ARES_OPT_QUERY_CACHE;
+#endif
     if (const int status = ares_init_options(&channel_, &options, wanted); status != ARES_SUCCESS)
         throw std::runtime_error{std::string{"c-ares: "} + ares_strerror(status)};
     if (servers_.empty()) return;

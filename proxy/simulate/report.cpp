@@ -1,10 +1,10 @@
 #include "proxy/simulate/report.h"
 
 #include "conf/syntax.h"
+#include "proxy/wire/json_text.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -146,7 +146,7 @@ std::string report_json(const Report& report) {
         asserts.push_back(json::object{{"assert", report.scenario.conditions[i].text},
                                        {"holds", report.verdicts[i].holds},
                                        {"measured", report.verdicts[i].measured}});
-    return json::serialize(json::object{{"scenario", report.scenario.file},
+    return wire::json_text(json::object{{"scenario", report.scenario.file},
                                         {"seed", report.scenario.seed},
                                         {"duration", seconds_of(report.scenario.duration)},
                                         {"requests", totals.requests},

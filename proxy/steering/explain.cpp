@@ -2,6 +2,7 @@
 
 #include "health/describe.h"
 #include "proxy/steering/rules.h"
+#include "proxy/wire/json_text.h"
 
 #include <boost/json.hpp>
 
@@ -180,7 +181,7 @@ json::object origin_json(const Considered& origin, const Table& table, const hea
     return {{"origin", known.name},
             {"reason", name(origin.reason)},
             {"km", origin.km < 0 ? json::value(nullptr) : json::value(origin.km)},
-            {"rtt_ms", seen.rtt_ms >= 0 ? json::value(seen.rtt_ms) : json::value(nullptr)},
+            {"rtt_ms", wire::measured(seen.rtt_ms)},
             {"verdict", health::name(seen.state.verdict)},
             {"ejected", seen.state.ejected},
             {"draining", seen.state.draining},
@@ -266,7 +267,7 @@ std::string explain_json(const Explanation& what, const Table& table, const heal
             if (!is_chosen(what.decision, origin.id))
                 out["others"].as_array().push_back(origin_json(origin, table, health));
     }
-    return json::serialize(out);
+    return wire::json_text(out);
 }
 
 void append_decision_field(std::string& out, const Table& table, const Considered& served, const geo::Place& place,

@@ -29,7 +29,8 @@ constexpr const char* intermediate_ciphers =
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 constexpr const char* intermediate_ciphersuites =  // of TLS 1.3, in Mozilla's order; OpenSSL's begins with AES-256
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-constexpr const char* groups = "X25519:P-256:P-384";
+constexpr const char* groups = "X25519MLKEM768:X25519:P-256:P-384";  // Mozilla's as well
+constexpr const char* groups_before_3_5 = "X25519:P-256:P-384";
 constexpr unsigned char both_protocols[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -170,7 +171,10 @@ SSL_TICKET_RETURN on_opened_ticket(SSL*, SSL_SESSION* session, const unsigned ch
 /// Everything that does not depend on the certificate.
 void set_up(ssl_ctx_st* context, const conf::Tls& tls, const TicketKeys& keys) {
     SSL_CTX_set_min_proto_version(context, number_of(tls.min_version));
-    SSL_CTX_set1_groups_list(context, groups);
+    if (SSL_CTX_set1_groups_list(context, groups) != 1) {  // an OpenSSL without ML-KEM
+        ERR_clear_error();
+        SSL_CTX_set1_groups_list(context, groups_before_3_5);
+    }
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
     keys.attach(context, tls.ticket_keys->empty() ? tls.ticket_rotation : std::chrono::seconds{0});

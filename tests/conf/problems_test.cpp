@@ -1,4 +1,5 @@
 #include "tests/conf/support.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 
@@ -59,6 +60,7 @@ struct Row {
     const char* place;   ///< line:column
     const char* expect;  ///< the rest of the message holds this
 };
+using tests::PrintTo;
 
 class OneProblem : public testing::TestWithParam<Row> {
 protected:

@@ -1,6 +1,7 @@
 #include "conf/tree.h"
 
 #include "tests/conf/support.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 
@@ -48,6 +49,7 @@ struct Row {
     std::string yaml;
     std::string line;  ///< the first problem, from its place on
 };
+using tests::PrintTo;
 
 class RefusedYaml : public testing::TestWithParam<Row> {};
 

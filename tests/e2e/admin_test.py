@@ -1,6 +1,7 @@
 """What operators see: metrics, status, explanations, the access log."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -165,6 +166,31 @@ def test_explain_says_the_same_on_the_command_line_and_over_admin(scene, start, 
     assert live["candidates"][0]["reason"] == offline["candidates"][0]["reason"]
     assert live["place"] == offline["place"]
     assert set(REGIONS) == {c["origin"] for c in live["candidates"]}
+
+
+def fractions_of(text):
+    """The numbers of a JSON text that are not whole, as they stand there."""
+    found = []
+    json.loads(text, parse_float=found.append)
+    return found
+
+
+def test_numbers_stand_as_people_write_them(scene, start):
+    """2.05, not 2.054513E0."""
+    edge = start(scene.config())
+    wait_until(lambda: all(origin["rtt_ms"] for origin in edge.status()["origins"]), what="round trips")
+    # A point only so that the command, which measures nothing, has numbers that are not whole either.
+    point = ["--lat=48.8566", "--lon=2.3522"]
+    texts = {
+        "/status": edge.admin("/status").body,
+        "/explain": edge.admin("/explain?country=DE&host=api.example.com").body,
+        "explain": run("explain", *point, "--host=api.example.com", "--config", edge.file, "--json").stdout,
+    }
+    for name, text in texts.items():
+        found = fractions_of(text)
+        assert found and all(re.fullmatch(r"\d+\.\d+", number) for number in found), f"{name}: {found}"
+    for origin in edge.status()["origins"]:
+        assert len(str(origin["rtt_ms"]).replace(".", "").lstrip("0")) <= 3, "three digits say enough"
 
 
 def test_explain_is_what_then_happens(scene, start):

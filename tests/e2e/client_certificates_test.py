@@ -187,7 +187,7 @@ def test_a_session_ends_with_its_certificate_and_a_renewed_one_gets_in(scene, st
         assert connection.request(host=SECRET).status == 200
         session = connection.socket.session
     end = x509.load_pem_x509_certificate(alice.certificate.read_bytes()).not_valid_after
-    wait_until(lambda: datetime.datetime.utcnow() > end + datetime.timedelta(seconds=1), 10, "the certificate's end")
+    wait_until(lambda: datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) > end + datetime.timedelta(seconds=1), 10, "the certificate's end")
     with pytest.raises(ssl.SSLError) as refused, edge.connect(tls=context, name=SECRET, session=session) as connection:
         connection.request(host=SECRET)
     assert "certificate expired" in str(refused.value), "it is told why"

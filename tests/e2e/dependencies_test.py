@@ -169,7 +169,7 @@ def test_a_body_that_is_not_looked_at_takes_nobody_down_and_is_told_of_once(scen
     seen = len(scene[NEAR].probes)
     wait_until(lambda: len(scene[NEAR].probes) > seen + 4, what="probes")
     assert edge.verdict(NEAR) == "up"
-    lines = edge.log.find(event="health_body_unread")
+    lines = edge.log.wait(event="health_body_unread")
     assert len(lines) == 1 and lines[0]["origin"] == NEAR and why in lines[0]["what"], lines
     assert why in edge.origin_status(NEAR)["addresses"][0]["last_probe"]["detail"]
     assert edge.metrics().value("nearhop_origin_check_missing", origin=NEAR, check="database") == 1
@@ -189,6 +189,7 @@ def test_a_check_that_no_body_has_told_of_is_warned_of_once(scene, start):
     edge = start(scene.config(health=quick(checks={"databse": "writes", "cache": "note"})))
     seen = len(scene[NEAR].probes)
     wait_until(lambda: len(scene[NEAR].probes) > seen + 6, what="probes")
+    edge.log.wait(event="check_missing", origin=NEAR)
     assert [line["check"] for line in edge.log.find(event="check_missing", origin=NEAR)] == ["databse"]
 
 

@@ -156,6 +156,11 @@ def ejected(edge, name=NEAR):
     return edge.origin_status(name).get("ejected") not in (None, False)
 
 
+def ejections(edge, name=NEAR):
+    """How often: a short one may be over before it is looked at."""
+    return edge.metrics().sum("nearhop_origin_ejections_total", origin=name)
+
+
 def test_a_health_endpoint_that_lies_does_not_keep_a_storm_of_errors(scene, start, authority):
     config = scene.config(health=quick())
     config["passive"] = {"ejection": "1s", "ejection_max": "1s"}
@@ -166,7 +171,7 @@ def test_a_health_endpoint_that_lies_does_not_keep_a_storm_of_errors(scene, star
     with load.running():
         wait_until(lambda: load.regions()[NEAR] > 20, what=load.summary)
         origin.answer = faults.status(503)
-        wait_until(lambda: ejected(edge), what="an ejection")
+        wait_until(lambda: ejections(edge), what="an ejection")
         edge.log.wait_text(rf"{NEAR}.*ejected")
         origin.answer = faults.normally
         wait_until(lambda: load.good()[-1].region == NEAR, 20, lambda: f"its traffic to return: {load.summary()}")
@@ -242,7 +247,7 @@ def test_an_ejected_origin_returns_after_passing_probes(scene, start):
     scene[NEAR].answer = faults.status(502)
     for _ in range(6):
         ask(edge)
-    wait_until(lambda: ejected(edge), what="an ejection")
+    wait_until(lambda: ejections(edge), what="an ejection")
     scene[NEAR].answer = faults.normally
     wait_until(lambda: not ejected(edge), what="the ejection to end")
     wait_until(lambda: ask(edge) == NEAR, what="its traffic to return")
@@ -254,14 +259,13 @@ def test_an_origin_back_from_an_ejection_is_tried_by_one_request_at_a_time(scene
     config["passive"] = {"ejection": "300ms"}
     edge = start(config)
     scene[NEAR].answer = faults.status(503)
-    ejections = lambda: edge.metrics().sum("nearhop_origin_ejections_total", origin=NEAR)  # noqa: E731
     with edge.connect() as connection:
-        while ejections() < 1:
+        while ejections(edge) < 1:
             connection.request("GET", "/", viewer("DE"))
         # It is counted a moment before the worker hears of it.
         wait_until(lambda: decision(connection.request("GET", "/", viewer("DE")))["attempts"] == "1", what="the worker")
         sent = len(scene[NEAR].requests)
-        while ejections() < 3:
+        while ejections(edge) < 3:
             assert connection.request("POST", "/", viewer("DE"), body=b"x").status == 200
             assert connection.request("GET", "/", viewer("DE")).region == "us-east-1"
     tried = scene[NEAR].requests[sent:]
@@ -286,14 +290,14 @@ def test_a_request_that_an_outage_left_behind_says_nothing_of_the_origin_that_is
     wait_until(lambda: origin.requests, what="the one that hangs")
     for _ in range(6):
         ask(edge)
-    wait_until(lambda: ejected(edge), what="an ejection")
+    wait_until(lambda: ejections(edge), what="an ejection")
     origin.answer = faults.normally
     wait_until(lambda: not ejected(edge), what="the ejection to end")
     left_behind.join(patient(20))
     assert answers[0].status == 504
     seen = len(origin.probes)
     wait_until(lambda: len(origin.probes) > seen + 2, what="its report to be heard of")
-    assert edge.metrics().sum("nearhop_origin_ejections_total", origin=NEAR) == 1
+    assert ejections(edge) == 1
     wait_until(lambda: ask(edge) == NEAR, what="its traffic to return")
 
 

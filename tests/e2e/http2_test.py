@@ -225,8 +225,7 @@ def test_a_cancelled_stream_cancels_the_exchange_and_counts_against_nobody(edge,
     client.reset(stream)
     gone = lambda m: m.sum("nearhop_faults_total", fault="client_gone")  # noqa: E731
     wait_until(lambda: gone(edge.metrics()) == gone(before) + 1, what="client_gone")
-    after = edge.metrics()
-    assert after.sum("nearhop_exchanges") == 0
+    after = edge.settled()
     assert edge.verdict("us-east-1") == "up"
     assert after.sum("nearhop_origin_ejections_total") == before.sum("nearhop_origin_ejections_total")
     wait_until(lambda: origin.open_connections() < open_before, what="the origin's connection to be dropped")
@@ -277,12 +276,11 @@ def test_large_heads_wait_for_a_client_that_reads_late(edge, authority, origin):
     answered = edge.metrics().sum("nearhop_requests_total")
     with Http2(edge.https, authority.file, receive_buffer=4096, timeout=30) as client:
         streams = {client.open(target=f"/{number}"): number for number in range(100)}
-        wait_until(lambda: edge.metrics().sum("nearhop_exchanges") == 0, what="the edge to have all answers")
+        wait_until(lambda: edge.metrics().sum("nearhop_requests_total") == answered + 100, what="the edge to have all answers")
         for stream, number in streams.items():
             reply = client.reply(stream)
             assert reply.status == 200 and reply.body == f"/{number}".encode()
             assert [reply.get(f"x-{n}") for n in range(4)] == [value] * 4
-    assert edge.metrics().sum("nearhop_requests_total") == answered + 100
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one write with the PING", "behind the GOAWAY"])

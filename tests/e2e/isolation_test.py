@@ -111,6 +111,7 @@ def test_verdicts_stand_still_and_nobody_is_held_back_when_the_network_returns(s
     assert edge.fetch(fields=viewer("US")).region == NEXT
     assert edge.metrics().sum("nearhop_origin_share") == len(scene.origins)
     assert edge.metrics().value("nearhop_isolations_total") == 1
+    edge.log.wait(event="isolation_ended")
     assert len(edge.log.find(event="isolated")) == 1 and len(edge.log.find(event="isolation_ended")) == 1
     assert not edge.log.find(event="failback")
 
@@ -121,7 +122,7 @@ def test_verdicts_that_fell_before_it_was_known_are_taken_back(scene, start, tar
     for name in scene.origins:
         edge.wait_verdict(name, "down")
     wait_isolated(edge)
-    lines = edge.log.find(event="isolated")
+    lines = edge.log.wait(event="isolated")
     assert sorted(lines[0]["taken_back"].split(",")) == sorted(scene.origins)
     assert {edge.verdict(name) for name in scene.origins} == {"up"}
     mend(scene, target)

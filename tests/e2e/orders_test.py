@@ -151,7 +151,7 @@ def test_a_reload_that_names_a_file_of_something_else_is_refused(scene, start, t
     order(edge, "drain")
     edge.reload(config(scene, precious), result="failed")
     assert precious.read_text() == "precious: 1\n"
-    assert "admin.state_file" in edge.log.find(event="config_problem")[0]["problem"]
+    assert "admin.state_file" in edge.log.wait(event="config_problem")[0]["problem"]
     assert json.loads(order(edge, "drain", NEXT).body)["saved"]
     assert len(json.loads(first.read_text())["overrides"]) == 2
 

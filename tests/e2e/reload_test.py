@@ -200,7 +200,7 @@ def test_a_geo_database_above_its_limit_is_refused_and_the_old_one_stays(scene, 
     with open(geo_file, "r+b") as file:
         file.truncate(16 * 1024 * 1024 + 1)
     edge.reload(result="failed")
-    assert "there is room for 16777216" in edge.log.find(event="config_problem")[0]["problem"]
+    assert "there is room for 16777216" in edge.log.wait(event="config_problem")[0]["problem"]
     assert edge.fetch(fields=viewer("DE")).region == "eu-west-1"
 
 
@@ -246,7 +246,7 @@ def test_large_files_are_read_while_probes_and_answers_go_on(scene, start, tmp_p
         assert edge.admin("/livez").status == 200
         answers += 1
     assert answers > 3, "it answered only before or after"
-    assert "geo database" in edge.log.find(event="config_problem")[0]["problem"]
+    assert "geo database" in edge.log.wait(event="config_problem")[0]["problem"]
 
 
 BAD = {
@@ -483,8 +483,8 @@ def test_a_listener_that_cannot_be_opened_refuses_the_reload(scene, start):
         edge.reload(result="failed")
         wait_until(lambda: edge.open_files() <= files, what="the sockets of the refused listeners to be closed")
         assert edge.metrics().sum("nearhop_reloads_total", result="ok") == 0
-        failed = edge.log.find(event="listen_failed", listener="https")
-        assert len(failed) == 2 and "Address already in use" in failed[0]["what"], failed
+        failed = edge.log.wait(count=2, event="listen_failed", listener="https")
+        assert "Address already in use" in failed[0]["what"], failed
         edge.log.wait_text(r"config_problem.*:\d+:\d+: error: listeners\[1\]\.address: want an address to listen on")
         assert edge.admin("/readyz").status == 200
         assert edge.fetch(fields=viewer("DE")).region == "eu-west-1", "the old listener and the old policy"

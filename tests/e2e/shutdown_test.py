@@ -231,7 +231,7 @@ def test_a_reload_before_the_first_probes_are_over_is_refused_for_an_address_tha
         port = taken.getsockname()[1]
         edge.reload({**config, "listeners": [{"address": f"127.0.0.1:{port}", "protocol": "https"}]}, result="failed")
         edge.wait_ready()
-    assert "Address already in use" in edge.log.find(event="listen_failed")[0]["what"]
+    assert "Address already in use" in edge.log.wait(event="listen_failed")[0]["what"]
 
 
 class Manager:

@@ -49,6 +49,9 @@ def test_the_same_seed_is_the_same_to_the_byte_and_another_is_not(simulate):
     assert first.stdout == simulate(SCENARIO, "--json").stdout
     other = simulate(SCENARIO.replace("seed: 7", "seed: 8"), "--json")
     assert other.returncode == 0 and other.stdout != first.stdout
+    fractions = []
+    json.loads(first.stdout, parse_float=fractions.append)
+    assert fractions and not [number for number in fractions if "E" in number], "12.5, not 1.25E1"
     answer = json.loads(first.stdout)
     assert answer["holds"] and answer["errors"] == 0
     assert sum(interval["requests"] for interval in answer["intervals"]) == answer["requests"]

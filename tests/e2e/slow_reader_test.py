@@ -5,7 +5,7 @@ import time
 import pytest
 from support.client import request_bytes
 from support.clock import SLOW, wait_until
-from support.http2 import GOAWAY, PING, Http2
+from support.http2 import GOAWAY, Http2
 from support.origin_connection import Gone
 from support.setup import viewer
 from support.tunnel import switching, upgrade
@@ -143,34 +143,30 @@ def test_http2(scene, start, authority):
 def test_the_tail_of_the_last_answer_over_http2(scene, start, authority, last):
     """Every frame is written and the socket is full: the connection ends when they have left, not before."""
     config = configured(scene)
-    config["limits"]["write_timeout"] = "30s"
+    config["limits"]["write_rate"] = "1GiB"  # who reads nothing is cut after `write_timeout`
     probed = start(config)
+    config["limits"]["write_timeout"] = "30s"
     config["limits"]["session_requests"] = int(last != "the client goes away")
     edge = start(config)
     window = 2**31 - 1
     connect = {"settings": {4: window}, "window": window - 65535, "receive_buffer": 16 * 1024, "replenish": False}
 
-    def sent():
-        return probed.metrics().sum("nearhop_client_bytes_total", direction="sent")
-
-    def stuck():
-        client.send_frame(PING, payload=bytes(8))  # the session counts what it sent when it has a turn
-        before = sent()
-        time.sleep(0.1 * SLOW)  # that nothing moves cannot be polled for
-        return sent() == before > 100_000
+    def answered():
+        return edge.metrics().sum("nearhop_requests_total")
 
     with Http2(probed.https, authority.file, **connect) as client:  # how much fits into what lies between
         client.open(fields=GERMAN)
-        wait_until(stuck, what="the sockets to be full")
-        most = int(sent())
-    assert most < SIZE
-    for size in range(most - 32_000, most + 96_000, 8_000):  # for some of these the last frame is what no longer fits
+        wait_until(lambda: probed.metrics().sum("nearhop_http2_ended_total", why="write_timeout"), what="the cut")
+    most = int(probed.metrics().sum("nearhop_client_bytes_total", direction="sent"))
+    assert 100_000 < most < SIZE
+    for size in range(most - 32_000, most + 48_000, 8_000):  # for some of these the last frame is what no longer fits
         scene["eu-west-1"].answer = lambda request, size=size: request.respond(200, b"x" * size)
         with Http2(edge.https, authority.file, **connect) as client:
+            before = answered()
             stream = client.open(fields=GERMAN)
             if last == "the client goes away":
                 client.send_frame(GOAWAY, 0, 0, bytes(8))
-            time.sleep(0.1 * SLOW)  # the edge has done what it can
+            wait_until(lambda before=before: answered() > before, what="the edge to have written every frame")
             while client.pump():
                 pass
             reply = client.replies[stream]

@@ -12,11 +12,11 @@ from support.regions import load_on_a_stopped_region
 STALL = f"{int(300 * SLOW)}ms"
 
 
-def warm(edge, count=150):
+def warm(edge, count=150, region="us-east-1", **options):
     """So many quick answers that the edge knows how quick the origin is."""
     with edge.connect() as connection:
         for _ in range(count):
-            assert connection.request().region == "us-east-1"
+            assert connection.request(**options).region == region
 
 
 def ask(edge, count, answers, **options):
@@ -32,8 +32,8 @@ def ask(edge, count, answers, **options):
     return threads
 
 
-def stalls(edge):
-    return edge.metrics().sum("nearhop_origin_stalls_total", origin="us-east-1")
+def stalls(edge, origin="us-east-1"):
+    return edge.metrics().sum("nearhop_origin_stalls_total", origin=origin)
 
 
 def config_for(scene, **passive):
@@ -59,8 +59,10 @@ def test_clients_that_wait_for_a_100_feign_no_silence(plain_scene, start):
     """Any client could have an idle origin left that does not know Expect."""
     config = config_for(plain_scene)
     config["sites"]["main"]["head_timeout"] = "1m"
+    config["sites"]["other"] = {**config["sites"]["main"], "hosts": ["other.example.com"], "origins": ["ap-southeast-1"]}
     edge = start(config)
     warm(edge)
+    warm(edge, region="ap-southeast-1", host="other.example.com")
     plain_scene["us-east-1"].answer = lambda request: (
         faults.hang_without_reading if request.method == "PUT" else faults.normally)(request)
     near, before = plain_scene["us-east-1"], plain_scene["us-east-1"].attempts
@@ -68,7 +70,14 @@ def test_clients_that_wait_for_a_100_feign_no_silence(plain_scene, start):
     for connection in waiting:
         connection.send(request_bytes("PUT", "/", [("Expect", "100-continue"), ("Content-Length", "30")]))
     wait_until(lambda: near.attempts == before + 5, what="all at the origin")
-    time.sleep(2 * SLOW)  # several times what silence takes
+    # Another origin has as long to answer, from now on, and its silence is found.
+    go_on = threading.Event()
+    plain_scene["ap-southeast-1"].answer = faults.until(go_on, faults.normally)
+    threads = ask(edge, 4, [], host="other.example.com")
+    wait_until(lambda: stalls(edge, "ap-southeast-1"), 20, "the silence of another origin")
+    go_on.set()
+    for thread in threads:
+        thread.join(patient(30))
     assert stalls(edge) == 0 and plain_scene["eu-west-1"].attempts == 0
     assert edge.fetch().region == "us-east-1"
     for connection in waiting:
@@ -174,20 +183,18 @@ def test_a_slow_path_among_others_is_no_sign(plain_scene, start):
 
 
 def test_it_can_be_switched_off(plain_scene, start):
-    edge = start(config_for(plain_scene, stall="0s"))
+    config = config_for(plain_scene, stall="0s")
+    config["sites"]["main"]["head_timeout"] = f"{1000 * SLOW:.0f}ms"  # three times what silence would take
+    edge = start(config)
     warm(edge)
-    go = threading.Event()
-    plain_scene["us-east-1"].answer = faults.until(go, faults.normally)
+    plain_scene["us-east-1"].answer = faults.hang
     answers = []
-    threads = ask(edge, 6, answers)
-    wait_until(lambda: plain_scene["us-east-1"].attempts == 156, what="six to wait")
-    for _ in range(int(patient(50))):
-        edge.metrics()  # time goes by with something to do
-        time.sleep(0.01)
-    assert not answers and stalls(edge) == 0
-    go.set()
-    for thread in threads:
+    for thread in ask(edge, 6, answers):
         thread.join(patient(30))
+    assert [answer.region for answer in answers] == ["eu-west-1"] * 6
+    metrics = edge.settled()
+    assert metrics.sum("nearhop_failovers_total", origin="us-east-1", fault="origin_head_timeout") == 6
+    assert stalls(edge) == 0
 
 
 @pytest.mark.skipif(SLOW > 1, reason="measures time")

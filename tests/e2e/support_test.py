@@ -1,6 +1,7 @@
 """The tools of the end-to-end tests, tried against each other: a test that cannot fail proves nothing."""
 
 import random
+import re
 import signal
 import socket
 import ssl
@@ -198,3 +199,13 @@ def test_the_benchmark_measures_the_defaults_that_users_get(monkeypatch, job):
     assert set(config) == {"workers", "listen", "tls", "clients", "admin", "log", "origins"}
     assert config["workers"] == 1 and set(config["log"]) == {"access"} and set(config["clients"]) == {"trusted"}
     assert set().union(*config["origins"].values()) <= {"url", "ca"}
+
+
+def test_every_metric_that_a_test_asks_for_is_documented():
+    """A name that does not exist adds up to 0, and `== 0` or `<= 2` would hold for ever."""
+    root = Path(__file__).parents[2]
+    documented = set(re.findall(r"`(nearhop_\w+)`", (root / "docs/metrics.md").read_text()))
+    asked = re.compile(r'\.(?:sum|value|all)\(\s*"(nearhop_\w+?)(?:_count|_sum|_bucket)?"')
+    for file in sorted((root / "tests").rglob("*.py")):
+        for name in asked.findall(file.read_text()):
+            assert name in documented, f"{file.name}: {name}"

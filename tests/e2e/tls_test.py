@@ -3,6 +3,7 @@ are in listeners_test.py, certificates of clients in client_certificates_test.py
 
 import json
 import os
+import re
 import socket
 import ssl
 import struct
@@ -28,6 +29,24 @@ def test_application_protocols(scene, start, authority):
     with edge.connect(tls=context_of(authority.file, protocols=["irc", "http/1.1"])) as connection:
         assert connection.socket.selected_alpn_protocol() == "http/1.1" and connection.request().status == 200
     assert edge.fetch().status == 200
+
+
+def test_the_key_exchange_is_the_best_that_openssl_has(scene, start, authority):
+    """Post-quantum from OpenSSL 3.5 on (Debian 13). A client that offers something else is not asked to begin again."""
+    edge = start(scene.config())
+    known = subprocess.run(["openssl", "list", "-kem-algorithms"], capture_output=True, text=True).stdout
+    best = "X25519MLKEM768" if "X25519MLKEM768" in known else "X25519"
+
+    def group_of(*options):
+        command = ["openssl", "s_client", "-connect", edge.https, "-servername", HOST, "-CAfile", str(authority.file), "-tls1_3"]
+        done = subprocess.run([*command, "-msg", *options], input="", capture_output=True, text=True, timeout=patient(20))
+        assert "Verify return code: 0 (ok)" in done.stdout, done
+        hellos = done.stdout.count("ServerHello")
+        return re.search(r"(?:Temp Key: |TLS1\.3 group: )(?:ECDH, )?([\w-]+)", done.stdout)[1], hellos
+
+    assert group_of() == (best, 1)
+    assert group_of("-groups", "X25519") == ("X25519", 1)
+    assert group_of("-groups", "P-256")[0] in ("prime256v1", "secp256r1")
 
 
 def test_versions_and_ciphers_by_listener(scene, start, authority):

@@ -120,7 +120,7 @@ def test_a_changed_list_takes_effect_without_a_reload(scene, start, listed):
     assert metrics.value("nearhop_ip_ranges_networks", service=SERVICE) == 3
     assert metrics.value("nearhop_ip_ranges_changes_total", result="ok") == 1
     assert metrics.value("nearhop_config_generation") == 1
-    assert edge.log.find(event="ip_ranges", networks="3", before="4")
+    edge.log.wait(event="ip_ranges", networks="3", before="4")
 
 
 REFUSED = {
@@ -145,7 +145,7 @@ def test_a_list_not_to_be_believed_leaves_the_networks_in_force(scene, start, li
 
     edge.reload(result="failed")  # the same holds for a reload, as a whole
     assert is_believed(edge, CDN) and not is_believed(edge, STRANGER)
-    assert any(words in event["problem"] for event in edge.log.find(event="config_problem"))
+    wait_until(lambda: any(words in event["problem"] for event in edge.log.find(event="config_problem")), what="the problem")
 
     listed.write(ranges(f"{STRANGER}/32", "198.51.100.0/24"))
     wait_until(lambda: is_believed(edge, STRANGER), what="the mended list")

@@ -1,6 +1,7 @@
 #include "geo/address.h"
 
 #include "tests/geo/support.h"
+#include "tests/support/rows.h"
 
 #include <arpa/inet.h>
 #include <cstring>
@@ -14,6 +15,7 @@ struct TextCase {
     const char* given;
     const char* text;  ///< as printed; nullptr: refused
 };
+void PrintTo(const TextCase& row, std::ostream* out) { tests::print_fields(out, row.given); }
 
 class AddressText : public testing::TestWithParam<TextCase> {};
 
@@ -66,6 +68,7 @@ struct CanonicalCase {
     const char* given;
     const char* canonical;
 };
+void PrintTo(const CanonicalCase& row, std::ostream* out) { tests::print_fields(out, row.given); }
 
 class CanonicalAddress : public testing::TestWithParam<CanonicalCase> {};
 
@@ -95,6 +98,7 @@ struct RangeCase {
     const char* before;  ///< the neighbour below that has a location; nullptr: none
     const char* after;
 };
+void PrintTo(const RangeCase& row, std::ostream* out) { tests::print_fields(out, row.first, row.last); }
 
 class SpecialRange : public testing::TestWithParam<RangeCase> {};
 

@@ -1,4 +1,5 @@
 #include "tests/geo/support.h"
+#include "tests/support/rows.h"
 
 #include <random>
 
@@ -9,6 +10,7 @@ struct CidrCase {
     const char* text;
     int bits;  ///< in the 16-byte form; -1: refused
 };
+void PrintTo(const CidrCase& row, std::ostream* out) { tests::print_fields(out, row.text); }
 
 class CidrText : public testing::TestWithParam<CidrCase> {};
 

@@ -1,6 +1,7 @@
 #include "geo/database.h"
 
 #include "tests/geo/support.h"
+#include "tests/support/rows.h"
 
 #include <sys/stat.h>
 
@@ -16,6 +17,7 @@ struct RecordCase {
     bool registered_only;
     std::optional<std::pair<double, double>> point;
 };
+void PrintTo(const RecordCase& row, std::ostream* out) { tests::print_fields(out, row.database, row.address); }
 
 const std::pair<double, double> berlin{52.52, 13.405};
 const std::pair<double, double> paris{48.86, 2.35};

@@ -1,6 +1,7 @@
 #include "geo/ip_ranges.h"
 
 #include "tests/geo/support.h"
+#include "tests/support/rows.h"
 
 namespace nearhop::geo {
 namespace {
@@ -42,7 +43,7 @@ struct Bad {
     std::string text;
     std::string error;
 };
-void PrintTo(const Bad& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 
 class RefusedRanges : public testing::TestWithParam<Bad> {};
 

@@ -1,5 +1,7 @@
 #include "health/isolation.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <random>
@@ -52,6 +54,7 @@ struct Row {
     const char* story;
     const char* changes;
 };
+using tests::PrintTo;
 
 class Stories : public testing::TestWithParam<Row> {};
 TEST_P(Stories, ChangeWhatTheyShould) { EXPECT_EQ(Scene{}.tell(GetParam().story), GetParam().changes); }

@@ -66,7 +66,7 @@ class Authority:
         self._count = 0
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         self._certificate = (
             x509.CertificateBuilder()
             .subject_name(self._name)
@@ -89,7 +89,7 @@ class Authority:
         """A leaf for `names` (host names, addresses or URIs; none: it has its common name alone), valid from `begins` to
         `ends` days from now. `client`: to be shown by a client. `kind`: of its key."""
         key = KINDS[kind]()
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(subject or names[0]))
@@ -104,6 +104,9 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
+        if not self_signed:  # Python 3.13 verifies strictly
+            issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(issuer, critical=False)
         signer = key if self_signed else self._key
         certificate = builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
         self._count += 1
@@ -112,7 +115,7 @@ class Authority:
 
     def ocsp(self, identity, *, begins=-1, ends=1, signer=None):
         """An OCSP response in a file: the certificate is good from `begins` to `ends` days from now."""
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         leaf = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
         signer = signer or self
         response = (

@@ -14,8 +14,8 @@ VIEWERS = {"DE": "eu-west-1", "FR": "eu-west-1", "US": "us-east-1", "CA": "us-ea
            "JP": "ap-southeast-1", "SG": "ap-southeast-1", "AU": "ap-southeast-1"}  # fmt: skip
 
 # Probes fast enough for tests, so that a verdict changes within a second.
-QUICK = {"interval": "200ms", "interval_transitional": "100ms", "interval_down": "200ms", "timeout": "150ms",
-         "connect_timeout": "100ms", "fall": 2, "rise": 2}  # fmt: skip
+QUICK = {"interval": "400ms", "interval_transitional": "100ms", "interval_down": "200ms", "timeout": "400ms",
+         "connect_timeout": "300ms", "fall": 2, "rise": 2}  # fmt: skip
 # One probe at the start and then none: what happens afterwards is the traffic's own doing.
 ONCE = {"interval": "1h", "interval_transitional": "1h", "interval_down": "1h"}
 

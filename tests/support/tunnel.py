@@ -59,11 +59,11 @@ def strict(ca):
     return context
 
 
-def upgrade(edge, fields=ASK, *, plain=False, **options):
+def upgrade(edge, fields=ASK, *, plain=False, target="/chat", **options):
     """A connection that has switched."""
     options.update({"ca": None, "address": edge.http} if plain else {"tls": strict(edge.ca)})
     connection = edge.connect(**options)
-    connection.send(request_bytes(target="/chat", fields=fields))
+    connection.send(request_bytes(target=target, fields=fields))
     response = connection.head()
     assert response.status == 101, response
     assert [value.lower() for value in response.all("Connection")] == ["upgrade"]

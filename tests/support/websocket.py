@@ -6,7 +6,9 @@ import http
 import threading
 from contextlib import contextmanager
 
-import websockets
+# What websockets 10 (Debian 12) and 15 (Debian 13) have in common.
+from websockets.legacy.client import connect
+from websockets.legacy.server import serve as serve_websockets
 
 from .client import HOST, split, trusting
 from .clock import patient
@@ -38,7 +40,7 @@ class WebSocketOrigin:
 
     async def _main(self):
         self._stop = asyncio.Event()
-        server = await websockets.serve(
+        server = await serve_websockets(
             self._handle, "127.0.0.1", 0, ssl=self._tls, process_request=self._request, **self._options
         )
         self.port = server.sockets[0].getsockname()[1]
@@ -87,7 +89,7 @@ def dial(edge, authority, path="/chat", country="DE", **options):
     """A WebSocket through the edge; `options` go to websockets.connect."""
     host, port = split(edge.https)
     options = {"compression": None, "max_size": None, "ping_interval": None, **options}
-    return websockets.connect(
+    return connect(
         f"wss://{HOST}{path}", host=host, port=port, ssl=trusting(authority.file), server_hostname=HOST,
         extra_headers=viewer(country), open_timeout=patient(10), close_timeout=patient(10), **options
     )  # fmt: skip

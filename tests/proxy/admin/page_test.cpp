@@ -160,6 +160,7 @@ TEST(Page, StatusTellsVerdictReasonAddressAndProbeOfEachOrigin) {
     origin.addresses[0].last.phases.connect = 0.002;
     origin.addresses[0].last.detail = "caf\xe9";
     origin.by_name = true;
+    world.status.origins[2].rtt_ms = 2.054513;
     origin.resolve_error = "no such name";
     world.registry.worker(0).sessions_opened.add(5);
     world.registry.worker(1).sessions_opened.add(1);
@@ -191,6 +192,7 @@ TEST(Page, StatusTellsVerdictReasonAddressAndProbeOfEachOrigin) {
     EXPECT_EQ(status.at("sessions").at("open"), 4);
     EXPECT_EQ(status.at("sessions").at("total"), 6);
     const auto text = world.ask("GET", "/status").body;
+    EXPECT_NE(text.find(R"("rtt_ms":2.05,)"), std::string::npos) << text;
     EXPECT_EQ(text.find("let-me-in"), std::string::npos) << "the token is nobody's business";
 }
 

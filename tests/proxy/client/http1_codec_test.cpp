@@ -1,4 +1,5 @@
 #include "tests/proxy/client/http1_codec_support.h"
+#include "tests/support/rows.h"
 
 #include <string>
 
@@ -10,7 +11,7 @@ struct Case {
     std::string head;
     Fault fault;
 };
-void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 
 struct Heads : CodecTest, testing::WithParamInterface<Case> {};
 

@@ -1,4 +1,5 @@
 #include "tests/proxy/client/http1_codec_support.h"
+#include "tests/support/rows.h"
 
 #include <string>
 
@@ -15,7 +16,7 @@ struct Response {
     std::string expected;  ///< behind the status line and the origin's field
     bool keeps;
 };
-void PrintTo(const Response& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 struct Responses : CodecTest, testing::WithParamInterface<Response> {};
 
 TEST_P(Responses, AreFramedForTheirClient) {

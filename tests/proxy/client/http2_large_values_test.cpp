@@ -1,5 +1,7 @@
 #include "proxy/client/http2_large_values.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
@@ -78,6 +80,7 @@ struct Case {
     std::size_t bytes;
     bool huffman = false;
 };
+using tests::PrintTo;
 
 class LargeValue : public testing::TestWithParam<Case> {};
 

@@ -1,5 +1,7 @@
 #include "proxy/client/proxy_protocol.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -35,7 +37,7 @@ struct Case {
     const char* source = "";  ///< empty: none
     unsigned port = 4660;     ///< of a source
 };
-void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 struct Headers : testing::TestWithParam<Case> {};
 
 TEST_P(Headers, AreReadWhole) {

@@ -4,6 +4,7 @@
 #include "proxy/run/build.h"
 #include "proxy/run/trusted.h"
 #include "tests/proxy/control/support.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 
@@ -55,7 +56,7 @@ struct Change {
     std::size_t networks;  ///< in use afterwards
     const char* failure;   ///< "": taken into use
 };
-void PrintTo(const Change& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 class Changes : public ::testing::TestWithParam<Change> {};
 
 TEST_P(Changes, AreTakenIntoUseOrLeaveTheOldNetworks) {
@@ -114,7 +115,6 @@ struct Warned {
     std::string trusted;
     bool warned;
 };
-void PrintTo(const Warned& row, std::ostream* out) { *out << row.name; }
 class Networks : public ::testing::TestWithParam<Warned> {};
 
 TEST_P(Networks, ThatAnyCustomerOfAwsCanSendThroughAreWarnedOf) {

@@ -1,6 +1,7 @@
 #include "proxy/wire/origin_tls.h"
 #include "proxy/wire/server_tls.h"
 #include "tests/proxy/control/support.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 #include <openssl/bio.h>
@@ -253,6 +254,7 @@ struct Bad {
     int column;
     const char* what;
 };
+using tests::PrintTo;
 
 class BadTls : public ::testing::TestWithParam<Bad> {};
 

@@ -1,5 +1,7 @@
 #include "proxy/exchange/location.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -15,7 +17,7 @@ struct Row {
     const char* host_sent = "alb.internal";
     const char* authority = "www.test";
 };
-void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 
 struct Locations : testing::TestWithParam<Row> {};
 TEST_P(Locations, UnderTheHostThatTheOriginWasAskedWithBecomeTheClients) {

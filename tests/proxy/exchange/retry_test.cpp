@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/budget.h"
 #include "proxy/exchange/fault.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 
@@ -18,7 +19,7 @@ struct Case {
     MoveFacts facts;
     Move move;
 };
-void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 struct Moves : testing::TestWithParam<Case> {};
 TEST_P(Moves, FollowTheTable) { EXPECT_EQ(may_move(GetParam().facts), GetParam().move); }
 

@@ -1,6 +1,7 @@
 #include "proxy/origin/announcement.h"
 
 #include "proxy/client/proxy_protocol.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 
@@ -21,7 +22,7 @@ struct Row {
     Party client, edge;
     std::string bytes;  ///< behind the signature
 };
-void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 class Announced : public testing::TestWithParam<Row> {};
 
 TEST_P(Announced, AreVersion2ToTheByte) {

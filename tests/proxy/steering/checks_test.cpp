@@ -1,4 +1,5 @@
 #include "tests/proxy/steering/world.h"
+#include "tests/support/rows.h"
 
 /// What failing checks, an origin's own word and the operator's orders move, and what they leave where it is.
 namespace nearhop::steering::test {
@@ -34,7 +35,7 @@ struct Row {
     const char* path;
     bool moves;
 };
-void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 
 class Moves : public Checks, public testing::WithParamInterface<Row> {};
 

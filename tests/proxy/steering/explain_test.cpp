@@ -76,7 +76,7 @@ TEST(Explain, JsonHasCandidatesAndOthers) {
     World world = fixed_world();
     const std::string text = explain_json(asked(world, "GET"), *world.table, world.health);
     for (const char* part : {R"("place":{"client":"192.0.2.1","country":"DE")", R"("site":"main","route":"/")",
-                             R"("candidates":[{"origin":"eu-west-1","reason":"nearest","km":)", R"("rtt_ms":1.234E1,)",
+                             R"("candidates":[{"origin":"eu-west-1","reason":"nearest","km":)", R"("rtt_ms":12.3,)",
                              R"("verdict":"up")", R"("first_choice":"eu-west-1","passed_over":null,"unlocated":false)",
                              R"("others":[{"origin":"ap-southeast-1","reason":"down")", R"("rtt_ms":null,)"})
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;

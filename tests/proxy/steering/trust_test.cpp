@@ -1,4 +1,5 @@
 #include "proxy/steering/locate.h"
+#include "tests/support/rows.h"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +25,7 @@ struct Row {
     std::string_view secret;
     bool trusted;
 };
-void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 
 class ByCertificate : public testing::TestWithParam<Row> {};
 

@@ -1,5 +1,7 @@
 #include "proxy/wire/chunked.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -43,7 +45,7 @@ struct Case {
     Result result;
     std::string body = {};
 };
-void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 struct Chunked : testing::TestWithParam<Case> {};
 
 TEST_P(Chunked, IsDecodedTheSameAtEverySplit) {

@@ -1,5 +1,7 @@
 #include "proxy/wire/framing.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -15,7 +17,7 @@ struct Case {
     std::optional<Framing> framing;
     unsigned minor = 1;
 };
-void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 
 std::vector<Field> fields_of(const std::string& lines) {
     std::vector<Field> fields;
@@ -89,7 +91,6 @@ struct Answer {
     std::optional<Framing> framing;
     unsigned minor = 1;
 };
-void PrintTo(const Answer& row, std::ostream* out) { *out << row.name; }
 struct Responses : testing::TestWithParam<Answer> {};
 TEST_P(Responses, AreFramedByRfc9112Section6) {
     const auto& row = GetParam();

@@ -1,5 +1,7 @@
 #include "proxy/wire/head.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -72,7 +74,7 @@ struct Line {
     std::string line;
     bool accepted;
 };
-void PrintTo(const Line& row, std::ostream* out) { *out << row.name; }
+using tests::PrintTo;
 struct FieldLines : testing::TestWithParam<Line> {};
 TEST_P(FieldLines, OfRequestsAndResponses) {
     const auto want = GetParam().accepted ? HeadError::none : HeadError::malformed;
@@ -135,8 +137,6 @@ struct Start {
     std::string line;
     bool accepted;
 };
-void PrintTo(const Start& row, std::ostream* out) { *out << row.name; }
-
 struct RequestLines : testing::TestWithParam<Start> {};
 TEST_P(RequestLines, OfRfc9112Section3) {
     EXPECT_EQ(request(GetParam().line + "\r\n\r\n") == HeadError::none, GetParam().accepted);
