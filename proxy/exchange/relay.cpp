@@ -166,7 +166,7 @@ loop::Task<Fault> Exchange::relay() {
         const bool uploads = std::exchange(uploaded, origin.sent) != origin.sent;
         if (moved || uploads || client_sends) progress = now;
         // Nor does a client hold anybody up that listens to an answer on its way.
-        if (!client_sends || moved) awaits_body_ = false;
+        if (!client_sends || moved) upload_.rest();
         Fault late = Fault::none;
         auto due = progress + limits_->origin_body_timeout;
         reader.await(client_blocks, now);
