@@ -9,6 +9,7 @@
 namespace nearhop::exchange {
 
 using loop::Io;
+using origin::Channel;
 
 /// What the origin says of itself in the head at hand is for us, not for the client.
 void Exchange::hear_agent(Attempt& attempt) {
@@ -16,7 +17,7 @@ void Exchange::hear_agent(Attempt& attempt) {
     if (origin.agent_header.empty()) return;
     if (const auto word = origin::agent_of(attempt.head().fields, origin.agent_header); word != health::Agent::none)
         context_.report_agent(*bound_, attempt.candidate.id, word);
-    attempt.drop_field(origin.agent_header);
+    attempt.channel->drop_field(origin.agent_header);
 }
 
 /// Does what can be done for the attempt now; `failed` leaves the reason in `fault`.
@@ -36,21 +37,22 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         }
         attempt.begun = true;
     }
+    Channel& channel = *attempt.channel;
     for (;;) {
-        fault = attempt.pump(client_, request_, trailer_rules(attempt), replay_, limits_->body_limit, bytes_in_);
+        fault = attempt.upload.move(client_, channel, upload_terms(attempt), now);
         if (fault != Fault::none) return Turn::failed;
-        switch (attempt.receive_head()) {
-            case Attempt::Progress::pending: return Turn::pending;
-            case Attempt::Progress::failed: fault = attempt.fault(); return Turn::failed;
-            case Attempt::Progress::head:
+        switch (channel.receive_head()) {
+            case Channel::Progress::pending: return Turn::pending;
+            case Channel::Progress::failed: fault = channel.fault(); return Turn::failed;
+            case Channel::Progress::head:
                 hear_agent(attempt);
                 times_of(attempt).silence.answered(now);
-                if (attempt.request_complete()) {
-                    head_time_ = now - attempt.sent_at;
+                if (attempt.upload.complete()) {
+                    head_time_ = now - channel.sent_at;
                     times_of(attempt).heads.add(head_time_);
                 }
                 return Turn::head;
-            case Attempt::Progress::interim: {
+            case Channel::Progress::interim: {
                 hear_agent(attempt);
                 times_of(attempt).silence.heard(now);
                 if (&attempt != attempt_.get()) continue;
@@ -70,7 +72,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
 bool Exchange::wants_interim(unsigned status) const {
     if (status == 100) return request_.expects_continue && !continue_sent_;
     switch (site_->interim_responses) {
-        case conf::InterimResponses::http2: return request_.http2;
+        case conf::InterimResponses::http2: return request_.protocol == Protocol::http2;
         case conf::InterimResponses::all: return true;
         case conf::InterimResponses::none: break;
     }
@@ -81,7 +83,7 @@ bool Exchange::wants_interim(unsigned status) const {
 bool Exchange::may_leave() const {
     const auto& failover = config_->failover;
     if (!failover.enabled || !another_candidate()) return false;
-    if (!attempt_->connection) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
+    if (!attempt_->channel) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
     return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
            may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }
@@ -100,7 +102,6 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
     }
     Wait wait{context_.loop.now()};
     waited_.run(wait.asked_at);
-    upload_.rest();
     begin_connect(*attempt_, fresh);
     std::optional<Fault> end;
     while (!(end = take_turns(wait))) co_await wake_.wait();
@@ -121,7 +122,7 @@ std::optional<Fault> Exchange::take_turns(Wait& wait) {
     const unsigned status = turn == Turn::head ? attempt_->head().status : 0;
     const bool good = turn == Turn::head && !is_retried(status);
     if (turn != Turn::pending && (good || !hedge_)) {
-        if (turn == Turn::head && !attempt_->request_complete()) head_time_ = waited_.stretch(now);
+        if (turn == Turn::head && !attempt_->upload.complete()) head_time_ = waited_.stretch(now);
         if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
         return fault;
     }
@@ -142,10 +143,10 @@ std::optional<Fault> Exchange::take_turns(Wait& wait) {
     return take_turns(wait);  // of the hedge, which is alone from now on
 }
 
-/// Whether the client, which is the one awaited, sends its body too slowly. `upload_` says when to look again.
+/// Whether the client, which is the one awaited, sends its body too slowly. The upload's pace says when to look again.
 bool Exchange::body_is_too_slow(loop::TimePoint now) noexcept {
     const auto& limits = config_->limits;
-    return upload_.is_too_slow(now, bytes_in_, limits.body_timeout, limits.body_rate);
+    return attempt_->upload.pace.is_too_slow(now, bytes_in_, limits.body_timeout, limits.body_rate);
 }
 
 /// An extended CONNECT takes any 2xx for a tunnel (RFC 8441 section 5), and a key of ours needs its proper answer.

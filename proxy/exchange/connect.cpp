@@ -18,7 +18,7 @@ void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     if (!fresh) {
         if (auto idle = pool.take(announcement, server_name)) {
             idle->stream.socket().notify_to(wake_);
-            attempt.begin(std::move(idle), request_.method, config_->limits, forwarding_.upgrade);
+            attempt.open(std::move(idle), config_->limits);
             return;
         }
     }
@@ -45,8 +45,8 @@ void Exchange::end_dial(Attempt& attempt, Fault fault) {
         if (is_to_blame(attempt, fault) && !cut_short_) context_.skip(bound_->routing, id);
         return;
     }
-    attempt.begin(dial->take(), request_.method, config_->limits, forwarding_.upgrade);
-    context_.report_dialled(*bound_, id, attempt.connection->address);
+    attempt.open(dial->take(), config_->limits);
+    context_.report_dialled(*bound_, id, attempt.channel->address());
 }
 
 /// Where clients choose the name that a connection is secured by, they would choose which origin fails: of a handshake
@@ -61,7 +61,7 @@ bool Exchange::begin_sending(Attempt& attempt) {
     const auto id = attempt.candidate.id;
     if (pin_key_ != 0 && !claim_pin(id)) return false;
     sent_to_.set(id);
-    write_request_head(request_, forwarding_, *site_, bound_->routing->origins[id], attempt.staging());
+    attempt.channel->send_head({request_, forwarding_, *site_, bound_->routing->origins[id]});
     return true;
 }
 

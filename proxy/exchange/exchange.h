@@ -5,8 +5,8 @@
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
 #include "proxy/exchange/headers.h"
-#include "proxy/exchange/least_rate.h"
 #include "proxy/exchange/patience.h"
+#include "proxy/exchange/relay.h"
 #include "proxy/exchange/retry.h"
 #include "proxy/exchange/stopwatch.h"
 #include "proxy/loop/task.h"
@@ -92,16 +92,19 @@ private:
                 origin_of(attempt).own_fields,
                 forwarding_.keep_underscores};
     }
+    Upload::Terms upload_terms(const Attempt& attempt) noexcept {
+        return {&request_, trailer_rules(attempt), &replay_, limits_->body_limit, bytes_in_};
+    }
     const OriginInfo& origin_of(const Attempt& attempt) const noexcept {
         return bound_->routing->origins[attempt.candidate.id];
     }
     /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
     /// other closely as it is, and waiting would only let them out of the cache.
-    bool sends_apart() const noexcept { return !request_.http2; }
+    bool sends_apart() const noexcept { return request_.protocol != Protocol::http2; }
     bool wants_interim(unsigned status) const;
     bool may_leave() const;
     bool awaits_continue() const;
-    bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }
+    bool is_asked() const { return attempt_->upload.complete() || awaits_continue(); }
     bool body_is_too_slow(loop::TimePoint now) noexcept;
     /// The wait for the head of one attempt, or of two.
     struct Wait {
@@ -127,7 +130,9 @@ private:
     void settle(Attempt& attempt, Fault fault, unsigned status);
     OriginTimes& times_of(const Attempt& attempt) const noexcept { return *bound_->times[attempt.candidate.id]; }
 
-    loop::Task<Fault> relay();
+    // What follows it: deliver.cpp.
+    loop::Task<Fault> deliver();
+    Relay begin_relay(const Relay::Origin& rest);
     loop::Task<Fault> tunnel();
     ResponseStart response_start(std::string& own);
     void mend_locations();
@@ -215,8 +220,6 @@ private:
     unsigned attempts_ = 0;
     steering::OriginSet sent_to_;  ///< origins that may have got a byte of the request
     Stopwatch waited_;             ///< for origins, over all attempts: what the deadline counts
-
-    LeastRate upload_;
 
     bool response_started_ = false;
     bool relayed_ = false;  ///< what was started is an origin's response, not an answer of ours

@@ -34,7 +34,7 @@ loop::TimePoint Exchange::hedge_due(loop::TimePoint asked_at) const {
     const auto& heads = times_of(*attempt_).heads;
     if (heads.p95() == loop::Clock::duration::zero()) return loop::TimePoint::max();  // too few answers so far
     const auto wait = std::max<loop::Clock::duration>(heads.p95(), least_wait);
-    return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at + wait;
+    return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at() + wait;
 }
 
 /// Asks the next candidate, if there is one worth asking, with room, and a token to pay for it.
@@ -68,7 +68,7 @@ bool Exchange::hedge_wins(Wait& wait) {
         const auto now = context_.loop.now();
         auto& times = times_of(*attempt_);
         // It took at least so long: without the late ones the p95 would shrink with each hedge.
-        if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun) times.heads.add(now - attempt_->sent_at);
+        if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun) times.heads.add(now - attempt_->sent_at());
         if (wait.silence.waits()) {
             times.silence.gave_up(wait.silence.since());
             wait.silence.leave();

@@ -20,16 +20,16 @@ Awaits Exchange::awaited() const {
 /// Nothing came for attempt_ in this turn: gives it up, or sets the timer to when to look again.
 Patience::Step Exchange::keep_waiting(Wait& wait, TimePoint now) {
     const Awaits awaits = awaited();
-    const auto since = awaits == Awaits::head ? attempt_->sent_at : now;
+    const auto since = awaits == Awaits::head ? attempt_->channel->sent_at : now;
     if (wait.patience.turn_to(awaits, since)) begin_wait(wait, since);
     if (awaits == Awaits::client) {
         waited_.stop(now);
         if (body_is_too_slow(now)) return {now, Fault::client_body_timeout};
-        timer_.expires_at(upload_.due(config_->limits.body_timeout));
+        timer_.expires_at(attempt_->upload.pace.due(config_->limits.body_timeout));
         return {};
     }
     waited_.run(now);
-    upload_.rest();
+    attempt_->upload.pace.rest();
     Patience::Step step = judge_wait(wait, now);
     if (step.fault != Fault::none) return step;
     if (attempt_->dial) step.until = std::min(step.until, attempt_->dial->due());
@@ -50,7 +50,7 @@ void Exchange::begin_wait(Wait& wait, TimePoint since) {
     Patience::Wait begins{.since = since, .usual = times.heads.p99()};
     const auto& passive = config_->origins[attempt_->candidate.id].passive;
     // Not every origin knows Expect: a request that keeps its body back for a 100 says nothing of its origin.
-    const bool keeps_back = awaits == Awaits::head && !attempt_->request_complete();
+    const bool keeps_back = awaits == Awaits::head && !attempt_->upload.complete();
     if (passive.enabled && passive.stall != passive.stall.zero() && !keeps_back) {
         wait.silence.join(times.silence, wake_, since);
         // One of the first few need not look, a later one does.
@@ -83,18 +83,18 @@ Patience::Step Exchange::judge_wait(Wait& wait, TimePoint now) {
     facts.hedged = hedge_ != nullptr;
     facts.may_leave = may_leave();
     facts.only_waits = !facts.may_leave && config_->failover.enabled && wait.patience.awaits() == Awaits::head &&
-                       !attempt.answered_anything() && another_candidate();
-    if (attempt.connection) {
-        const auto& address = attempt.connection->address;
-        facts.others_lost = load.lost.since(address, attempt.sent_at);
-        facts.doubted = asks.others && bound_->pools[id]->doubted_since(address, attempt.sent_at);
-        facts.probe_passed = load.probe_passed_since(attempt.sent_at);
-        if (asks.delivery) facts.delivery = attempt.connection->stream.socket().delivery();
+                       !attempt.channel->answered_anything() && another_candidate();
+    if (attempt.channel) {
+        const auto& address = attempt.channel->address();
+        facts.others_lost = load.lost.since(address, attempt.channel->sent_at);
+        facts.doubted = asks.others && bound_->pools[id]->doubted_since(address, attempt.channel->sent_at);
+        facts.probe_passed = load.probe_passed_since(attempt.channel->sent_at);
+        if (asks.delivery) facts.delivery = attempt.channel->delivery();
     }
     const auto step = wait.patience.step(now, facts);
     if (step.path_lost) lose_path(attempt);
-    if (step.ask_path) attempt.connection->stream.socket().ask_path(true);
-    if (step.want_probe && load.first_to_want_probe(attempt.sent_at, now)) context_.want_probe(*bound_, id);
+    if (step.ask_path) attempt.channel->ask_path();
+    if (step.want_probe && load.first_to_want_probe(attempt.channel->sent_at, now)) context_.want_probe(*bound_, id);
     return step;
 }
 
@@ -108,9 +108,9 @@ void Exchange::look_for_silence(const Attempt& attempt, TimePoint now) {
 /// Other requests must not meet the same path, and the verdict machine hears of it as of a dial that failed.
 void Exchange::lose_path(Attempt& attempt) {
     const auto id = attempt.candidate.id;
-    const auto& address = attempt.connection->address;
+    const auto& address = attempt.channel->address();
     bound_->pools[id]->lose(address);
-    bound_->loads[id]->lost.note(address, attempt.sent_at);
+    bound_->loads[id]->lost.note(address, attempt.channel->sent_at);
     context_.report({bound_->routing, id, health::Passive::connect_failed, health::Reason::connect_timeout, address});
     const auto& addresses = current().addresses->by_origin;
     if (id < addresses.size() && addresses[id].size() == 1) context_.skip(bound_->routing, id);
