@@ -10,6 +10,7 @@
 namespace nearhop::client {
 
 using exchange::Fault;
+using exchange::Protocol;
 using loop::Io;
 using wire::Deviation;
 using wire::Framing;
@@ -99,7 +100,7 @@ Fault Http1Codec::check() {
     }
     request_.method = head_.method;
     request_.fields = head_.fields;
-    request_.http10 = head_.minor == 0;
+    request_.protocol = head_.minor == 0 ? Protocol::http10 : Protocol::http11;
     request_.secure = secure_;
     if (head_.target.size() > limits_->target_bytes) return Fault::client_target_too_long;
     if (head_.odd_target) deviations_.add(Deviation::odd_target);
@@ -123,7 +124,7 @@ Fault Http1Codec::check_expectations() {
     for (const auto& field : head_.fields) {
         if (field.id != Name::expect) continue;
         if (!wire::equal_ignoring_case(field.value, "100-continue")) return Fault::client_expectation;
-        request_.expects_continue = !request_.http10 && request_.framing.has_body();
+        request_.expects_continue = request_.protocol != Protocol::http10 && request_.framing.has_body();
         if (!request_.framing.has_body()) deviations_.add(Deviation::expect_without_content);
     }
     return Fault::none;
@@ -132,7 +133,7 @@ Fault Http1Codec::check_expectations() {
 /// RFC 9110 section 7.8: Upgrade counts where Connection lists it and never in HTTP/1.0. With a body it is ignored, as
 /// it may be: what follows the head must not be body for one recipient and the new protocol for another.
 void Http1Codec::find_upgrade() {
-    if (request_.http10 || request_.framing.has_body()) return;
+    if (request_.protocol == Protocol::http10 || request_.framing.has_body()) return;
     bool listed = false;
     std::string_view protocols;
     for (const auto& field : head_.fields) {
@@ -267,7 +268,7 @@ bool Http1Codec::gone() {
 }
 
 void Http1Codec::interim(unsigned status, std::span<const wire::Field> fields) {
-    if (request_.http10) return;
+    if (request_.protocol == Protocol::http10) return;
     if (status == 100) continued_ = true;
     auto& out = writer_.staging();
     const std::string line = "HTTP/1.1 " + std::to_string(status) + (status == 100 ? " Continue\r\n" : " \r\n");
@@ -322,7 +323,7 @@ void Http1Codec::start(const exchange::ResponseStart& start) {
     } else if (start.framing.kind == Framing::Kind::length) {
         const auto end = std::to_chars(digits, digits + sizeof digits, start.framing.length).ptr;
         write_length({digits, static_cast<std::size_t>(end - digits)});
-    } else if (request_.http10) {
+    } else if (request_.protocol == Protocol::http10) {
         close_delimited_ = close_ = true;
     } else {
         chunked_out_ = true;
@@ -331,7 +332,7 @@ void Http1Codec::start(const exchange::ResponseStart& start) {
     close_ = close_ || start.close || (waits_for_continue() && !body_complete());
     if (close_)
         out.append("Connection: close\r\n");
-    else if (request_.http10)
+    else if (request_.protocol == Protocol::http10)
         out.append("Connection: keep-alive\r\n");
     out.append("\r\n");
 }

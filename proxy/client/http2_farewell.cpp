@@ -55,7 +55,7 @@ void Http2Session::answer_waiting(exchange::Fault why) {
     for (auto& stream : streams_) {
         if (stream->closed_) continue;
         stream->dismissed_ = why;
-        const bool taken = stream->request_.http2;  // its head is whole
+        const bool taken = stream->request_.protocol == exchange::Protocol::http2;  // its head is whole
         if (!taken || (stream->started_ && stream->heads_waiting_ == 0)) continue;
         const auto head = farewell.frame_head(stream->id_);
         frames_.append({head.data(), head.size()});

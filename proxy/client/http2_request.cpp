@@ -93,7 +93,7 @@ bool Http2Stream::add_trailer(std::string_view name, std::string_view value, con
 }
 
 void Http2Stream::head_complete(bool ended) {
-    request_.http2 = true;
+    request_.protocol = exchange::Protocol::http2;
     request_.method = pseudo_[method];
     request_.fields = fields_;
     if (fault_ == Fault::none) fault_ = check(ended);

@@ -236,8 +236,8 @@ void Session::deny(exchange::Codec& codec, const exchange::Request& request, Fau
     line.host = request.host;
     line.path = request.target;
     line.query = &routing_->config.log.query;
-    line.protocol = request.http2 ? "HTTP/2" : request.http10 ? "HTTP/1.0" : "HTTP/1.1";
-    const bool reset = request.http2 && codec.gone() && codec.why_gone() != fault;
+    line.protocol = exchange::name(request.protocol);
+    const bool reset = request.protocol == exchange::Protocol::http2 && codec.gone() && codec.why_gone() != fault;
     line.status = reset ? 0 : exchange::info(fault).status;
     line.fault = fault;
     line.deviation = codec.deviations().worst();

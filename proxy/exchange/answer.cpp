@@ -1,5 +1,7 @@
 #include "proxy/exchange/answer.h"
 
+#include "proxy/exchange/download.h"
+
 #include <array>
 #include <utility>
 
@@ -95,14 +97,16 @@ Answer options_answer() {
 void send(Codec& codec, const Answer& answer, bool head_only, std::string_view date) {
     std::string fields{date};
     fields += answer.fields;
+    OwnAnswer source{answer};
     codec.start({.status = answer.status,
                  .reason = reason_phrase(answer.status),
                  .fields = {},
                  .extra = fields,
-                 .framing = {wire::Framing::Kind::length, answer.body.size()},
+                 .framing = source.framing(),
                  .bodyless = head_only,
                  .close = answer.close});
-    if (!head_only) codec.write(answer.body);
+    std::uint64_t bytes = 0;
+    if (!head_only) Download{source, codec, bytes}.move();  // it is small: the client's side takes it at once
     codec.finish({});
 }
 

@@ -1,42 +1,15 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/origin/agent.h"
-#include "proxy/origin/server_name.h"
 
 #include <algorithm>
 #include <utility>
 
-/// One attempt of an exchange: its connection, the request on it, and the wait for a response head. Where a hedge runs
-/// beside it, hedge.cpp has the second one's part.
+/// One attempt of an exchange: turn by turn, from a connection to a response head. Where a hedge runs beside it,
+/// hedge.cpp has the second one's part; wait.cpp has what is done while nothing comes.
 namespace nearhop::exchange {
 
 using loop::Io;
-using loop::TimePoint;
-
-/// Gives the attempt an idle connection, or begins to dial. Nothing of the request is sent here.
-void Exchange::begin_connect(Attempt& attempt, bool fresh) {
-    const auto id = attempt.candidate.id;
-    origin::Pool& pool = *bound_->pools[id];
-    const OriginInfo& origin = bound_->routing->origins[id];
-    attempt.began_at = context_.loop.now();
-    attempt.trial = context_.begin_trial(id);
-    const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
-    auto server_name = origin::followed_name(origin, host_sent(request_, *site_, origin));
-    if (!fresh) {
-        if (auto idle = pool.take(announcement, server_name)) {
-            idle->stream.socket().notify_to(wake_);
-            attempt.begin(std::move(idle), request_.method, config_->limits, forwarding_.upgrade);
-            return;
-        }
-    }
-    attempt.dial = std::make_unique<origin::Dial>(pool, origin, current().addresses, id, config_->failover, wake_,
-                                                  announcement, std::move(server_name));
-}
-
-/// The client as it was located; its port is known only where it is who the connection came from.
-origin::Announcement Exchange::announcement() const noexcept {
-    const std::uint16_t port = located_.client == peer_.address ? peer_.port : std::uint16_t{0};
-    return origin::Announcement::of({located_.client, port}, peer_.edge);
-}
+using origin::Channel;
 
 /// What the origin says of itself in the head at hand is for us, not for the client.
 void Exchange::hear_agent(Attempt& attempt) {
@@ -44,40 +17,7 @@ void Exchange::hear_agent(Attempt& attempt) {
     if (origin.agent_header.empty()) return;
     if (const auto word = origin::agent_of(attempt.head().fields, origin.agent_header); word != health::Agent::none)
         context_.report_agent(*bound_, attempt.candidate.id, word);
-    attempt.drop_field(origin.agent_header);
-}
-
-/// The dial is over, `fault` says how: what it learnt is told, and the connection is the attempt's.
-void Exchange::end_dial(Attempt& attempt, Fault fault) {
-    const auto id = attempt.candidate.id;
-    const auto dial = std::move(attempt.dial);
-    out_of_ports_ = dial->is_out_of_ports();
-    for (const auto& failure : dial->failures())
-        if (is_to_blame(attempt, failure.fault))
-            context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,
-                             std::string{failure.address}});
-    if (fault != Fault::none) {
-        if (is_to_blame(attempt, fault) && !cut_short_) context_.skip(bound_->routing, id);
-        return;
-    }
-    attempt.begin(dial->take(), request_.method, config_->limits, forwarding_.upgrade);
-    context_.report_dialled(*bound_, id, attempt.connection->address);
-}
-
-/// Where clients choose the name that a connection is secured by, they would choose which origin fails: of a handshake
-/// it is probes alone that count.
-bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
-    const bool is_of_name = fault == Fault::origin_tls || fault == Fault::origin_certificate;
-    return info(fault).side == Side::origin && !(is_of_name && origin_of(attempt).follows_host);
-}
-
-/// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
-bool Exchange::begin_sending(Attempt& attempt) {
-    const auto id = attempt.candidate.id;
-    if (pin_key_ != 0 && !claim_pin(id)) return false;
-    sent_to_.set(id);
-    write_request_head(request_, forwarding_, *site_, bound_->routing->origins[id], attempt.staging());
-    return true;
+    attempt.channel->drop_field(origin.agent_header);
 }
 
 /// Does what can be done for the attempt now; `failed` leaves the reason in `fault`.
@@ -97,21 +37,22 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
         }
         attempt.begun = true;
     }
+    Channel& channel = *attempt.channel;
     for (;;) {
-        fault = attempt.pump(client_, request_, trailer_rules(attempt), replay_, limits_->body_limit, bytes_in_);
+        fault = attempt.upload.move(client_, channel, upload_terms(attempt), now);
         if (fault != Fault::none) return Turn::failed;
-        switch (attempt.receive_head()) {
-            case Attempt::Progress::pending: return Turn::pending;
-            case Attempt::Progress::failed: fault = attempt.fault(); return Turn::failed;
-            case Attempt::Progress::head:
+        switch (channel.receive_head()) {
+            case Channel::Progress::pending: return Turn::pending;
+            case Channel::Progress::failed: fault = channel.fault(); return Turn::failed;
+            case Channel::Progress::head:
                 hear_agent(attempt);
                 times_of(attempt).silence.answered(now);
-                if (attempt.request_complete()) {
-                    head_time_ = now - attempt.sent_at;
+                if (attempt.upload.complete()) {
+                    head_time_ = now - channel.sent_at;
                     times_of(attempt).heads.add(head_time_);
                 }
                 return Turn::head;
-            case Attempt::Progress::interim: {
+            case Channel::Progress::interim: {
                 hear_agent(attempt);
                 times_of(attempt).silence.heard(now);
                 if (&attempt != attempt_.get()) continue;
@@ -131,7 +72,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
 bool Exchange::wants_interim(unsigned status) const {
     if (status == 100) return request_.expects_continue && !continue_sent_;
     switch (site_->interim_responses) {
-        case conf::InterimResponses::http2: return request_.http2;
+        case conf::InterimResponses::http2: return request_.protocol == Protocol::http2;
         case conf::InterimResponses::all: return true;
         case conf::InterimResponses::none: break;
     }
@@ -142,7 +83,7 @@ bool Exchange::wants_interim(unsigned status) const {
 bool Exchange::may_leave() const {
     const auto& failover = config_->failover;
     if (!failover.enabled || !another_candidate()) return false;
-    if (!attempt_->connection) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
+    if (!attempt_->channel) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
     return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
            may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }
@@ -155,120 +96,57 @@ bool Exchange::awaits_continue() const {
 
 /// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
 loop::Task<Fault> Exchange::ask(bool fresh) {
-    enum class Phase : std::uint8_t { begins, dials, sends, waits };  // of attempt_
-    auto phase = Phase::begins;
     if (sends_apart()) {
         co_await wake_.yield_if_crowded();  // before it takes a connection: an idle one is watched by its pool
         if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
     }
-    const auto asked_at = context_.loop.now();
-    auto since = asked_at;
-    awaits_body_ = false;
-    Watch watch;
-    TimePoint watched{};  // of the head alone, and again once the body has followed it
-    auto hedge_at = TimePoint::max();
+    Wait wait{context_.loop.now()};
+    waited_.run(wait.asked_at);
     begin_connect(*attempt_, fresh);
-    for (;;) {
-        const auto now = context_.loop.now();
-        Fault fault = Fault::none;
-        const Turn turn = take_turn(*attempt_, fault);
-        if (is_final(fault)) co_return fault;
-        if (phase <= Phase::dials && attempt_->begun) {
-            if (phase == Phase::dials) connect_time_ += now - since;
-            waited_ += now - since;
-            since = now;
-            phase = Phase::sends;
-            watch.waiting.leave();
-        }
-        const unsigned status = turn == Turn::head ? attempt_->head().status : 0;
-        const bool good = turn == Turn::head && !is_retried(status);
-        if (turn != Turn::pending && (good || !hedge_)) {
-            if (turn == Turn::head && !attempt_->request_complete()) head_time_ = now - since;
-            if (phase == Phase::dials) connect_time_ += now - since;
-            waited_ += now - since;
-            drop_hedge();
-            if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
-            co_return fault;
-        }
-        if (turn == Turn::pending && hedge_ && hedge_wins(watch)) {
-            waited_ += now - since;
-            co_return Fault::none;
-        }
-        if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
-
-        bool out = turn != Turn::pending;
-        auto due = TimePoint::max();
-        if (!out && attempt_->waits_for_client() && !awaits_continue()) {
-            // The client's own slowness costs nobody's deadline.
-            if (phase == Phase::waits) {  // for the 100, which has come
-                phase = Phase::sends;
-                watch.end();
-            }
-            if (!awaits_body_) waited_ += now - since;
-            if (body_is_too_slow(now)) co_return Fault::client_body_timeout;
-            due = upload_.due(config_->limits.body_timeout);
-        } else if (!out) {
-            awaits_body_ = false;
-            due = since + time_left();
-            if (now >= due) {
-                waited_ += now - since;
-                drop_hedge();
-                cut_short_ = attempt_->dial != nullptr;
-                co_return cut_short_ ? Fault::origin_connect_timeout : Fault::origin_head_timeout;
-            }
-            if (attempt_->dial) {
-                if (std::exchange(phase, Phase::dials) != Phase::dials) {
-                    watch.begin(*this, now);
-                    hedge_at = hedge_due(asked_at);
-                }
-                due = std::min(due, attempt_->dial->due());
-            } else if (is_asked()) {
-                const bool begins = std::exchange(phase, Phase::waits) != Phase::waits;
-                if (std::exchange(watched, attempt_->sent_at) != attempt_->sent_at || begins) {
-                    watch.begin(*this, watched);
-                    hedge_at = hedge_due(asked_at);
-                }
-                const auto head_due = attempt_->sent_at + limits_->head_timeout;
-                if (now >= head_due)
-                    fault = Fault::origin_head_timeout;
-                else
-                    due = std::min(due, head_due);
-            }
-            if (watch.in_vain(*this, now) && fault == Fault::none) fault = Fault::origin_stalled;
-            if (watch.path_lost(*this, now)) fault = Fault::origin_lost;
-            if (fault != Fault::none && !hedge_ && !may_leave()) {
-                const bool hopeless = is_hopeless(watch, now);
-                if (hopeless && fault == Fault::origin_stalled) fault = Fault::origin_head_timeout;
-                if (!hopeless) {
-                    fault = Fault::none;
-                    due = std::min(due, now + loop::Socket::look_again);
-                }
-            }
-            out = fault != Fault::none;
-            if (!out && !hedged_ && now >= hedge_at) begin_hedge();
-            due = std::min({due, watch.look_at, watch.ask_kernel_at, hedged_ ? TimePoint::max() : hedge_at});
-        }
-        if (out) waited_ += now - since;
-        if (out && !hedge_) co_return fault;
-        if (out) {
-            promote_hedge(fault, status);
-            since = now;
-            phase = Phase::begins;
-            watch.waiting.leave();
-            continue;
-        }
-        if (hedge_ && hedge_->dial) due = std::min(due, hedge_->dial->due());
-        timer_.expires_at(due);
-        co_await wake_.wait();
-        if (awaits_body_) since = context_.loop.now();
-    }
+    std::optional<Fault> end;
+    while (!(end = take_turns(wait))) co_await wake_.wait();
+    waited_.stop(context_.loop.now());
+    drop_hedge();
+    co_return *end;
 }
 
-/// Whether the client, which is the one awaited, sends its body too slowly. `upload_` says when to look again.
-bool Exchange::body_is_too_slow(TimePoint now) noexcept {
+/// One turn of attempt_, and of the hedge beside it. Returns how it ends: `none` with a head. Otherwise the timer says
+/// when to look again.
+std::optional<Fault> Exchange::take_turns(Wait& wait) {
+    const auto now = context_.loop.now();
+    Fault fault = Fault::none;
+    const Turn turn = take_turn(*attempt_, fault);
+    if (is_final(fault)) return fault;
+    if (wait.patience.awaits() == Patience::Awaits::dial && (attempt_->begun || turn != Turn::pending))
+        end_connecting(wait, now);
+    const unsigned status = turn == Turn::head ? attempt_->head().status : 0;
+    const bool good = turn == Turn::head && !is_retried(status);
+    if (turn != Turn::pending && (good || !hedge_)) {
+        if (turn == Turn::head && !attempt_->upload.complete()) head_time_ = waited_.stretch(now);
+        if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
+        return fault;
+    }
+    if (turn == Turn::pending && hedge_ && hedge_wins(wait)) return Fault::none;
+    if (const Fault cause = interruption(); cause != Fault::none) return cause;
+    if (turn == Turn::pending) {
+        const auto step = keep_waiting(wait, now);
+        fault = step.fault;
+        if (fault == Fault::none) return std::nullopt;
+        cut_short_ = step.why == Patience::Why::deadline && attempt_->dial;
+        if (step.why == Patience::Why::deadline || is_final(fault)) return fault;
+    }
+    if (!hedge_) return fault;
+    promote_hedge(fault, status);
+    wait.patience = Patience{};
+    wait.silence.leave();
+    waited_.lap(now);
+    return take_turns(wait);  // of the hedge, which is alone from now on
+}
+
+/// Whether the client, which is the one awaited, sends its body too slowly. The upload's pace says when to look again.
+bool Exchange::body_is_too_slow(loop::TimePoint now) noexcept {
     const auto& limits = config_->limits;
-    if (!std::exchange(awaits_body_, true)) upload_.begin(now, bytes_in_);
-    return upload_.is_too_slow(now, bytes_in_, limits.body_timeout, limits.body_rate);
+    return attempt_->upload.pace.is_too_slow(now, bytes_in_, limits.body_timeout, limits.body_rate);
 }
 
 /// An extended CONNECT takes any 2xx for a tunnel (RFC 8441 section 5), and a key of ours needs its proper answer.

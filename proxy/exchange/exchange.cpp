@@ -33,7 +33,7 @@ Exchange::Exchange(Context& context, loop::Wake& wake, Codec& client, const Requ
       request_{request},
       peer_{peer},
       timer_{context.loop, wake},
-      replay_{context} {
+      replay_{context.replay_bytes, context.counters.replay_bytes} {
     context_.begin_request();
 }
 
@@ -89,19 +89,11 @@ loop::Task<Fault> Exchange::carry() {
             attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
             fault = got_421() ? give_up_421() : Fault::none;
             // What another origin has read of the body is no longer there to be sent.
-            if (fault == Fault::none && !attempt_->request_complete() && !replay_.whole()) attempt_->stop_sending();
+            if (fault == Fault::none && !attempt_->upload.complete() && !replay_.whole()) attempt_->upload.stop();
         }
         if (parked_) discard(std::move(parked_));
         let_go();
-        if (fault == Fault::none && switched()) {
-            note_body(Fault::none);  // how a tunnel ends is the application's own business
-            fault = co_await tunnel();
-        } else if (fault == Fault::none) {
-            fault = co_await relay();
-            note_body(fault);
-            if (info(fault).side == Side::origin)
-                state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
-        }
+        if (fault == Fault::none) fault = co_await deliver();
     }
     co_return fault;
 }
@@ -298,7 +290,7 @@ const Snapshot& Exchange::current() {
 
 void Exchange::answer(Fault fault) {
     // By nghttp2, for a body that contradicts its head; or else the edge has told the fault as it ended the connection.
-    const bool reset = request_.http2 && client_.gone() && client_.why_gone() != fault;
+    const bool reset = request_.protocol == Protocol::http2 && client_.gone() && client_.why_gone() != fault;
     if (fault == Fault::client_gone || fault == Fault::client_write_timeout || reset) {
         client_.abort();
         return;
@@ -362,7 +354,7 @@ void Exchange::record() {
     line.host = request_.host;
     line.path = request_.target;
     if (config_) line.query = &config_->log.query;
-    line.protocol = request_.http2 ? "HTTP/2" : request_.http10 ? "HTTP/1.0" : "HTTP/1.1";
+    line.protocol = name(request_.protocol);
     // What the client got: the origin's 101 is a 200 to an extended CONNECT (RFC 8441 section 5).
     const bool tunnelled = outcome_.status == 101;
     line.status = tunnelled && request_.extended_connect ? 200 : outcome_.status;

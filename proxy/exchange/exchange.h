@@ -5,8 +5,10 @@
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
 #include "proxy/exchange/headers.h"
-#include "proxy/exchange/least_rate.h"
+#include "proxy/exchange/patience.h"
+#include "proxy/exchange/relay.h"
 #include "proxy/exchange/retry.h"
+#include "proxy/exchange/stopwatch.h"
 #include "proxy/loop/task.h"
 #include "proxy/origin/dial.h"
 
@@ -60,7 +62,7 @@ private:
     bool misdirected(steering::SiteId site) const;
     Fault admit();
 
-    // What ends with a response head: offer.cpp, ask.cpp, hedge.cpp.
+    // What ends with a response head: offer.cpp, connect.cpp, ask.cpp, wait.cpp, hedge.cpp.
     loop::Task<Fault> offer();
     const steering::Considered* next_candidate();
     const steering::Considered* pinned_candidate(std::uint64_t origin);
@@ -90,44 +92,47 @@ private:
                 origin_of(attempt).own_fields,
                 forwarding_.keep_underscores};
     }
+    Upload::Terms upload_terms(const Attempt& attempt) noexcept {
+        return {&request_, trailer_rules(attempt), &replay_, limits_->body_limit, bytes_in_};
+    }
     const OriginInfo& origin_of(const Attempt& attempt) const noexcept {
         return bound_->routing->origins[attempt.candidate.id];
     }
     /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
     /// other closely as it is, and waiting would only let them out of the cache.
-    bool sends_apart() const noexcept { return !request_.http2; }
+    bool sends_apart() const noexcept { return request_.protocol != Protocol::http2; }
     bool wants_interim(unsigned status) const;
     bool may_leave() const;
     bool awaits_continue() const;
-    bool is_asked() const { return attempt_->request_complete() || awaits_continue(); }
+    bool is_asked() const { return attempt_->upload.complete() || awaits_continue(); }
     bool body_is_too_slow(loop::TimePoint now) noexcept;
-    /// One exchange's part in noticing that an origin is silent.
-    struct Watch {
-        Silence::Waiter waiting;
-        loop::TimePoint look_at = loop::TimePoint::max();
-        loop::TimePoint ask_kernel_at = loop::TimePoint::max();  ///< what became of the request's bytes
-        loop::TimePoint vain_since = loop::TimePoint::max();
-        bool acknowledged = false, lost = false;
-        bool asks = false, unanswered = false;  ///< its path, whether it stands still
-        void begin(Exchange& exchange, loop::TimePoint since);
-        void end() noexcept;
-        static void look(Exchange& exchange, loop::TimePoint now);
-        bool in_vain(Exchange& exchange, loop::TimePoint now);
-        bool path_lost(Exchange& exchange, loop::TimePoint now);
+    /// The wait for the head of one attempt, or of two.
+    struct Wait {
+        loop::TimePoint asked_at;
+        loop::TimePoint hedge_at = loop::TimePoint::max();
+        Patience patience{};        ///< with attempt_
+        Silence::Waiter silence{};  ///< attempt_ among those who wait for the same origin
     };
+    std::optional<Fault> take_turns(Wait& wait);
+    Patience::Awaits awaited() const;
+    Patience::Step keep_waiting(Wait& wait, loop::TimePoint now);
+    void begin_wait(Wait& wait, loop::TimePoint since);
+    void end_connecting(Wait& wait, loop::TimePoint now);
+    Patience::Step judge_wait(Wait& wait, loop::TimePoint now);
+    void look_for_silence(const Attempt& attempt, loop::TimePoint now);
     void lose_path(Attempt& attempt);
-    bool may_only_wait() const;
-    bool is_hopeless(const Watch& watch, loop::TimePoint now) const;
     loop::TimePoint hedge_due(loop::TimePoint asked_at) const;
     void begin_hedge();
-    bool hedge_wins(Watch& watch);
+    bool hedge_wins(Wait& wait);
     void promote_hedge(Fault fault, unsigned status);
     void drop_hedge() noexcept;
     void park(std::unique_ptr<Attempt> attempt);
     void settle(Attempt& attempt, Fault fault, unsigned status);
     OriginTimes& times_of(const Attempt& attempt) const noexcept { return *bound_->times[attempt.candidate.id]; }
 
-    loop::Task<Fault> relay();
+    // What follows it: deliver.cpp.
+    loop::Task<Fault> deliver();
+    Relay begin_relay(const Relay::Origin& rest);
     loop::Task<Fault> tunnel();
     ResponseStart response_start(std::string& own);
     void mend_locations();
@@ -161,7 +166,9 @@ private:
     std::string_view normal_path() const noexcept {
         return std::string_view{normal_target_}.substr(0, normal_target_.find('?'));
     }
-    loop::Clock::duration time_left() const noexcept { return limits_->deadline.value - waited_; }
+    loop::Clock::duration time_left() const noexcept {
+        return limits_->deadline.value - waited_.total(context_.loop.now());
+    }
 
     Context& context_;
     loop::Wake& wake_;
@@ -211,11 +218,8 @@ private:
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
     unsigned attempts_ = 0;
-    steering::OriginSet sent_to_;      ///< origins that may have got a byte of the request
-    loop::Clock::duration waited_{0};  ///< for origins, over all attempts: what the deadline counts
-
-    LeastRate upload_;
-    bool awaits_body_ = false;  ///< upload_ runs: it is the client's body that is awaited, not the origin
+    steering::OriginSet sent_to_;  ///< origins that may have got a byte of the request
+    Stopwatch waited_;             ///< for origins, over all attempts: what the deadline counts
 
     bool response_started_ = false;
     bool relayed_ = false;  ///< what was started is an origin's response, not an answer of ours

@@ -45,6 +45,10 @@ bool is_hop_by_hop(Name name) noexcept {
 
 namespace {
 
+std::string_view version_in_via(Protocol protocol) noexcept {
+    return protocol == Protocol::http2 ? "2.0" : protocol == Protocol::http10 ? "1.0" : "1.1";
+}
+
 /// Fields that the proxy writes itself, so that what a client sent under these names must go.
 bool is_ours(Name name, bool trusted) noexcept {
     switch (name) {
@@ -164,7 +168,7 @@ void write_request_head(const Request& request, const Forwarding& how, const ste
     }
     if (request.expects_continue) line("Expect: 100-continue\r\n");
     if (via)
-        line("Via: ", request.http2 ? "2.0" : request.http10 ? "1.0" : "1.1", " nearhop\r\n");
+        line("Via: ", version_in_via(request.protocol), " nearhop\r\n");
     else
         line("CDN-Loop: nearhop\r\n");
     line("X-Request-Id: ", how.request_id, "\r\n", origin.header_lines);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "geo/address.h"
-#include "proxy/exchange/codec.h"
+#include "proxy/exchange/request.h"
 #include "proxy/snapshot.h"
 #include "proxy/wire/buffer.h"
 
@@ -63,6 +63,14 @@ inline constexpr unsigned most_passes = 8;
 /// line. Max-Forwards of OPTIONS is one less, and must not be 0.
 void write_request_head(const Request& request, const Forwarding& how, const steering::SiteTable& site,
                         const OriginInfo& origin, wire::Buffer& out);
+
+/// All that a request's head is written from.
+struct RequestStart {
+    const Request& request;
+    const Forwarding& forwarding;
+    const steering::SiteTable& site;
+    const OriginInfo& origin;
+};
 
 /// The first protocol of the client's list that the route allows, in the route's spelling; empty: none. WebSocket is
 /// for GET alone (RFC 6455 section 4.1).

@@ -34,7 +34,7 @@ loop::TimePoint Exchange::hedge_due(loop::TimePoint asked_at) const {
     const auto& heads = times_of(*attempt_).heads;
     if (heads.p95() == loop::Clock::duration::zero()) return loop::TimePoint::max();  // too few answers so far
     const auto wait = std::max<loop::Clock::duration>(heads.p95(), least_wait);
-    return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at + wait;
+    return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at() + wait;
 }
 
 /// Asks the next candidate, if there is one worth asking, with room, and a token to pay for it.
@@ -58,7 +58,7 @@ void Exchange::begin_hedge() {
 }
 
 /// Lets the hedge go on. True: its answer came first, and it is attempt_ now.
-bool Exchange::hedge_wins(Watch& watch) {
+bool Exchange::hedge_wins(Wait& wait) {
     Fault fault = Fault::none;
     const Turn turn = take_turn(*hedge_, fault);
     if (turn == Turn::pending) return false;
@@ -68,11 +68,11 @@ bool Exchange::hedge_wins(Watch& watch) {
         const auto now = context_.loop.now();
         auto& times = times_of(*attempt_);
         // It took at least so long: without the late ones the p95 would shrink with each hedge.
-        if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun) times.heads.add(now - attempt_->sent_at);
-        if (watch.waiting.waits()) {
-            times.silence.gave_up(watch.waiting.since());
-            watch.waiting.leave();
-            Watch::look(*this, now);
+        if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun) times.heads.add(now - attempt_->sent_at());
+        if (wait.silence.waits()) {
+            times.silence.gave_up(wait.silence.since());
+            wait.silence.leave();
+            look_for_silence(*attempt_, now);
         }
         std::swap(attempt_, hedge_);
         drop_hedge();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace nearhop::exchange {
 
@@ -11,12 +12,14 @@ namespace nearhop::exchange {
 /// bytes per second moved in a whole one. So a byte now and then holds no connection for ever.
 class LeastRate {
 public:
-    /// From now on it is the client that is awaited; `moved` is any running total of bytes.
-    void begin(loop::TimePoint now, std::uint64_t moved) noexcept {
-        last_ = window_ = now;
-        seen_ = at_window_ = moved;
-    }
+    /// It is not the client that is awaited: what it sends is judged afresh when it is again.
+    void rest() noexcept { awaited_ = false; }
+    /// Of a client that is awaited; `moved` is any running total of bytes.
     bool is_too_slow(loop::TimePoint now, std::uint64_t moved, loop::milliseconds window, std::uint64_t rate) noexcept {
+        if (!std::exchange(awaited_, true)) {
+            last_ = window_ = now;
+            seen_ = at_window_ = moved;
+        }
         if (moved != seen_) last_ = now;
         seen_ = moved;
         if (now >= last_ + window) return true;
@@ -34,6 +37,7 @@ public:
 private:
     loop::TimePoint last_{}, window_{};
     std::uint64_t seen_ = 0, at_window_ = 0;
+    bool awaited_ = false;
 };
 
 }  // namespace nearhop::exchange

@@ -185,7 +185,7 @@ loop::Task<Fault> Exchange::offer() {
             return fault;
         };
         const Move move = move_after(fault, status);
-        const bool refused = status == 421 || (attempt_->connection && !sent);
+        const bool refused = status == 421 || (attempt_->channel && !sent);
         if (refused && status == 0) {  // as a dial that failed
             sent_to_.reset(from);
             if (is_to_blame(*attempt_, fault)) context_.skip(bound_->routing, from);
@@ -238,7 +238,7 @@ loop::Task<Fault> Exchange::offer() {
 /// Whether the origin may have processed a byte of the request. Not if its TLS refused us while the request was under
 /// way, which after some of the body has been let go is of no use any more.
 bool Exchange::was_sent(Fault fault) const noexcept {
-    return attempt_->connection && !(info(fault).nothing_sent && replay_.whole());
+    return attempt_->channel && !(info(fault).nothing_sent && replay_.whole());
 }
 
 Move Exchange::move_after(Fault fault, unsigned status) {
@@ -295,14 +295,11 @@ void Exchange::discard(std::unique_ptr<Attempt> attempt) {
 void Exchange::put_back(Attempt& attempt) {
     std::size_t dropped = 0;
     std::string_view bytes;
-    auto body = attempt.body(bytes);
-    while (body == Attempt::Body::data && dropped <= most_discarded) {
+    while (attempt.channel->body(bytes) == Source::Body::data && dropped <= most_discarded) {
         dropped += bytes.size();
-        attempt.consume_body(bytes.size());
-        body = attempt.body(bytes);
+        attempt.channel->consume_body(bytes.size());
     }
-    if (body == Attempt::Body::complete && attempt.reusable())
-        bound_->pools[attempt.candidate.id]->keep(std::move(attempt.connection));
+    attempt.channel->finish(true);
 }
 
 /// Whether the failure of this attempt says something of its origin as it is now: under the latest configuration, for

@@ -5,24 +5,30 @@
 namespace nearhop::exchange {
 
 using loop::Io;
-using wire::Stream;
 
 namespace {
 
-constexpr std::size_t read_ahead = 64 * 1024;
 constexpr std::uint64_t fair_share = 512 * 1024;  // moved in one turn, while other sessions wait
 constexpr loop::milliseconds quiet_after{500};    // most tunnels are silent most of the time: 34 KiB and more a side
 
 }  // namespace
 
-Tunnel::Tunnel(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, Stream& origin, Bytes bytes)
-    : context_{context}, wake_{wake}, timer_{timer}, client_{client}, origin_{origin}, bytes_{bytes} {
+Tunnel::Tunnel(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, origin::Channel& origin,
+               Bytes bytes)
+    : context_{context},
+      wake_{wake},
+      timer_{timer},
+      client_{client},
+      origin_{origin},
+      bytes_{bytes},
+      download_{origin, client, bytes.out} {
     context_.counters.tunnels_opened.add();
+    origin_.begin_tunnel();
 }
 
 Tunnel::~Tunnel() {
     context_.counters.tunnels_closed.add();
-    if (!ended_) origin_.socket().reset();
+    if (!ended_) origin_.cancel();
 }
 
 loop::Task<Fault> Tunnel::run(loop::milliseconds idle) {
@@ -34,12 +40,11 @@ loop::Task<Fault> Tunnel::run(loop::milliseconds idle) {
 
 loop::Task<Fault> Tunnel::carry(loop::milliseconds idle) {
     auto progress = context_.loop.now();
-    ReaderPace& reader = client_.reader();
     std::uint64_t turn_began = bytes_.in + bytes_.out;
     bool quiet = false;
     for (;;) {
-        const bool moved = move();
         const auto now = context_.loop.now();
+        const bool moved = move(now);
         if (over()) co_return Fault::none;
         if (const Fault cause = cut(); cause != Fault::none) co_return cause;
         if (moved) {
@@ -53,17 +58,15 @@ loop::Task<Fault> Tunnel::carry(loop::milliseconds idle) {
         }
         const bool cut_short = client_end_ == End::cut || origin_end_ == End::cut;
         const bool awaits_client = client_blocks_ || origin_end_ == End::cut;
-        reader.await(awaits_client, now);
-        if (awaits_client && reader.is_too_slow(now, [this] { return client_.taken(); }))
-            co_return Fault::client_write_timeout;
+        if (download_.is_too_slow(now, awaits_client)) co_return Fault::client_write_timeout;
         if (now >= progress + idle) co_return Fault::tunnel_idle;
         if (!quiet && now >= progress + quiet_after) {
             client_.quiet();
-            origin_.release_all();
+            origin_.quiet();
             quiet = true;
         }
         auto due = progress + idle;
-        if (awaits_client) due = std::min(due, reader.due());
+        if (awaits_client) due = std::min(due, download_.due());
         if (cut_short) due = std::min(due, now + loop::Socket::look_again);  // the kernel tells of no delivery
         if (!quiet) due = std::min(due, progress + quiet_after);
         timer_.expires_at(due);
@@ -83,71 +86,44 @@ Fault Tunnel::cut() const {
 }
 
 /// What can be moved now, both ways. True when anything did.
-bool Tunnel::move() {
-    const bool forth = to_origin();
+bool Tunnel::move(loop::TimePoint now) {
+    const bool forth = to_origin(now);
     const bool back = to_client();
     return forth || back;
 }
 
-bool Tunnel::to_origin() {
-    const std::size_t waiting = origin_.unsent();
-    bool moved = false;
-    while (client_end_ == End::open && !origin_deaf_ && origin_.unsent() < Stream::high_water) {
-        const auto body = client_.body();
-        if (body.bytes.empty()) {
-            if (body.fault != Fault::none) client_end_ = End::cut;
-            if (body.complete) client_end_ = End::orderly;
-            break;
-        }
-        const std::size_t taken = origin_.write_some(body.bytes);
-        if (taken == 0) break;
-        client_.consume_body(taken);
-        bytes_.in += taken;
-        context_.counters.tunnel_received.add(taken);
-        moved = true;
+bool Tunnel::to_origin(loop::TimePoint now) {
+    if (origin_deaf_) return false;
+    const std::uint64_t taken = bytes_.in;
+    const std::uint64_t sent = origin_.sent();
+    if (client_end_ != End::cut) {
+        if (upload_.move(client_, origin_, {.read = bytes_.in}, now) != Fault::none) client_end_ = End::cut;
+        if (upload_.complete()) client_end_ = End::orderly;
+        context_.counters.tunnel_received.add(bytes_.in - taken);
     }
-    if (origin_deaf_) return moved;
-    const Io sent = origin_.flush();
-    if (sent == Io::failed || origin_.socket().broken()) {
-        // What it said before may still be there to read; that it is gone shows at the end of it.
-        origin_deaf_ = true;
-    } else if (sent == Io::ok && client_end_ == End::orderly && !origin_told_) {
-        origin_told_ = true;
-        origin_.close_notify();
-        origin_.flush();
-        origin_.socket().shutdown_write();
-    }
-    return moved || origin_.unsent() < waiting;
+    // What it said before it went deaf may still be there to read; that it is gone shows at the end of it.
+    if (client_end_ == End::cut && origin_.flush() == Io::failed) origin_deaf_ = true;
+    origin_deaf_ = origin_deaf_ || upload_.broken();
+    return bytes_.in != taken || origin_.sent() != sent;
 }
 
 bool Tunnel::to_client() {
     const std::size_t waiting = client_.unsent();
-    bool moved = false;
+    const std::uint64_t given = bytes_.out;
     client_blocks_ = false;
-    while (origin_end_ == End::open && client_.unsent() < Stream::high_water) {
-        auto& in = origin_.in();
-        if (in.empty()) {
-            const Io got = origin_.fill(read_ahead);
-            if (got == Io::closed) {
-                // RFC 8446 section 6.1: over TLS only close_notify says that nothing was cut off.
-                origin_end_ = origin_.ended_orderly() ? End::orderly : End::cut;
-                if (origin_end_ == End::orderly) client_.finish({});
-            }
-            if (got == Io::failed) origin_end_ = End::cut;
-            if (got != Io::ok) break;
+    if (origin_end_ == End::open) {
+        const auto state = download_.move();
+        client_blocks_ = state == Download::State::blocked;
+        if (state == Download::State::failed) origin_end_ = End::cut;
+        if (state == Download::State::complete) {
+            origin_end_ = End::orderly;
+            client_.finish({});
         }
-        const std::size_t taken = client_.write(in.view());
-        client_blocks_ = taken == 0;
-        if (client_blocks_) break;
-        in.consume(taken);
-        in.release();
-        bytes_.out += taken;
-        context_.counters.tunnel_sent.add(taken);
-        moved = true;
+        context_.counters.tunnel_sent.add(bytes_.out - given);
     }
     if (client_.flush() == Io::failed || client_.gone()) client_lost_ = true;
     client_blocks_ = client_blocks_ || client_.unsent() != 0;
-    return moved || client_.unsent() < waiting;
+    return bytes_.out != given || client_.unsent() < waiting;
 }
 
 }  // namespace nearhop::exchange

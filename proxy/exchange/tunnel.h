@@ -2,8 +2,10 @@
 
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
+#include "proxy/exchange/download.h"
+#include "proxy/exchange/upload.h"
 #include "proxy/loop/task.h"
-#include "proxy/wire/stream.h"
+#include "proxy/origin/channel.h"
 
 namespace nearhop::exchange {
 
@@ -18,7 +20,7 @@ public:
         std::uint64_t& in;   ///< from the client
         std::uint64_t& out;  ///< to the client
     };
-    Tunnel(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, wire::Stream& origin, Bytes bytes);
+    Tunnel(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, origin::Channel& origin, Bytes bytes);
     ~Tunnel();
     Tunnel(const Tunnel&) = delete;
     Tunnel& operator=(const Tunnel&) = delete;
@@ -36,24 +38,26 @@ private:
     };
     loop::Task<Fault> carry(loop::milliseconds idle);
     Fault cut() const;
-    bool move();
-    bool to_origin();
+    bool move(loop::TimePoint now);
+    bool to_origin(loop::TimePoint now);
     bool to_client();
     /// Both directions are done with, and nothing waits for an origin that could take it.
     bool over() const noexcept {
         if (origin_end_ != End::orderly) return false;
-        return origin_deaf_ || origin_told_ || (client_end_ == End::cut && origin_.is_delivered());
+        return origin_deaf_ || (upload_.complete() && origin_.is_sent()) ||
+               (client_end_ == End::cut && origin_.is_delivered());
     }
 
     Context& context_;
     loop::Wake& wake_;
     loop::Timer& timer_;
     Codec& client_;
-    wire::Stream& origin_;
+    origin::Channel& origin_;
     Bytes bytes_;
+    Upload upload_;
+    Download download_;
     End client_end_ = End::open;
     End origin_end_ = End::open;
-    bool origin_told_ = false;    ///< that the client's direction has ended
     bool origin_deaf_ = false;    ///< takes nothing more
     bool client_lost_ = false;    ///< takes nothing more
     bool client_blocks_ = false;  ///< something waits for the client

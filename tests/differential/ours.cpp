@@ -37,8 +37,8 @@ std::string bytes_of(const std::string& hex) {
 
 std::string head_of(const exchange::Request& request) {
     std::string out = R"({"method":)" + quoted(request.method) + R"(,"target":)" + quoted(request.target) +
-                      R"(,"authority":)" + quoted(request.authority) + R"(,"minor":)" + (request.http10 ? "0" : "1") +
-                      R"(,"fields":[)";
+                      R"(,"authority":)" + quoted(request.authority) + R"(,"minor":)" +
+                      (request.protocol == exchange::Protocol::http10 ? "0" : "1") + R"(,"fields":[)";
     for (const auto& field : request.fields)
         out += (&field == request.fields.data() ? "[" : ",[") + quoted(field.name) + ',' + quoted(field.value) + ']';
     return out + ']';

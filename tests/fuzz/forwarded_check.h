@@ -96,7 +96,8 @@ inline void check_forwarded(const exchange::Request& request, unsigned choice) {
     how.request_id = "0123abc";
     how.secret_headers = secret;
     how.upgrade = exchange::chosen_upgrade(request, protocols);
-    if (!how.upgrade.empty() && request.http2) how.websocket_key = "AAAAAAAAAAAAAAAAAAAAAA==";
+    if (!how.upgrade.empty() && request.protocol == exchange::Protocol::http2)
+        how.websocket_key = "AAAAAAAAAAAAAAAAAAAAAA==";
     steering::SiteTable site;
     site.host_header = hosts[(choice >> 1) % std::size(hosts)];
     OriginInfo origin;

@@ -25,7 +25,7 @@ public:
     Task<void> serve(Http2Stream& stream) override {
         if (stream.fault() != Fault::none) co_return answer(stream, 400, {});
         const auto& request = stream.request();
-        require(request.http2 && !request.method.empty() && !request.authority.empty());
+        require(request.protocol == exchange::Protocol::http2 && !request.method.empty() && !request.authority.empty());
         require(request.target == "*" || request.target.front() == '/');
         fuzz::check_forwarded(request, choice_);
         if (request.extended_connect) co_return answer(stream, 501, {});

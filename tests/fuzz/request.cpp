@@ -64,7 +64,7 @@ private:
     }
     void note(const exchange::Request& request) {
         require(!request.target.empty() && (request.target == "*" || request.target.front() == '/'));
-        require(request.http10 || !request.authority.empty() || request.host.empty());
+        require(request.protocol == exchange::Protocol::http10 || !request.authority.empty() || request.host.empty());
         require(request.authority.find_first_of(" \t@/?#\"\\") == std::string_view::npos);
         log.append(request.method).append(" ").append(request.target).append(" ").append(request.authority);
         for (const auto& field : request.fields) log.append("\n").append(field.name).append(":").append(field.value);

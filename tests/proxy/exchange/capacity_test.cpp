@@ -297,7 +297,7 @@ TEST(LeastRate, AStallAndADripAreTooSlowAndASteadyTransferIsNot) {
         LeastRate rate;
         loop::TimePoint now{};
         std::uint64_t moved = 0;
-        rate.begin(now, moved);
+        EXPECT_FALSE(rate.is_too_slow(now, moved, 10s, 100));
         for (int step = 1; step <= 100; ++step) {
             now += 1s;
             if (step < silent_from) moved += bytes_per_step;
@@ -314,7 +314,7 @@ TEST(LeastRate, AStallAndADripAreTooSlowAndASteadyTransferIsNot) {
 
 TEST(LeastRate, WithoutARateAnyByteCounts) {
     LeastRate rate;
-    rate.begin({}, 0);
+    EXPECT_FALSE(rate.is_too_slow({}, 0, 10s, 0));
     for (std::uint64_t i = 1; i < 100; ++i) EXPECT_FALSE(rate.is_too_slow(loop::TimePoint{} + 9s * i, i, 10s, 0)) << i;
 }
 

@@ -315,7 +315,7 @@ TEST_F(Headers, HostFollowsTheSite) {
 }
 
 TEST_F(Headers, OldHttpWithoutHostGetsTheOrigins) {  // RFC 9112 section 3.2
-    request.http10 = true;
+    request.protocol = Protocol::http10;
     request.secure = false;
     request.authority = request.host = {};
     field("Expect", "100-continue");

@@ -1,0 +1,68 @@
+#include "proxy/exchange/exchange.h"
+#include "proxy/origin/server_name.h"
+
+#include <utility>
+
+/// How an attempt gets its connection, and what a dial tells of its origin.
+namespace nearhop::exchange {
+
+/// Gives the attempt an idle connection, or begins to dial. Nothing of the request is sent here.
+void Exchange::begin_connect(Attempt& attempt, bool fresh) {
+    const auto id = attempt.candidate.id;
+    origin::Pool& pool = *bound_->pools[id];
+    const OriginInfo& origin = bound_->routing->origins[id];
+    attempt.began_at = context_.loop.now();
+    attempt.trial = context_.begin_trial(id);
+    const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
+    auto server_name = origin::followed_name(origin, host_sent(request_, *site_, origin));
+    if (!fresh) {
+        if (auto idle = pool.take(announcement, server_name)) {
+            idle->stream.socket().notify_to(wake_);
+            attempt.open(std::move(idle), config_->limits);
+            return;
+        }
+    }
+    attempt.dial = std::make_unique<origin::Dial>(pool, origin, current().addresses, id, config_->failover, wake_,
+                                                  announcement, std::move(server_name));
+}
+
+/// The client as it was located; its port is known only where it is who the connection came from.
+origin::Announcement Exchange::announcement() const noexcept {
+    const std::uint16_t port = located_.client == peer_.address ? peer_.port : std::uint16_t{0};
+    return origin::Announcement::of({located_.client, port}, peer_.edge);
+}
+
+/// The dial is over, `fault` says how: what it learnt is told, and the connection is the attempt's.
+void Exchange::end_dial(Attempt& attempt, Fault fault) {
+    const auto id = attempt.candidate.id;
+    const auto dial = std::move(attempt.dial);
+    out_of_ports_ = dial->is_out_of_ports();
+    for (const auto& failure : dial->failures())
+        if (is_to_blame(attempt, failure.fault))
+            context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,
+                             std::string{failure.address}});
+    if (fault != Fault::none) {
+        if (is_to_blame(attempt, fault) && !cut_short_) context_.skip(bound_->routing, id);
+        return;
+    }
+    attempt.open(dial->take(), config_->limits);
+    context_.report_dialled(*bound_, id, attempt.channel->address());
+}
+
+/// Where clients choose the name that a connection is secured by, they would choose which origin fails: of a handshake
+/// it is probes alone that count.
+bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
+    const bool is_of_name = fault == Fault::origin_tls || fault == Fault::origin_certificate;
+    return info(fault).side == Side::origin && !(is_of_name && origin_of(attempt).follows_host);
+}
+
+/// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
+bool Exchange::begin_sending(Attempt& attempt) {
+    const auto id = attempt.candidate.id;
+    if (pin_key_ != 0 && !claim_pin(id)) return false;
+    sent_to_.set(id);
+    attempt.channel->send_head({request_, forwarding_, *site_, bound_->routing->origins[id]});
+    return true;
+}
+
+}  // namespace nearhop::exchange
