@@ -48,8 +48,8 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
                 hear_agent(attempt);
                 times_of(attempt).silence.answered(now);
                 if (attempt.upload.complete()) {
-                    head_time_ = now - channel.sent_at;
-                    times_of(attempt).heads.add(head_time_);
+                    times_.head = now - channel.sent_at;
+                    times_of(attempt).heads.add(times_.head);
                 }
                 return Turn::head;
             case Channel::Progress::interim: {
@@ -91,7 +91,7 @@ bool Exchange::may_leave() const {
 /// The head has gone, and the client sends its body only when the origin wants it: until then it is the origin that is
 /// awaited, as with a request that is whole.
 bool Exchange::awaits_continue() const {
-    return request_.expects_continue && !continue_sent_ && bytes_in_ == 0 && attempt_->waits_for_client();
+    return request_.expects_continue && !continue_sent_ && bytes_.in == 0 && attempt_->waits_for_client();
 }
 
 /// Connects attempt_, sends the request, and waits for the response head: of attempt_, or of a hedge that becomes it.
@@ -122,7 +122,7 @@ std::optional<Fault> Exchange::take_turns(Wait& wait) {
     const unsigned status = turn == Turn::head ? attempt_->head().status : 0;
     const bool good = turn == Turn::head && !is_retried(status);
     if (turn != Turn::pending && (good || !hedge_)) {
-        if (turn == Turn::head && !attempt_->upload.complete()) head_time_ = waited_.stretch(now);
+        if (turn == Turn::head && !attempt_->upload.complete()) times_.head = waited_.stretch(now);
         if (turn == Turn::head && misleading_success()) fault = Fault::origin_bad_response;
         return fault;
     }
@@ -146,7 +146,7 @@ std::optional<Fault> Exchange::take_turns(Wait& wait) {
 /// Whether the client, which is the one awaited, sends its body too slowly. The upload's pace says when to look again.
 bool Exchange::body_is_too_slow(loop::TimePoint now) noexcept {
     const auto& limits = config_->limits;
-    return attempt_->upload.pace.is_too_slow(now, bytes_in_, limits.body_timeout, limits.body_rate);
+    return attempt_->upload.pace.is_too_slow(now, bytes_.in, limits.body_timeout, limits.body_rate);
 }
 
 /// An extended CONNECT takes any 2xx for a tunnel (RFC 8441 section 5), and a key of ours needs its proper answer.

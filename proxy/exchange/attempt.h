@@ -45,7 +45,7 @@ public:
         counted.release();
     }
 
-    bool waits_for_client() const noexcept { return upload.waits_for_client(*channel); }
+    bool waits_for_client() const noexcept { return channel && upload.waits_for_client(*channel); }
     const wire::ResponseHead& head() const noexcept { return channel->head(); }
     loop::TimePoint sent_at() const noexcept { return channel ? channel->sent_at : loop::TimePoint{}; }
     wire::Deviations deviations() const noexcept { return channel ? channel->deviations() : wire::Deviations{}; }

@@ -2,6 +2,7 @@
 
 #include "proxy/admin/registry.h"
 #include "proxy/exchange/budget.h"
+#include "proxy/exchange/dice.h"
 #include "proxy/exchange/origin_times.h"
 #include "proxy/loop/loop.h"
 #include "proxy/origin/pool.h"
@@ -20,17 +21,6 @@
 namespace nearhop::exchange {
 
 class Attempt;
-
-/// xoshiro256**: request ids, backoff and jitter need speed, not secrecy. One per worker, seeded by the kernel.
-class Dice {
-public:
-    Dice();
-    std::uint64_t next() noexcept;
-    double fraction() noexcept { return static_cast<double>(next() >> 11) * 0x1.0p-53; }  ///< [0, 1)
-
-private:
-    std::array<std::uint64_t, 4> state_;
-};
 
 /// Where one worker counts of one site, made when the first request needs it: with many sites, most workers meet few of
 /// them, and of their origins one or two. Without memory for it, counts go where nobody looks.

@@ -22,9 +22,10 @@ void Exchange::append_own_fields(std::string& out) const {
     }
     if (site_->server_timing) {
         char line[128];
-        const int size = std::snprintf(
-            line, sizeof line, "Server-Timing: edge;dur=%.1f, connect;dur=%.1f, origin;dur=%.1f\r\n",
-            milliseconds_of(first_attempt_ - began_), milliseconds_of(connect_time_), milliseconds_of(head_time_));
+        const int size =
+            std::snprintf(line, sizeof line, "Server-Timing: edge;dur=%.1f, connect;dur=%.1f, origin;dur=%.1f\r\n",
+                          milliseconds_of(times_.first_attempt - times_.began), milliseconds_of(times_.connecting),
+                          milliseconds_of(times_.head));
         out.append(line, static_cast<std::size_t>(std::max(size, 0)));
     }
     if (site_->via_header) out += attempt_->head().minor == 0 ? "Via: 1.0 nearhop\r\n" : "Via: 1.1 nearhop\r\n";
@@ -64,56 +65,45 @@ ResponseStart Exchange::response_start(std::string& own) {
             .close = false};
 }
 
-/// Begins the response, and returns what carries its body. `rest` lives as long as that.
-Relay Exchange::begin_relay(const Relay::Origin& rest) {
+/// Begins the response, and returns what carries its body to the client, and the rest of the request's to the origin.
+Relay Exchange::begin_relay() {
     mend_locations();
     {
         std::string own;
         client_.start(response_start(own));
     }
     response_started_ = relayed_ = true;
-    outcome_.status = attempt_->head().status;
-    const Relay::How how{.body_timeout = limits_->origin_body_timeout,
-                         .limits = config_->limits,
-                         .sends_apart = sends_apart(),
-                         .agent_header = origin_of(*attempt_).agent_header};
-    return {context_, wake_, timer_, client_, *attempt_->channel, bytes_out_, how, &rest};
+    Attempt& attempt = *attempt_;
+    outcome_.status = attempt.head().status;
+    return {{context_, wake_, timer_, client_},
+            *attempt.channel,
+            bytes_.out,
+            {.body_timeout = limits_->origin_body_timeout,
+             .limits = config_->limits,
+             .sends_apart = sends_apart(),
+             .agent_header = origin_of(attempt).agent_header},
+            Relay::Origin{*attempt.channel, attempt.upload, upload_terms(attempt), times_of(attempt).silence,
+                          request_.expects_continue && !continue_sent_}};
 }
 
-/// Carries the response to the client, and the rest of the request body to the origin, until the response is whole.
-loop::Task<Fault> Exchange::deliver() {
-    if (switched()) {
-        note_body(Fault::none);  // how a tunnel ends is the application's own business
-        const Fault end = co_await tunnel();
-        co_return end;
-    }
-    Attempt& attempt = *attempt_;
-    const Relay::Origin rest{*attempt.channel, attempt.upload, upload_terms(attempt), times_of(attempt).silence,
-                             request_.expects_continue && !continue_sent_};
-    // It may have gone while the head came; perhaps with an answer of the edge's that says something else.
-    Fault fault = client_.gone() ? client_.why_gone() : Fault::none;
-    if (fault == Fault::none) {
-        Relay relay = begin_relay(rest);
-        fault = co_await relay.run();
-        outcome_.response_complete = fault == Fault::none;
-        if (fault == Fault::none) attempt.channel->finish(relay.is_clean());
-    }
+void Exchange::end_relay(const Relay& relay, Fault fault) {
+    outcome_.response_complete = fault == Fault::none;
+    if (fault == Fault::none) attempt_->channel->finish(relay.is_clean());
     note_body(fault);
     if (info(fault).side == Side::origin)
         state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
-    co_return fault;
 }
 
 /// After a 101: raw bytes both ways. The connection is never used for HTTP again.
 loop::Task<Fault> Exchange::tunnel() {
-    if (client_.gone()) co_return client_.why_gone();
+    note_body(Fault::none);  // how a tunnel ends is the application's own business
     {
         std::string own;
         client_.start_tunnel(response_start(own), forwarding_.upgrade);
     }
     response_started_ = relayed_ = true;
     outcome_.status = 101;
-    Tunnel tunnel{context_, wake_, timer_, client_, *attempt_->channel, {bytes_in_, bytes_out_}};
+    Tunnel tunnel{context_, wake_, timer_, client_, *attempt_->channel, {bytes_.in, bytes_.out}};
     const Fault fault = co_await tunnel.run(limits_->tunnel_idle);
     outcome_.response_complete = fault == Fault::none;
     co_return fault;

@@ -1,10 +1,5 @@
 #include "proxy/exchange/exchange.h"
 
-#include "proxy/exchange/peer_trust.h"
-#include "proxy/exchange/viewer.h"
-#include "proxy/steering/path.h"
-
-#include <openssl/evp.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -16,7 +11,6 @@ namespace nearhop::exchange {
 
 using steering::Considered;
 using wire::Deviation;
-using wire::Name;
 
 namespace {
 
@@ -50,7 +44,7 @@ Exchange::~Exchange() {
 }
 
 loop::Task<Outcome> Exchange::run() {
-    began_ = context_.loop.now();
+    times_.began = context_.loop.now();
     recorded_ = false;
     context_.counters.exchanges_started.add();
     Fault fault = Fault::edge_internal;
@@ -58,13 +52,13 @@ loop::Task<Outcome> Exchange::run() {
         fault = co_await carry();
     } catch (const std::exception& bug) {
         // Whoever has been taken is answered: a client may repeat what ends without an answer, even a POST.
-        spdlog::error("event=exchange_failed fault=edge_internal request={} what=\"{}\"", id_, bug.what());
+        spdlog::error("event=exchange_failed fault=edge_internal request={} what=\"{}\"", id_.text(), bug.what());
         response_started_ = !client_.take_back();
         relayed_ = relayed_ && response_started_;
         if (response_started_)
             client_.abort();
         else
-            bytes_out_ = 0;
+            bytes_.out = 0;
     }
     if (fault != Fault::none && !response_started_) answer(fault);
     outcome_.fault = fault;
@@ -81,204 +75,43 @@ loop::Task<Fault> Exchange::carry() {
         response_started_ = outcome_.response_complete = true;
         outcome_.status = 200;
     } else if (fault == Fault::none) {
-        state_->budget->on_request(began_);
+        state_->budget->on_request(times_.began);
         state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
         fault = co_await offer();
-        if (fault == Fault::none && got_421()) fault = give_up_421();
-        if (fault != Fault::none && parked_ && !is_final(fault)) {
-            attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
-            fault = got_421() ? give_up_421() : Fault::none;
-            // What another origin has read of the body is no longer there to be sent.
-            if (fault == Fault::none && !attempt_->upload.complete() && !replay_.whole()) attempt_->upload.stop();
-        }
-        if (parked_) discard(std::move(parked_));
+        fault = choose_answer(fault);
         let_go();
-        if (fault == Fault::none) fault = co_await deliver();
+        if (fault != Fault::none) co_return fault;
+        if (client_.gone()) {  // while the head came; perhaps with an answer of the edge's that says something else
+            fault = client_.why_gone();
+            note_body(fault);
+        } else if (switched()) {
+            fault = co_await tunnel();
+        } else {
+            Relay relay = begin_relay();
+            fault = co_await relay.run();
+            end_relay(relay, fault);
+        }
     }
     co_return fault;
+}
+
+/// Among what origins have answered: the last one's answer, or one that was parked while others were asked.
+Fault Exchange::choose_answer(Fault fault) {
+    if (fault == Fault::none && got_421()) fault = give_up_421();
+    if (fault != Fault::none && parked_ && !is_final(fault)) {
+        attempt_ = std::move(parked_);  // somebody did answer: that is forwarded, not an error of ours
+        fault = got_421() ? give_up_421() : Fault::none;
+        // What another origin has read of the body is no longer there to be sent.
+        if (fault == Fault::none && !attempt_->upload.complete() && !replay_.whole()) attempt_->upload.stop();
+    }
+    if (parked_) discard(std::move(parked_));
+    return fault;
 }
 
 /// No origin is asked any more, and what is relayed may last for days: the databases of that time need not.
 void Exchange::let_go() noexcept {
     if (!forwarding_.secret_headers.empty()) trust_ = snapshot_->trust;  // trailers are still judged by them
     snapshot_.reset();
-}
-
-/// Steps 1 and 2 of the decision: who and where.
-void Exchange::locate() {
-    snapshot_ = context_.snapshot();
-    bound_ = context_.bound();
-    config_ = &bound_->routing->config;
-    const auto& trust = *snapshot_->trust;
-
-    steering::ViewerFields viewer;
-    const bool trusted = is_trusted(trust, request_, peer_);
-    if (trusted) viewer = viewer_fields(request_.fields);
-    located_ = steering::locate(peer_.address, trusted, viewer, trust, *snapshot_->locator);
-    auto& counters = context_.counters;
-    counters.located[static_cast<std::size_t>(located_.place.source)][static_cast<std::size_t>(located_.place.level)]
-        .add();
-    if (located_.bad_viewer_field) counters.viewer_fields_bad.add();
-    if (located_.disagreement) counters.viewer_country_disagreed.add();
-
-    forwarding_.peer = peer_.address;
-    forwarding_.trusted = trusted;
-    forwarding_.hops = located_.hops;
-    forwarding_.secret_headers = trust.secret_headers();
-    forwarding_.identity_headers = bound_->routing->identity_headers;
-    forwarding_.identity = peer_.identity;
-    choose_request_id();
-    forwarding_.request_id = id_;
-}
-
-void Exchange::choose_request_id() {
-    if (forwarding_.trusted) {
-        for (const auto& field : request_.fields) {
-            if (field.id != wire::Name::x_request_id || field.value.empty() || field.value.size() > 128) continue;
-            const bool plain = std::all_of(field.value.begin(), field.value.end(), [](char c) {
-                return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-                       c == '_' || c == '.';
-            });
-            if (plain) {
-                id_ = field.value;
-                return;
-            }
-        }
-    }
-    static constexpr char digits[] = "0123456789abcdef";
-    for (std::size_t half = 0; half < 2; ++half) {
-        auto bits = context_.dice.next();
-        for (std::size_t i = 0; i < 16; ++i, bits >>= 4) id_buffer_[half * 16 + i] = digits[bits & 15];
-    }
-    id_ = {id_buffer_.data(), id_buffer_.size()};
-}
-
-/// A connection speaks for the certificate that it was opened with, and for what its client had to show. A request for
-/// a site where either differs belongs on another connection (RFC 9110 section 15.5.20): a client that coalesces them
-/// would get around the site's rule.
-bool Exchange::misdirected(steering::SiteId site) const {
-    if (bound_->routing->client_rule(*peer_.listener, site) != peer_.client_rule) return true;
-    // A CDN may send several hosts' requests on one connection. It shows its clients certificates of its own, and what
-    // we ask of it is the same for both.
-    if (forwarding_.trusted) return false;
-    if (peer_.server_name.empty() || wire::equal_ignoring_case(peer_.server_name, request_.host)) return false;
-    const auto& tls = snapshot_->server_tls;
-    return tls && !tls->same_certificate(peer_.server_name, request_.host);
-}
-
-/// Whether this request may go on: the edge has room for it, a site serves its host, and neither its client nor the
-/// site gets more than it may. In this order: what is shed must cost as little as possible.
-Fault Exchange::admit() {
-    if (context_.ends()) return Fault::edge_stopped;
-    auto& capacity = context_.capacity;
-    if (capacity.counts_requests()) {
-        const bool speaks_for_many = snapshot_->trust->trusts_hop(located_.client);
-        if (capacity.judge_request(located_.client, speaks_for_many) == Capacity::Verdict::shed)
-            return Fault::edge_overloaded;
-        held_ = capacity.hold(located_.client, AddressCounts::What::request);
-    }
-    if (const Fault fault = decide(); fault != Fault::none) return fault;
-    const std::chrono::nanoseconds now = began_.time_since_epoch();
-    const auto limited = [&](const Taken& taken) {
-        if (taken.forgot) context_.counters.buckets_forgotten.add();
-        if (!taken.allowed)
-            retry_after_ =
-                std::max(std::chrono::seconds{1}, std::chrono::ceil<std::chrono::seconds>(taken.retry_after));
-        return !taken.allowed;
-    };
-    const auto& rates = state_->rates;
-    if (rates.address.limits() && limited(capacity.take(located_.client, rates.scope, rates.address, now)))
-        return Fault::client_rate_limited;
-    if (rates.site.limits() && limited(rates.bucket->take(rates.site, now))) return Fault::site_rate_limited;
-    return Fault::none;
-}
-
-/// Steps 3 to 7 for the site that serves the host, and what must hold of a request before them.
-Fault Exchange::decide() {
-    const auto& table = *bound_->routing->table;
-    const auto site = table.site_of(request_.host);
-    if (!site) return Fault::client_unknown_host;
-    site_ = &table.sites[*site];
-    state_ = &bound_->sites[*site];
-    if (misdirected(*site)) return Fault::client_misdirected;
-    if (site_->refuses_untrusted && !forwarding_.trusted) return Fault::client_untrusted;
-    method_ = steering::method_class(request_.method);
-    if (const Fault fault = check_request(); fault != Fault::none) return fault;
-    steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
-                     *current().health, context_.local(*bound_, may_try()), decision_);
-    first_ = decision_.first;
-    limits_ = &site_->routes[decision_.route].limits;
-    replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
-    if (!idempotency_key_.empty() && method_ == steering::MethodClass::unsafe)
-        pin_key_ = context_.pins.request(site_->name, request_.method, request_.target, idempotency_key_);
-    if (!request_.upgrade.empty()) choose_upgrade();
-    return Fault::none;
-}
-
-/// Fields and path by the rules of the configuration.
-Fault Exchange::check_request() {
-    bool underscores = false;
-    bool passed = false;    // something before us that tells of itself
-    bool nameless = false;  // an empty key, quoted or not: an origin knows nothing again by it
-    for (const auto& field : request_.fields) {
-        if (field.id == Name::idempotency_key) {
-            idempotency_key_ = field.value;
-            nameless = nameless || field.value.find_first_not_of('"') == std::string_view::npos;
-        }
-        if (field.id == Name::via || field.id == Name::cdn_loop) passed = true;
-        if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
-    }
-    if (nameless) idempotency_key_ = {};
-    if (passed && passes(request_.fields) >= most_passes) return Fault::edge_loop;
-    if (underscores) {
-        const bool refuse = config_->clients.underscores == conf::Underscores::refuse;
-        note(refuse ? Deviation::underscore_refused : Deviation::underscore_name);
-        if (refuse) return Fault::client_bad_request;
-    }
-    const auto hops = max_forwards(request_);
-    if (hops.malformed) {
-        note(Deviation::bad_max_forwards);
-        return Fault::client_bad_request;
-    }
-    spent_ = hops.left == std::uint64_t{0};
-
-    forwarding_.keep_underscores = config_->clients.underscores == conf::Underscores::keep;
-    if (site_->normalize_path && request_.path.starts_with('/')) {
-        switch (steering::normalize_path(request_.path, site_->encoded_slashes, normal_target_)) {
-            case steering::PathForm::as_sent: break;
-            case steering::PathForm::changed:
-                normal_target_ += request_.target.substr(request_.path.size());
-                forwarding_.target = normal_target_;
-                break;
-            case steering::PathForm::encoded_slash: note(Deviation::encoded_slash); return Fault::client_bad_request;
-            case steering::PathForm::bad_percent: note(Deviation::bad_percent); return Fault::client_bad_request;
-        }
-    }
-    if (!steering::readings_agree(*site_, request_.method, path())) {
-        note(Deviation::path_reading);
-        return Fault::client_bad_request;
-    }
-    return Fault::none;
-}
-
-void Exchange::note(Deviation found) noexcept {
-    deviations_.add(found);
-    context_.counters.client_deviations[static_cast<std::size_t>(found)].add();
-}
-
-void Exchange::choose_upgrade() {
-    forwarding_.upgrade = chosen_upgrade(request_, site_->routes[decision_.route].upgrades);
-    if (!request_.extended_connect || forwarding_.upgrade != "websocket") return;
-    // RFC 8441 section 5: the key and its answer are of HTTP/1.1 only, so they are between us and the origin.
-    unsigned char nonce[16];
-    for (std::size_t half = 0; half < 2; ++half) {
-        auto bits = context_.dice.next();
-        for (std::size_t i = 0; i < 8; ++i, bits >>= 8) nonce[half * 8 + i] = static_cast<unsigned char>(bits & 0xff);
-    }
-    unsigned char encoded[25];
-    EVP_EncodeBlock(encoded, nonce, sizeof nonce);
-    websocket_key_.assign(reinterpret_cast<const char*>(encoded), 24);
-    forwarding_.websocket_key = websocket_key_;
 }
 
 /// The latest verdicts and addresses, as long as they count in the configuration that this exchange began with.
@@ -298,9 +131,9 @@ void Exchange::answer(Fault fault) {
     std::string_view accept;
     for (const auto& field : request_.fields)
         if (field.id == wire::Name::accept) accept = field.value;
-    const auto own = answer_for(fault, accept, id_, retry_after_);
+    const auto own = answer_for(fault, accept, id_.text(), retry_after_);
     send(client_, own, request_.method == "HEAD", context_.date());
-    if (request_.method != "HEAD") bytes_out_ += own.body.size();
+    if (request_.method != "HEAD") bytes_.out += own.body.size();
     response_started_ = true;
     outcome_.status = own.status;
     outcome_.response_complete = true;
@@ -319,7 +152,7 @@ std::optional<steering::Reason> Exchange::passed_over() const {
 
 void Exchange::count_first_choice() {
     const auto why = passed_over();
-    if (!why || first_attempt_ == loop::TimePoint{}) return;  // it was never offered
+    if (!why || times_.first_attempt == loop::TimePoint{}) return;  // it was never offered
     const auto at = static_cast<std::size_t>(*why);
     state_->origins[first_.id]->passed_over[at].add();
     if (relayed_) state_->origins[attempt_->candidate.id]->stood_in[at].add();
@@ -327,7 +160,7 @@ void Exchange::count_first_choice() {
 
 void Exchange::record() {
     recorded_ = true;
-    const auto took = context_.loop.now() - began_;
+    const auto took = context_.loop.now() - times_.began;
     auto& counters = context_.counters;
     if (outcome_.fault != Fault::none) counters.faults[static_cast<std::size_t>(outcome_.fault)].add();
     const Considered* candidate = attempt_ ? &attempt_->candidate : nullptr;
@@ -348,7 +181,7 @@ void Exchange::record() {
     if (!context_.log) return;
     run::AccessRecord line;
     line.time = std::chrono::system_clock::now();
-    line.id = id_;
+    line.id = id_.text();
     line.client = located_.client;
     line.method = method_in_log(request_);
     line.host = request_.host;
@@ -374,11 +207,11 @@ void Exchange::record() {
     line.fault = outcome_.fault;
     line.deviation = std::max({client_.deviations().worst(), deviations_.worst(),
                                attempt_ ? attempt_->deviations().worst() : Deviation::none});
-    line.bytes_in = bytes_in_;
-    line.bytes_out = bytes_out_;
-    line.edge_ms = attempts_ ? milliseconds_of(first_attempt_ - began_) : milliseconds_of(took);
-    line.connect_ms = milliseconds_of(connect_time_);
-    line.origin_ms = milliseconds_of(head_time_);
+    line.bytes_in = bytes_.in;
+    line.bytes_out = bytes_.out;
+    line.edge_ms = attempts_ ? milliseconds_of(times_.first_attempt - times_.began) : milliseconds_of(took);
+    line.connect_ms = milliseconds_of(times_.connecting);
+    line.origin_ms = milliseconds_of(times_.head);
     line.total_ms = milliseconds_of(took);
     context_.log->write(line);
 }

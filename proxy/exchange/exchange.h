@@ -7,6 +7,7 @@
 #include "proxy/exchange/headers.h"
 #include "proxy/exchange/patience.h"
 #include "proxy/exchange/relay.h"
+#include "proxy/exchange/request_id.h"
 #include "proxy/exchange/retry.h"
 #include "proxy/exchange/stopwatch.h"
 #include "proxy/loop/task.h"
@@ -56,6 +57,9 @@ public:
 
 private:
     loop::Task<Fault> carry();
+    Fault choose_answer(Fault fault);
+
+    // What comes before an origin is asked: admit.cpp.
     void locate();
     Fault decide();
     Fault check_request();
@@ -93,7 +97,7 @@ private:
                 forwarding_.keep_underscores};
     }
     Upload::Terms upload_terms(const Attempt& attempt) noexcept {
-        return {&request_, trailer_rules(attempt), &replay_, limits_->body_limit, bytes_in_};
+        return {&request_, trailer_rules(attempt), &replay_, limits_->body_limit, bytes_.in};
     }
     const OriginInfo& origin_of(const Attempt& attempt) const noexcept {
         return bound_->routing->origins[attempt.candidate.id];
@@ -131,8 +135,8 @@ private:
     OriginTimes& times_of(const Attempt& attempt) const noexcept { return *bound_->times[attempt.candidate.id]; }
 
     // What follows it: deliver.cpp.
-    loop::Task<Fault> deliver();
-    Relay begin_relay(const Relay::Origin& rest);
+    Relay begin_relay();
+    void end_relay(const Relay& relay, Fault fault);
     loop::Task<Fault> tunnel();
     ResponseStart response_start(std::string& own);
     void mend_locations();
@@ -153,7 +157,6 @@ private:
     void record();
     std::optional<steering::Reason> passed_over() const;
     void count_first_choice();
-    void choose_request_id();
     const Snapshot& current();
     void let_go() noexcept;
     void discard(std::unique_ptr<Attempt> attempt);
@@ -224,14 +227,15 @@ private:
     bool response_started_ = false;
     bool relayed_ = false;  ///< what was started is an origin's response, not an answer of ours
     Outcome outcome_;
-    loop::TimePoint began_{};
-    loop::TimePoint first_attempt_{};
-    loop::Clock::duration connect_time_{};
-    loop::Clock::duration head_time_{};
-    std::uint64_t bytes_in_ = 0;
-    std::uint64_t bytes_out_ = 0;
-    std::array<char, 32> id_buffer_{};
-    std::string_view id_;
+    struct {
+        loop::TimePoint began{}, first_attempt{};
+        loop::Clock::duration connecting{0};  ///< over all attempts
+        loop::Clock::duration head{0};        ///< of the last attempt that brought one
+    } times_;
+    struct {
+        std::uint64_t in = 0, out = 0;  ///< of the bodies
+    } bytes_;
+    RequestId id_;
 };
 
 }  // namespace nearhop::exchange

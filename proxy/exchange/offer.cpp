@@ -140,7 +140,7 @@ loop::Task<Fault> Exchange::offer() {
     if (limits_->body_limit != 0 && request_.framing.length > limits_->body_limit)
         co_return Fault::client_body_too_large;
     if (request_.extended_connect && forwarding_.upgrade.empty()) co_return Fault::client_upgrade_refused;
-    first_attempt_ = context_.loop.now();
+    times_.first_attempt = context_.loop.now();
     bool fresh = false;
     const Considered* candidate = next_candidate();
     while (candidate) {
@@ -323,7 +323,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
     counters.attempts[static_cast<std::size_t>(fault)].add();
     if (fault == Fault::none)
         counters.head.observe_microseconds(
-            static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(head_time_).count()));
+            static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(times_.head).count()));
     auto& pool = bound_->pools[id]->counters();
     if (fault == Fault::none && !gateway_status(status)) return;  // good when its body is whole: note_body()
     context_.end_trial(id);

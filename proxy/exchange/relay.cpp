@@ -15,19 +15,18 @@ constexpr std::uint64_t fair_share = 512 * 1024;  // relayed in one turn, while 
 
 }  // namespace
 
-Relay::Relay(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, Source& source,
-             std::uint64_t& bytes, const How& how, const Origin* origin)
-    : context_{context},
-      wake_{wake},
-      timer_{timer},
-      client_{client},
+Relay::Relay(const To& to, Source& source, std::uint64_t& bytes, const How& how, std::optional<Origin> origin)
+    : context_{to.context},
+      wake_{to.wake},
+      timer_{to.timer},
+      client_{to.client},
       source_{source},
       bytes_{bytes},
       how_{how},
       origin_{origin},
-      download_{source, client, bytes},
+      download_{source, to.client, bytes},
       uploaded_{origin ? origin->channel.sent() : 0},
-      progress_{context.loop.now()} {}
+      progress_{to.context.loop.now()} {}
 
 loop::Task<Fault> Relay::run() {
     std::uint64_t turn_began = bytes_;
@@ -92,7 +91,7 @@ Fault Relay::send_rest(loop::TimePoint now) {
 Fault Relay::judge(loop::TimePoint now, bool client_blocks, bool moved) {
     bool client_sends = false;
     if (origin_) {
-        const auto& origin = *origin_;
+        auto& origin = *origin_;
         const bool keeps_back = origin.keeps_back && origin.terms.read == 0;
         client_sends = !client_blocks && origin.upload.waits_for_client(origin.channel) && !keeps_back;
         // An origin that answers early may well want the whole request before it goes on.

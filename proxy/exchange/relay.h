@@ -5,6 +5,10 @@
 #include "proxy/exchange/upload.h"
 #include "proxy/loop/task.h"
 
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
 namespace nearhop::exchange {
 
 /// Carries an answer whose head has gone out from its source to the client, and beside it what is left of the request
@@ -26,9 +30,16 @@ public:
         bool keeps_back = false;  ///< the client waits for a 100 before it sends its body, and rightly so
     };
 
-    /// `bytes` counts the answer's body, `origin` is null where the source is none.
-    Relay(Context& context, loop::Wake& wake, loop::Timer& timer, Codec& client, Source& source, std::uint64_t& bytes,
-          const How& how, const Origin* origin);
+    /// The client's side of the exchange.
+    struct To {
+        Context& context;
+        loop::Wake& wake;
+        loop::Timer& timer;
+        Codec& client;
+    };
+
+    /// `bytes` counts the answer's body; no `origin` where the source is none.
+    Relay(const To& to, Source& source, std::uint64_t& bytes, const How& how, std::optional<Origin> origin);
 
     /// Until the answer is whole (`none`), a side fails, is too slow, or the edge ends.
     loop::Task<Fault> run();
@@ -52,7 +63,7 @@ private:
     Source& source_;
     std::uint64_t& bytes_;
     How how_;
-    const Origin* origin_;
+    std::optional<Origin> origin_;
     Download download_;
     std::uint64_t delivered_ = 0;  ///< of bytes_, what is not queued any more
     std::uint64_t uploaded_ = 0;

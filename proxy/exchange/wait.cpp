@@ -62,7 +62,7 @@ void Exchange::begin_wait(Wait& wait, TimePoint since) {
 
 /// The end of a dial, or the beginning of the request.
 void Exchange::end_connecting(Wait& wait, TimePoint now) {
-    connect_time_ += waited_.lap(now);
+    times_.connecting += waited_.lap(now);
     wait.silence.leave();
     wait.patience.turn_to(Awaits::nothing, now);
 }

@@ -119,9 +119,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         AnswerRow{"Length", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", false, Body::complete, true},
         AnswerRow{"NoContent", "HTTP/1.1 204 No Content\r\n\r\n", "", false, Body::complete, true},
-        AnswerRow{"Chunked",
-                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "hello!",
-                  false, Body::complete, true},
+        AnswerRow{"Chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+                  "hello!", false, Body::complete, true},
         AnswerRow{"UntilClose", "HTTP/1.1 200 OK\r\n\r\nhello", "hello", true, Body::complete, false},
         AnswerRow{"SaysClose", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok", false,
                   Body::complete, false},
