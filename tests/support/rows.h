@@ -27,7 +27,7 @@ void print_fields(std::ostream* out, const Fields&... fields) {
         if constexpr (std::is_same_v<decltype(field), const char* const&>)
             *out << (field ? field : "none");
         else
-            *out << testing::PrintToString(field);
+            *out << ::testing::PrintToString(field);
     };
     (print(fields), ...);
 }
