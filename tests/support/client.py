@@ -60,6 +60,24 @@ class Response(Fields):
         return "close" in [token.strip().lower() for value in self.all("Connection") for token in value.split(",")]
 
 
+def forget_errors():
+    """Python 3.13 leaves the broken pipe of one connection in OpenSSL's queue of the thread, and reports it at the next
+    call for another one. This call fails, and empties the queue."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none")
+    except ssl.SSLError:
+        pass
+
+
+def received(sock, most=256 * 1024):
+    """What came; a read has no broken pipe of its own."""
+    try:
+        return sock.recv(most)
+    except BrokenPipeError:
+        forget_errors()
+        return sock.recv(most)
+
+
 class Connection:
     """One client connection. `ca=None` speaks plain HTTP; `source` is the loopback address to come from;
     `before_tls` is sent first (a PROXY header)."""
@@ -111,7 +129,7 @@ class Connection:
     def receive(self):
         """Some bytes, or nothing at the end. A reset counts as an end that was not clean."""
         try:
-            data = self.socket.recv(256 * 1024)
+            data = received(self.socket)
         except ssl.SSLError as error:  # contexts differ in which of the two they raise
             if not isinstance(error, ssl.SSLEOFError) and error.reason != "UNEXPECTED_EOF_WHILE_READING":
                 raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import hpack
 
-from .client import HOST, split, trusting
+from .client import HOST, forget_errors, received, split, trusting
 from .clock import patient
 from .fields import Fields
 
@@ -114,6 +114,7 @@ class Http2:
             self.send(data)
             return True
         except (BrokenPipeError, ConnectionError, ssl.SSLError):
+            forget_errors()
             return False
 
     def head(self, method="GET", target="/", fields=(), host=HOST, scheme="https"):
@@ -183,7 +184,7 @@ class Http2:
     def pump(self):
         """Receives once and takes in every whole frame; False at the end of the connection."""
         try:
-            data = self.socket.recv(256 * 1024)
+            data = received(self.socket)
         except (ssl.SSLEOFError, ConnectionError, BrokenPipeError):
             data = b""
         if not data:

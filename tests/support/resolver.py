@@ -92,8 +92,9 @@ class Resolver:
                 answer = self._answer(_parse(data))
             except (IndexError, struct.error, UnicodeDecodeError):
                 continue
-            if answer and len(answer) > 512:  # TC: come back over TCP
-                answer = answer[:2] + bytes([answer[2] | 2]) + answer[3:512]
+            if answer and len(answer) > 512:  # TC: come back over TCP; no record is cut in two (RFC 2181 section 9)
+                answer = _reply(_parse(data), NOERROR, [])
+                answer = answer[:2] + bytes([answer[2] | 2]) + answer[3:]
             if answer:
                 try:
                     self._udp.sendto(answer, peer)

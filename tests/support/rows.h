@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <ostream>
+#include <string>
 #include <string_view>
-#include <type_traits>
+#include <vector>
 
 /// How GoogleTest prints the rows of its tables. What it does not know it prints as bytes, addresses among them: such a
 /// test has another name in each run, for ctest too.
@@ -17,19 +18,30 @@ void PrintTo(const Row& row, std::ostream* out) {
     *out << row.name;
 }
 
-/// For a PrintTo of a row without a name: the fields that tell it from the others. A null pointer is "none".
-template <class... Fields>
-void print_fields(std::ostream* out, const Fields&... fields) {
+/// Odd bytes as escapes. A null pointer is "none".
+inline void print_field(std::ostream* out, const char* text) {
+    if (!text) text = "none";
+    const std::string quoted = ::testing::PrintToString(std::string{text});
+    *out << std::string_view{quoted}.substr(1, quoted.size() - 2);
+}
+template <class Field>
+void print_field(std::ostream* out, const Field& field) {
+    *out << ::testing::PrintToString(field);
+}
+inline void print_field(std::ostream* out, const std::vector<const char*>& texts) {
     const char* between = "";
-    const auto print = [&](const auto& field) {
+    for (const char* text : texts) {
         *out << between;
-        between = " ";
-        if constexpr (std::is_same_v<decltype(field), const char* const&>)
-            *out << (field ? field : "none");
-        else
-            *out << testing::PrintToString(field);
-    };
-    (print(fields), ...);
+        print_field(out, text);
+        between = " + ";
+    }
+}
+
+/// For a PrintTo of a row without a name: the fields that tell it from the others.
+template <class First, class... Others>
+void print_fields(std::ostream* out, const First& first, const Others&... others) {
+    print_field(out, first);
+    ((*out << ' ', print_field(out, others)), ...);
 }
 
 }  // namespace nearhop::tests

@@ -1,6 +1,7 @@
 #include "proxy/steering/headroom.h"
 
 #include "tests/proxy/steering/world.h"
+#include "tests/support/rows.h"
 
 #include <random>
 
@@ -26,6 +27,7 @@ struct Row {
     std::string expect;
     bool survivable;
 };
+using tests::PrintTo;
 
 class Losses : public testing::TestWithParam<Row> {};
 TEST_P(Losses, GoToTheNextInOrderAsFarAsThereIsRoom) {

@@ -1,5 +1,7 @@
 #include "proxy/steering/locate.h"
 
+#include "tests/support/rows.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -126,6 +128,7 @@ struct AddressCase {
     const char* field;
     const char* client;  ///< "": refused
 };
+void PrintTo(const AddressCase& row, std::ostream* out) { tests::print_fields(out, row.field); }
 
 class ViewerAddress : public Locating, public testing::WithParamInterface<AddressCase> {};
 
@@ -176,6 +179,7 @@ struct PointCase {
     bool point;
     bool bad;
 };
+void PrintTo(const PointCase& row, std::ostream* out) { tests::print_fields(out, row.latitude, row.longitude); }
 
 class Coordinates : public Locating, public testing::WithParamInterface<PointCase> {};
 
@@ -205,6 +209,7 @@ struct CountryCase {
     const char* place;
     bool bad;
 };
+void PrintTo(const CountryCase& row, std::ostream* out) { tests::print_fields(out, row.code); }
 
 class ViewerCountry : public Locating, public testing::WithParamInterface<CountryCase> {};
 
@@ -247,6 +252,7 @@ struct WalkCase {
     std::vector<const char*> lines;
     const char* client;
 };
+void PrintTo(const WalkCase& row, std::ostream* out) { tests::print_fields(out, row.lines, row.client); }
 
 class Walk : public Locating, public testing::WithParamInterface<WalkCase> {};
 
@@ -276,6 +282,7 @@ struct ForwardedCase {
     unsigned hops;
     bool bad = false;
 };
+void PrintTo(const ForwardedCase& row, std::ostream* out) { tests::print_fields(out, row.lines, row.client); }
 
 class ForwardedWalk : public Locating, public testing::WithParamInterface<ForwardedCase> {};
 

@@ -1,4 +1,5 @@
 #include "tests/proxy/steering/world.h"
+#include "tests/support/rows.h"
 
 #include <limits>
 
@@ -36,6 +37,7 @@ struct LatencyCase {
     double us, eu, ap;  ///< measured; negative: not
     const char* candidates;
 };
+using tests::PrintTo;
 
 class Latency : public testing::TestWithParam<LatencyCase> {};
 

@@ -1,4 +1,5 @@
 #include "tests/proxy/steering/world.h"
+#include "tests/support/rows.h"
 
 namespace nearhop::steering::test {
 namespace {
@@ -12,6 +13,7 @@ struct RouteCase {
     const char* path;
     const char* prefix;
 };
+void PrintTo(const RouteCase& row, std::ostream* out) { tests::print_fields(out, row.method, row.path); }
 
 class Routes : public testing::TestWithParam<RouteCase> {};
 
@@ -103,6 +105,7 @@ struct CountryCase {
     const char* country;
     const char* candidates;
 };
+void PrintTo(const CountryCase& row, std::ostream* out) { tests::print_fields(out, row.country); }
 
 class Countries : public testing::TestWithParam<CountryCase> {};
 

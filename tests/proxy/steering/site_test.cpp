@@ -1,4 +1,5 @@
 #include "tests/proxy/steering/world.h"
+#include "tests/support/rows.h"
 
 namespace nearhop::steering::test {
 namespace {
@@ -20,6 +21,7 @@ struct HostCase {
     const char* host;
     const char* site;  ///< "-": none, without a default
 };
+void PrintTo(const HostCase& row, std::ostream* out) { tests::print_fields(out, row.host); }
 
 class Hosts : public testing::TestWithParam<HostCase> {};
 
