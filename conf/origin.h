@@ -4,6 +4,7 @@
 #include "conf/secret.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +13,9 @@
 
 /// What is configured of origins: how they are reached, probed and judged, and how requests move between them.
 namespace nearhop::conf {
+
+inline constexpr std::size_t most_origins = 4'096;    ///< in all
+inline constexpr std::size_t most_site_origins = 64;  ///< of one site: a set of them is one word
 
 /// How connections to an origin are secured; its CA file is Origin::ca.
 struct OriginTls {

@@ -212,8 +212,8 @@ Fault Exchange::decide() {
     if (site_->refuses_untrusted && !forwarding_.trusted) return Fault::client_untrusted;
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
-    steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
-                     *current().health, context_.local(*bound_, may_try()), decision_);
+    decision_.site = *site;
+    decide_by({});
     first_ = decision_.first;
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
@@ -317,12 +317,7 @@ void Exchange::answer(Fault fault) {
 
 /// Why another origin than the policy's first choice answered, or none; empty: it was the first choice.
 std::optional<steering::Reason> Exchange::passed_over() const {
-    using steering::Reason;
-    if (attempt_ && attempt_->candidate.id == first_.id) return std::nullopt;
-    if (attempt_ && attempt_->candidate.reason == Reason::key_pinned) return Reason::key_pinned;
-    if (tried_.test(first_.id)) return Reason::failed;
-    if (first_.passed_over || !attempt_) return first_.passed_over;
-    return Reason::late;
+    return steering::passed_over(first_, earlier_, attempt_ ? &attempt_->candidate : nullptr);
 }
 
 void Exchange::count_first_choice() {

@@ -3,7 +3,6 @@
 #include "proxy/steering/decision.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <string_view>
@@ -19,16 +18,11 @@ bool takes_requests(OriginId id, const health::Table& health) noexcept {
     return state.eligible() && !state.ordered_out();
 }
 
-bool is_forbidden(Reason reason) noexcept {
-    return reason == Reason::forbidden_route || reason == Reason::forbidden_write ||
-           reason == Reason::forbidden_country;
-}
-
 /// The other origins in the order in which a client at the lost one's place is offered them.
 void order_without(OriginId lost, SiteId site, const Table& table, const health::Table& health, Decision& decision) {
     const auto& point = table.origins[lost].point;
     const auto place = point ? geo::place_of(*point, std::nullopt, geo::Source::none) : geo::Place{};
-    decide({.site = site, .method = "GET", .path = "/"}, place, table, health, Local{}, decision);
+    decide({.site = site, .method = "GET", .path = "/"}, place, table, health, Local{}, Earlier{}, decision);
 }
 
 bool has_limits(std::span<const unsigned> capacities) noexcept {
@@ -40,7 +34,7 @@ bool has_limits(std::span<const unsigned> capacities) noexcept {
 Loss lose(OriginId lost, const Table& table, const health::Table& health, std::span<const unsigned> capacities,
           const Loads& loads) {
     const auto gone = [&](OriginId id) { return id == lost || !takes_requests(id, health); };
-    std::array<double, geo::max_origins> room{};
+    std::vector<double> room(table.origins.size());
     for (std::size_t id = 0; id < table.origins.size(); ++id) {
         room[id] = capacities[id] == 0 ? std::numeric_limits<double>::infinity() : capacities[id];
         for (const auto& site : loads) room[id] -= site[id];
