@@ -140,8 +140,9 @@ void Context::bind(const Snapshot& latest) {
 /// What only earlier configurations had.
 void Context::forget_others() noexcept {
     const auto& pools = bound_->pools;
+    const bool all_stay = pools_.size() == pools.size();  // each of these is among those
     std::erase_if(pools_, [&](const auto& each) {
-        if (std::find(pools.begin(), pools.end(), each.second) != pools.end()) return false;
+        if (all_stay || std::find(pools.begin(), pools.end(), each.second) != pools.end()) return false;
         each.second->retire();
         return true;
     });

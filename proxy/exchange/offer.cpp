@@ -306,9 +306,11 @@ bool Exchange::is_news(const Attempt& attempt) {
     const auto& latest = *context_.snapshot();
     const auto& identity = bound_->routing->origins[attempt.candidate.id].identity;
     const auto& origins = latest.routing->origins;
-    const auto found =
-        std::find_if(origins.begin(), origins.end(), [&](const auto& each) { return each.identity == identity; });
-    const auto id = static_cast<std::size_t>(found - origins.begin());
+    std::size_t id = attempt.candidate.id;
+    if (latest.routing != bound_->routing)
+        id = static_cast<std::size_t>(
+            std::find_if(origins.begin(), origins.end(), [&](const auto& each) { return each.identity == identity; }) -
+            origins.begin());
     const auto& health = latest.health->origins;
     return id >= health.size() || health[id].state.is_news(attempt.began_at);
 }
