@@ -63,12 +63,11 @@ void run_decide(benchmark::State& state, const char* policy, const geo::Place& p
         origin.rtt_ms = 40;
     }
     Decision decision;
-    const OriginSet none;
     Facts facts{.site = 0, .method = "GET", .path = "/api/v1/items/42"};
     const std::size_t before = allocations;
     for (auto _ : state) {
         benchmark::DoNotOptimize(facts);
-        decide(facts, place, *table, health, none, decision);
+        decide(facts, place, *table, health, Local{}, Earlier{}, decision);
         benchmark::DoNotOptimize(decision);
     }
     report(state, before);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 
 /// Names, paths, words of HTTP and codes of places: values that stay texts.
@@ -202,9 +203,9 @@ Form<std::string> country_key(const std::vector<std::string>& groups) {
 }
 
 Form<std::string> one_of_names(std::string wanted, std::vector<std::string> names) {
-    Form<std::string> form = text_that(std::move(wanted), [names](const std::string& text) {
-        return std::find(names.begin(), names.end(), text) != names.end();
-    });
+    Form<std::string> form =
+        text_that(std::move(wanted), [known = std::set<std::string>{names.begin(), names.end()}](
+                                         const std::string& text) { return known.contains(text); });
     form.known = std::move(names);
     return form;
 }

@@ -4,6 +4,7 @@
 #include "conf/secret.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +13,9 @@
 
 /// The configuration of origins: how the edge reaches, probes and judges them, and how requests move between them.
 namespace nearhop::conf {
+
+inline constexpr std::size_t most_origins = 4'096;    ///< in all
+inline constexpr std::size_t most_site_origins = 64;  ///< of one site: a set of them is one word
 
 /// TLS to an origin; its CA file is Origin::ca.
 struct OriginTls {

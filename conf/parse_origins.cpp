@@ -8,8 +8,6 @@
 namespace nearhop::conf {
 namespace {
 
-constexpr std::size_t origins_limit = 64;  // the decision keeps sets of origins in one machine word
-
 Form<milliseconds> rto_target() { return duration(100ms, 24h); }
 
 void read_probe(Keys& keys, Probe& probe) {
@@ -159,8 +157,9 @@ void read_origins(Keys& top, Config& config) {
         config.origins.push_back(std::move(origin));
     });
     if (origins.is(Tree::Kind::map) && config.origins.empty()) origins.mismatch("at least one origin");
-    if (config.origins.size() > origins_limit)
-        origins.error("want at most 64 origins, found " + std::to_string(config.origins.size()));
+    if (config.origins.size() > most_origins)
+        origins.error("want at most " + std::to_string(most_origins) + " origins, found " +
+                      std::to_string(config.origins.size()));
 }
 
 void read_geo(Keys& top, Config& config) {

@@ -147,12 +147,25 @@ void refuse_circle(const Field& field, const Config& config, const Site& site) {
                             " is host");
 }
 
-void read_site(Keys& keys, const Config& config, Site& site) {
-    const std::vector<std::string> all = names_of(config.origins);
+/// `site` has all of its origins; `field` is where they are listed, or the site.
+void refuse_many_origins(const Field& field, const Site& site, bool listed) {
+    const std::set<std::string> names = [&] {
+        std::set<std::string> each;
+        for (const auto& origin : site.origins) each.insert(*origin);
+        return each;
+    }();
+    if (names.size() <= most_site_origins) return;
+    field.error("want at most " + std::to_string(most_site_origins) + " origins of one site, found " +
+                std::to_string(names.size()) + (listed ? "" : ": all that there are, for want of a list `origins`"));
+}
+
+void read_site(Keys& keys, const Config& config, const Form<std::string>& any_origin, Site& site) {
     keys.list("hosts", site.hosts, site_host(), 1);
     keys.value("default", site.is_default, flag(), "true for the only site without hosts, else false");
-    if (!keys.list("origins", site.origins, one_of_names("an origin's name", all), 1, "all, in their order"))
+    const bool listed = keys.list("origins", site.origins, any_origin, 1, "all, in their order");
+    if (!listed)
         for (const Origin& origin : config.origins) site.origins.push_back({origin.name});
+    refuse_many_origins(listed ? keys.at("origins") : keys.field(), site, listed);
     keys.value("policy", site.policy,
                choice<Policy>({{"nearest", Policy::nearest},
                                {"country", Policy::country},
@@ -264,11 +277,13 @@ void read_sites(Keys& top, Config& config) {
         Site site = new_site(config, "default", sites.mark());
         site.is_default = true;
         for (const Origin& origin : config.origins) site.origins.push_back({origin.name});
+        refuse_many_origins(top.at("origins"), site, false);
         warn_of_short_deadline(sites, config.failover, site.limits);
         config.sites.push_back(std::move(site));
         return;
     }
 
+    const Form<std::string> any_origin = one_of_names("an origin's name", names_of(config.origins));
     std::vector<Field> hostless;
     const auto add = [&](std::string name, const Field& field, bool in_list) {
         Site site = new_site(config, std::move(name), field.key_mark());
@@ -277,7 +292,7 @@ void read_sites(Keys& top, Config& config) {
             if (keys.field().listing())
                 keys.at("name").list(site_name().wanted, "the key; required where sites are a list", false,
                                      site_name().schema);
-            read_site(keys, config, site);
+            read_site(keys, config, any_origin, site);
             if (!keys.at("hosts").written() && !site.is_default) hostless.push_back(field);
         });
         config.sites.push_back(std::move(site));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "conf/origin.h"
 #include "geo/country.h"
 #include "geo/point.h"
 
@@ -11,44 +12,63 @@
 
 namespace nearhop::geo {
 
-/// Dense index of an origin in the configuration, in [0, max_origins).
-using OriginId = std::uint8_t;
-inline constexpr std::size_t max_origins = 64;  ///< per configuration; regions are few
+/// Dense index of an origin in the configuration, in [0, conf::most_origins).
+using OriginId = std::uint16_t;
 
-/// An ordered list of origins with their distances; fixed size, so that building one allocates nothing.
+/// The place of an origin among those of its site, in the order of the configuration: [0, conf::most_site_origins). A
+/// type of its own, for an OriginId in its stead would name another origin.
+enum class Position : std::uint8_t {};
+constexpr std::size_t index_of(Position position) noexcept { return static_cast<std::size_t>(position); }
+
+/// An ordered list of a site's origins with their distances in km, -1: unknown. Views only.
+struct OrderView {
+    std::span<const Position> origins;
+    const std::int32_t* km = nullptr;  ///< by place in `origins`
+
+    std::size_t size() const noexcept { return origins.size(); }
+};
+
+/// The same by value; fixed size, so that building one allocates nothing.
 struct Order {
-    std::array<OriginId, max_origins> ids{};
-    std::array<std::int32_t, max_origins> km{};  ///< by position; -1: unknown
-    std::uint8_t count = 0;
+    std::array<Position, conf::most_site_origins> origins;  ///< unset from `count` on, as `km`
+    std::array<std::int32_t, conf::most_site_origins> km;
+    std::size_t count = 0;
+
+    operator OrderView() const noexcept { return {std::span{origins}.first(count), km.data()}; }  // NOLINT
 };
 
 /// The position of one origin, for ranking.
 struct OriginPoint {
-    OriginId id = 0;
     std::optional<Point>
         point;     ///< without one it never wins by distance, but keeps its configuration place at the end
     int bias = 0;  ///< percent: biased = distance * (1 - bias / 100)
 };
 
-/// Orders `origins` by biased distance from `from` in whole kilometres; ties by the order given.
-/// No trigonometry but one acos per origin; no allocation.
+/// Orders `origins`, given by Position, by biased distance from `from` in whole kilometres; ties by the order given.
+/// Leaves out those beyond conf::most_site_origins. No trigonometry but one acos per origin; no allocation.
 void order_by_distance(const Point& from, std::span<const OriginPoint> origins, Order& order) noexcept;
 
-/// The same for every country, precomputed when a snapshot is built: a request does one array index.
+/// The same for every country, precomputed when a snapshot is built: a request does one array index. Five bytes per
+/// country and origin.
 class Ranking {
 public:
     Ranking() = default;
     explicit Ranking(std::vector<OriginPoint> origins);
 
-    const Order& of(Country country) const noexcept;  ///< default order for codes without facts
-    const Order& in_default_order() const noexcept { return default_; }
+    OrderView of(Country country) const noexcept;  ///< default order for codes without facts
+    OrderView in_default_order() const noexcept { return row(0); }
     std::span<const OriginPoint> origins() const noexcept { return origins_; }
 
 private:
+    OrderView row(std::size_t number) const noexcept {
+        const std::size_t begin = number * origins_.size();
+        return {{order_.data() + begin, origins_.size()}, km_.data() + begin};
+    }
+
     std::vector<OriginPoint> origins_;
-    Order default_{};
-    std::vector<std::uint16_t> row_of_;  ///< by Country::index()
-    std::vector<Order> rows_;
+    // Row by row, the default order first, then the countries that have facts.
+    std::vector<Position> order_;
+    std::vector<std::int32_t> km_;
 };
 
 }  // namespace nearhop::geo

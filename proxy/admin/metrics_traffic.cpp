@@ -172,8 +172,7 @@ void add_traffic(Families& out, const Snapshot& snapshot, const Registry& regist
     std::map<Pair, steering::Reason> members;
     const auto& table = *snapshot.routing->table;
     for (const auto& site : table.sites)
-        for (std::size_t id = 0; id < table.origins.size(); ++id) {
-            if (!site.members.test(id)) continue;
+        for (const auto id : site.origins) {
             if (traffic.size() >= registry.most_rows()) break;  // beyond it they are other_sites
             const Pair pair{site.name, table.origins[id].name};
             members[pair] = first_reason(site.policy);

@@ -99,7 +99,7 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     if (site && what.refused.empty())
         steering::decide(
             {.site = *site, .method = what.method, .path = what.path, .line = steering::line_of(what.located.client)},
-            what.located.place, *routing.table, health, steering::OriginSet{}, what.decision);
+            what.located.place, *routing.table, health, steering::Local{}, steering::Earlier{}, what.decision);
     return answer;
 }
 

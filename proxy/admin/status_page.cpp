@@ -144,14 +144,11 @@ json::array headroom_json(const run::Control::Status& status) {
 json::array sites_json(const Snapshot& snapshot) {
     json::array out;
     const auto& table = *snapshot.routing->table;
-    for (const auto& site : snapshot.routing->config.sites) {
+    for (std::size_t id = 0; id < table.sites.size(); ++id) {
+        const auto& site = snapshot.routing->config.sites[id];
         json::array hosts, origins;
         for (const auto& host : site.hosts) hosts.emplace_back(*host);
-        for (std::size_t id = 0; id < table.sites.size(); ++id) {
-            if (table.sites[id].name != site.name) continue;
-            for (std::size_t i = 0; i < table.origins.size(); ++i)
-                if (table.sites[id].members.test(i)) origins.emplace_back(table.origins[i].name);
-        }
+        for (const auto origin : table.sites[id].origins) origins.emplace_back(table.origins[origin].name);
         out.push_back(json::object{{"name", site.name},
                                    {"hosts", std::move(hosts)},
                                    {"default", site.is_default},

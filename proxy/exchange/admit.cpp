@@ -92,8 +92,8 @@ Fault Exchange::decide() {
     if (site_->refuses_untrusted && !forwarding_.trusted) return Fault::client_untrusted;
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
-    steering::decide({*site, request_.method, path(), steering::line_of(located_.client)}, located_.place, table,
-                     *current().health, context_.local(*bound_, may_try()), decision_);
+    decision_.site = *site;
+    decide_by({});
     first_ = decision_.first;
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);

@@ -83,7 +83,7 @@ bool Exchange::wants_interim(unsigned status) const {
 bool Exchange::may_leave() const {
     const auto& failover = config_->failover;
     if (!failover.enabled || !another_candidate()) return false;
-    if (!attempt_->channel) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
+    if (!attempt_->channel) return earlier_.tried.count() + 1 < failover.connect_candidates && !is_pinned();
     return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
            may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }

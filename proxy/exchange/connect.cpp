@@ -12,7 +12,7 @@ void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     origin::Pool& pool = *bound_->pools[id];
     const OriginInfo& origin = bound_->routing->origins[id];
     attempt.began_at = context_.loop.now();
-    attempt.trial = context_.begin_trial(id);
+    attempt.trial = context_.begin_trial(*bound_, id);
     const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
     auto server_name = origin::followed_name(origin, host_sent(request_, *site_, origin));
     if (!fresh) {
@@ -42,7 +42,7 @@ void Exchange::end_dial(Attempt& attempt, Fault fault) {
             context_.report({bound_->routing, id, health::Passive::connect_failed, info(failure.fault).reason,
                              std::string{failure.address}});
     if (fault != Fault::none) {
-        if (is_to_blame(attempt, fault) && !cut_short_) context_.skip(bound_->routing, id);
+        if (is_to_blame(attempt, fault) && !cut_short_) context_.skip(*bound_, id);
         return;
     }
     attempt.open(dial->take(), config_->limits);
@@ -60,7 +60,7 @@ bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
 bool Exchange::begin_sending(Attempt& attempt) {
     const auto id = attempt.candidate.id;
     if (pin_key_ != 0 && !claim_pin(id)) return false;
-    sent_to_.set(id);
+    sent_to_.set(attempt.candidate.position);
     attempt.channel->send_head({request_, forwarding_, *site_, bound_->routing->origins[id]});
     return true;
 }

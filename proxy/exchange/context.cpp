@@ -60,9 +60,6 @@ const std::shared_ptr<const Snapshot>& Context::snapshot() {
     if (latest != seen_) {
         if (!bound_ || bound_->routing != latest->routing) bind(*latest);  // may throw: then it has not been seen
         seen_ = latest;
-        on_trial_.reset();
-        for (std::size_t id = 0; id < latest->health->origins.size(); ++id)
-            on_trial_.set(id, latest->health->origins[id].state.on_trial);
         if (latest->addresses != retained_) {
             retained_ = latest->addresses;
             for (std::size_t i = 0; i < bound_->pools.size(); ++i) bound_->pools[i]->retain(retained_->by_origin[i]);
@@ -121,7 +118,6 @@ void Context::bind(const Snapshot& latest) {
         pool->set_tls(origin.tls_digest);
         fresh->pools.push_back(pool);
         fresh->times.push_back(find_or_make(times_, origin.identity, [] { return std::make_shared<OriginTimes>(); }));
-        if (config.origins[fresh->loads.size()].capacity != 0) fresh->limited.set(fresh->loads.size());
         fresh->loads.push_back(registry_.load(origin.name));
         fresh->pin_ids.push_back(pins.origin(origin.name));
     }
@@ -131,8 +127,11 @@ void Context::bind(const Snapshot& latest) {
             find_or_make(budgets_, site.name, [&] { return std::make_shared<RetryBudget>(config.failover); });
         state.budget->set(config.failover);
         state.rates = capacity.rates_of(site.name);
+        for (std::size_t i = 0; i < site.origins.size(); ++i)
+            if (config.origins[site.origins[i]].capacity != 0) state.limited.set(static_cast<steering::Position>(i));
         fresh->sites.push_back(std::move(state));
     }
+    moments_.assign(fresh->routing->origins.size(), Moment{});
     bound_ = std::move(fresh);
     retained_.reset();  // pools that are new do not know their addresses
     forget_others();
@@ -141,16 +140,14 @@ void Context::bind(const Snapshot& latest) {
 /// What only earlier configurations had.
 void Context::forget_others() noexcept {
     const auto& pools = bound_->pools;
+    const bool all_stay = pools_.size() == pools.size();  // each of these is among those
     std::erase_if(pools_, [&](const auto& each) {
-        if (std::find(pools.begin(), pools.end(), each.second) != pools.end()) return false;
+        if (all_stay || std::find(pools.begin(), pools.end(), each.second) != pools.end()) return false;
         each.second->retire();
         return true;
     });
     std::erase_if(times_, [](const auto& known) { return known.second.expired(); });
     std::erase_if(budgets_, [](const auto& known) { return known.second.expired(); });
-    skipped_.reset();  // by OriginIds of another configuration
-    skips_of_.reset();
-    skips_health_.reset();
 }
 
 void Context::close_pools() noexcept {
@@ -164,62 +161,69 @@ void Context::relieve() noexcept {
     for (const auto& [identity, pool] : pools_) pool->close_idle();
 }
 
-steering::Local Context::local(const Bound& bound, bool may_try) noexcept {
-    steering::Local local{skips(*bound.routing)};
-    local.stalled = stalled_;
-    if ((on_trial_ | silent_).any() && bound_->routing == bound.routing) keep_for_trials(bound, may_try, local);
-    if (bound.limited.none()) return local;
-    for (std::size_t id = 0; id < bound.loads.size(); ++id) {
-        if (!bound.limited.test(id)) continue;
-        local.busy.set(id, bound.loads[id]->is_busy());
-        local.full.set(id, bound.loads[id]->is_full());
+steering::Local Context::local(const Bound& bound, steering::SiteId site, bool may_try) noexcept {
+    steering::Local local;
+    const auto now = loop.now();
+    const auto& origins = bound.routing->table->sites[site].origins;
+    const auto limited = bound.sites[site].limited;
+    const bool present = bound.routing == bound_->routing;
+    for (std::size_t i = 0; i < origins.size(); ++i) {
+        const auto position = static_cast<steering::Position>(i);
+        const geo::OriginId id = origins[i];
+        if (limited[position]) {
+            local.busy.set(position, bound.loads[id]->is_busy());
+            local.full.set(position, bound.loads[id]->is_full());
+        }
+        if (!present) continue;
+        Moment& moment = moments_[id];
+        if (skips(moment, id)) {
+            local.skips.set(position);
+            local.stalled.set(position, moment.stalled);
+        }
+        const bool silent = moment.silent && is_silent(moment, bound.times[id]->silence);
+        if (!silent && !published(id).on_trial) continue;
+        if (may_try && moment.trial_until <= now) continue;
+        local.skips.set(position);
+        (silent ? local.stalled : local.on_trial).set(position);
     }
     return local;
 }
 
-void Context::keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept {
+const health::State& Context::published(geo::OriginId origin) const noexcept {
+    static const health::State unknown{};
+    const auto& known = seen_->health->origins;
+    return origin < known.size() ? known[origin].state : unknown;
+}
+
+/// A newer verdict on the origin knows better.
+bool Context::skips(const Moment& moment, geo::OriginId origin) const noexcept {
+    return moment.skip_until > loop.now() && published(origin).since == moment.skipped_since;
+}
+
+bool Context::is_silent(Moment& moment, const Silence& silence) noexcept {
     constexpr std::chrono::seconds longest{10};  // where nothing may try: then others find out
-    for (std::size_t id = 0; id < bound.times.size(); ++id) {
-        const auto& silence = bound.times[id]->silence;
-        if (silent_.test(id) && !(silence.goes_on() && loop.now() - silence.found_at() < longest)) silent_.reset(id);
-        if (!silent_.test(id) && !on_trial_.test(id)) continue;
-        if (may_try && trial_until_[id] <= loop.now()) continue;
-        local.skips.set(id);
-        (silent_.test(id) ? local.stalled : local.on_trial).set(id);
-    }
+    moment.silent = silence.goes_on() && loop.now() - silence.found_at() < longest;
+    return moment.silent;
 }
 
-bool Context::note_trial(geo::OriginId origin) noexcept {
-    trial_until_[origin] = loop.now() + loop::milliseconds{1000};
-    return on_trial_.test(origin);
+bool Context::begin_trial(const Bound& bound, geo::OriginId origin) noexcept {
+    Moment* moment = moment_of(bound, origin);
+    const bool on_trial = moment && published(origin).on_trial;
+    if (on_trial || (moment && moment->silent)) moment->trial_until = loop.now() + loop::milliseconds{1000};
+    return on_trial;
 }
 
-const steering::OriginSet& Context::skips(const Routing& routing) noexcept {
-    if (skipped_.none()) return skipped_;
-    // A newer verdict knows better, and OriginIds count in one configuration only.
-    if (skips_of_.get() != &routing || skips_health_ != seen_->health) {
-        skipped_.reset();
-        return skipped_;
-    }
-    for (std::size_t id = 0; id < skip_until_.size(); ++id)
-        if (skipped_.test(id) && skip_until_[id] <= loop.now()) skipped_.reset(id);
-    return skipped_;
-}
-
-void Context::skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin, bool is_stalled) {
-    if (skips_of_ != routing || skips_health_ != seen_->health) {
-        skipped_.reset();
-        skips_of_ = routing;
-        skips_health_ = seen_->health;
-    }
-    skipped_.set(origin);
-    stalled_.set(origin, is_stalled);
-    skip_until_[origin] = loop.now() + loop::milliseconds{1000};
+void Context::skip(const Bound& bound, geo::OriginId origin, bool is_stalled) noexcept {
+    Moment* moment = moment_of(bound, origin);
+    if (!moment) return;
+    moment->skip_until = loop.now() + loop::milliseconds{1000};
+    moment->skipped_since = published(origin).since;
+    moment->stalled = is_stalled;
 }
 
 void Context::stalled(const Bound& bound, geo::OriginId origin) {
-    skip(bound.routing, origin, true);
-    silent_.set(origin);
+    skip(bound, origin, true);
+    if (Moment* moment = moment_of(bound, origin)) moment->silent = true;
     bound.pools[origin]->counters().stalls.add();
     if (bound.loads[origin]->first_to_report_stall(loop.now()))
         report({bound.routing, origin, health::Passive::connect_failed, health::Reason::stalled, {}});
@@ -248,14 +252,15 @@ void Context::report_dialled(const Bound& bound, geo::OriginId origin, const std
 }
 
 void Context::report_agent(const Bound& bound, geo::OriginId origin, health::Agent word) {
-    const auto& health = *seen_->health;
-    const auto published = origin < health.origins.size() ? health.origins[origin].state.agent : health::Agent::none;
+    Moment* moment = moment_of(bound, origin);
+    if (!moment) return;  // of an older configuration: the next answer tells
+    const auto known = published(origin).agent;
     const bool is_up = word == health::Agent::up;
-    const bool news = is_up ? published != health::Agent::none : published != word;
+    const bool news = is_up ? known != health::Agent::none : known != word;
     if (is_up && !news) return;
     // News too may come with every answer until the control thread has published it.
-    if (loop.now() - agent_told_[origin] < (news ? loop::milliseconds{10} : loop::milliseconds{1000})) return;
-    agent_told_[origin] = loop.now();
+    if (loop.now() - moment->agent_told < (news ? loop::milliseconds{10} : loop::milliseconds{1000})) return;
+    moment->agent_told = loop.now();
     reports_.push_back({bound.routing, origin, health::Passive::ok, health::Reason::none, {}, word});
 }
 

@@ -58,7 +58,8 @@ private:
 /// What one site needs on one worker beside the shared configuration.
 struct SiteState {
     SiteCounting counters;
-    OriginCounting origins;  ///< by OriginId
+    OriginCounting origins;         ///< by OriginId
+    steering::OriginSet limited{};  ///< those with a capacity: the others' loads are not looked at
     std::shared_ptr<RetryBudget> budget{};
     Capacity::Rates rates{};
 };
@@ -71,7 +72,6 @@ struct Bound {
     std::vector<std::shared_ptr<origin::Pool>> pools;  ///< by OriginId, as what follows
     std::vector<std::shared_ptr<OriginTimes>> times;
     std::vector<std::shared_ptr<OriginLoad>> loads;
-    steering::OriginSet limited;         ///< origins with a capacity: the others' loads are not looked at
     std::vector<std::uint64_t> pin_ids;  ///< what Pins know origins by
 };
 
@@ -103,11 +103,13 @@ public:
     /// vain, and those that are near their capacity.
     /// Origins on trial, and silent ones, are passed over too, but for one request at a time that tries them out.
     /// `may_try`: this request may be that one, for it can be moved on.
-    steering::Local local(const Bound& bound, bool may_try) noexcept;
+    steering::Local local(const Bound& bound, steering::SiteId site, bool may_try) noexcept;
     /// A request is sent to the origin. True: it tries it out, others wait for what it learns, at most a second.
-    bool begin_trial(geo::OriginId origin) noexcept { return (on_trial_ | silent_).test(origin) && note_trial(origin); }
-    void end_trial(geo::OriginId origin) noexcept { trial_until_[origin] = {}; }
-    void skip(const std::shared_ptr<const Routing>& routing, geo::OriginId origin, bool is_stalled = false);
+    bool begin_trial(const Bound& bound, geo::OriginId origin) noexcept;
+    void end_trial(const Bound& bound, geo::OriginId origin) noexcept {
+        if (Moment* moment = moment_of(bound, origin)) moment->trial_until = {};
+    }
+    void skip(const Bound& bound, geo::OriginId origin, bool is_stalled = false) noexcept;
     /// Requests to the origin wait in vain: others go elsewhere for a moment, and the verdict machine hears of it.
     void stalled(const Bound& bound, geo::OriginId origin);
 
@@ -149,9 +151,22 @@ public:
 private:
     void bind(const Snapshot& latest);
     void forget_others() noexcept;
-    const steering::OriginSet& skips(const Routing& routing) noexcept;
-    void keep_for_trials(const Bound& bound, bool may_try, steering::Local& local) noexcept;
-    bool note_trial(geo::OriginId origin) noexcept;
+
+    /// What this worker found out about an origin a moment ago.
+    struct Moment {
+        loop::TimePoint skip_until{}, trial_until{};
+        loop::TimePoint agent_told{};
+        loop::TimePoint skipped_since{};  ///< health::State::since of what was published when it was skipped
+        bool stalled = false;             ///< of one that is skipped
+        bool silent = false;              ///< found silent; once it has answered this goes with the next look
+    };
+    /// Null: the origin is numbered by another configuration than the present one.
+    Moment* moment_of(const Bound& bound, geo::OriginId origin) noexcept {
+        return bound.routing == bound_->routing ? &moments_[origin] : nullptr;
+    }
+    const health::State& published(geo::OriginId origin) const noexcept;
+    bool skips(const Moment& moment, geo::OriginId origin) const noexcept;
+    bool is_silent(Moment& moment, const Silence& silence) noexcept;
     void tell_requests() noexcept {
         capacity.add_requests(in_flight_ - told_);
         told_ = in_flight_;
@@ -172,15 +187,7 @@ private:
     std::unordered_map<std::string, std::shared_ptr<origin::Pool>> pools_;  // by identity
     std::unordered_map<std::string, std::weak_ptr<OriginTimes>> times_;     // by identity
     std::unordered_map<std::string, std::weak_ptr<RetryBudget>> budgets_;   // by site name
-    std::shared_ptr<const Routing> skips_of_;
-    std::array<loop::TimePoint, geo::max_origins> skip_until_{};
-    steering::OriginSet skipped_, stalled_;  // stalled_: of those that are skipped
-    steering::OriginSet on_trial_;           ///< as published
-    steering::OriginSet silent_;             ///< found silent; those that have answered since go by and by
-    std::array<loop::TimePoint, geo::max_origins> trial_until_{};
-    std::shared_ptr<const health::Table> skips_health_;
-    std::array<loop::TimePoint, geo::max_origins>
-        agent_told_{};  ///< by OriginId; after a reload some is told once more
+    std::vector<Moment> moments_;                                           ///< by OriginId; after a reload all are new
     std::vector<shared::PassiveReport> reports_;
 };
 

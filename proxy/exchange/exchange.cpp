@@ -142,12 +142,7 @@ void Exchange::answer(Fault fault) {
 
 /// Why another origin than the policy's first choice answered, or none; empty: it was the first choice.
 std::optional<steering::Reason> Exchange::passed_over() const {
-    using steering::Reason;
-    if (attempt_ && attempt_->candidate.id == first_.id) return std::nullopt;
-    if (attempt_ && attempt_->candidate.reason == Reason::key_pinned) return Reason::key_pinned;
-    if (tried_.test(first_.id)) return Reason::failed;
-    if (first_.passed_over || !attempt_) return first_.passed_over;
-    return Reason::late;
+    return steering::passed_over(first_, earlier_, attempt_ ? &attempt_->candidate : nullptr);
 }
 
 void Exchange::count_first_choice() {

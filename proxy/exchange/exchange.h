@@ -68,13 +68,15 @@ private:
 
     // What ends with a response head: offer.cpp, connect.cpp, ask.cpp, wait.cpp, hedge.cpp.
     loop::Task<Fault> offer();
+    steering::Earlier earlier() const;
+    std::uint64_t pinned_to() const;
+    bool is_pinned() const { return pinned_to() != 0; }
+    void decide_by(const steering::Earlier& earlier);
     const steering::Considered* next_candidate();
-    const steering::Considered* pinned_candidate(std::uint64_t origin);
     bool is_ordered_out(geo::OriginId id);
     bool is_news(const Attempt& attempt);
-    bool is_pinned() const;
     bool claim_pin(geo::OriginId id);
-    bool take_slot(geo::OriginId id);
+    bool take_slot(const steering::Considered& candidate);
     loop::Task<Fault> queue_for(geo::OriginId id);
     void count_spill(geo::OriginId chosen);
     /// Whether it may be the one that tries out an origin of which nobody knows whether it answers.
@@ -194,14 +196,13 @@ private:
     Forwarding forwarding_;
     steering::Decision decision_;
     steering::FirstChoice first_;  ///< as it was when the first origin was asked
-    steering::OriginSet tried_;
+    steering::Earlier earlier_;    ///< but for `pinned`: earlier() looks that up
     steering::MethodClass method_ = steering::MethodClass::safe;
     std::string_view idempotency_key_;    ///< empty: none
     std::uint64_t pin_key_ = 0;           ///< what Pins know the request by; 0: it has no key, or needs none
     bool pin_made_ = false;               ///< the pin is of the present attempt: nobody had the request before it
     std::optional<geo::OriginId> acted_;  ///< had the whole keyed request, or a part, and may have acted on it
     steering::OriginSet fresh_tried_;     ///< origins at which a fresh connection was used up already
-    steering::OriginSet full_;            ///< origins that had no room when it was asked for
     bool moved_ = false;                  ///< to another origin than the first
     bool out_of_ports_ = false;           ///< the last dial that failed had no local port left towards its origin
     bool cut_short_ = false;              ///< the deadline ended a dial before its own time: no fault of its origin
@@ -217,7 +218,7 @@ private:
     std::unique_ptr<Attempt> attempt_;
     std::unique_ptr<Attempt> hedge_;   ///< the second one, while two are asked
     OriginLoad::Slot slot_;            ///< for the next attempt
-    steering::Considered candidate_;   ///< of the next attempt, where it is not of the decision
+    steering::Considered again_;       ///< of the next attempt, where it is another one at the same origin
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
     unsigned attempts_ = 0;

@@ -40,12 +40,12 @@ loop::TimePoint Exchange::hedge_due(loop::TimePoint asked_at) const {
 /// Asks the next candidate, if there is one worth asking, with room, and a token to pay for it.
 void Exchange::begin_hedge() {
     hedged_ = true;
-    const auto id = attempt_->candidate.id;
+    const auto asked = attempt_->candidate.position;
     if (sent_to_.count() >= config_->failover.sent_candidates) return;
-    tried_.set(id);
+    earlier_.tried.set(asked);
     const auto* const next = next_candidate();
-    tried_.reset(id);
-    if (!next || !is_sound(next->reason) || state_->budget->tokens() < 1 || !take_slot(next->id)) return;
+    earlier_.tried.reset(asked);
+    if (!next || !is_sound(next->reason) || state_->budget->tokens() < 1 || !take_slot(*next)) return;
     take_token();
     ++attempts_;
     state_->origins[next->id]->hedges.add();
@@ -79,7 +79,7 @@ bool Exchange::hedge_wins(Wait& wait) {
         return true;
     }
     // It failed by itself; the first goes on alone.
-    tried_.set(hedge_->candidate.id);
+    earlier_.tried.set(hedge_->candidate.position);
     settle(*hedge_, fault, status);
     if (fault == Fault::none)
         park(std::move(hedge_));
@@ -92,7 +92,7 @@ bool Exchange::hedge_wins(Wait& wait) {
 void Exchange::promote_hedge(Fault fault, unsigned status) {
     const auto from = attempt_->candidate.id;
     settle(*attempt_, fault, status);
-    tried_.set(from);
+    earlier_.tried.set(attempt_->candidate.position);
     moved_ = true;
     state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
     if (fault == Fault::none)

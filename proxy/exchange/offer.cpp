@@ -15,62 +15,56 @@ constexpr std::size_t most_discarded = 16 * 1024;
 
 bool gateway_status(unsigned status) noexcept { return status == 502 || status == 503 || status == 504; }
 
-bool is_forbidden(Reason reason) noexcept {
-    return reason == Reason::forbidden_route || reason == Reason::forbidden_write ||
-           reason == Reason::forbidden_country;
-}
-
 }  // namespace
 
-/// The first candidate that was not tried; verdicts are read again, since they may have changed meanwhile.
+/// What decides beside the request itself: what happened to it so far, and who alone may have it.
+steering::Earlier Exchange::earlier() const {
+    steering::Earlier earlier = earlier_;
+    const std::uint64_t origin = pinned_to();
+    if (origin == 0) return earlier;
+    earlier.pinned.emplace();
+    for (std::size_t i = 0; i < site_->origins.size(); ++i)
+        if (bound_->pin_ids[site_->origins[i]] == origin) earlier.pinned->set(static_cast<steering::Position>(i));
+    return earlier;
+}
+
+/// The origin that the request's Idempotency-Key is known at, as Pins know it; 0: none.
+std::uint64_t Exchange::pinned_to() const {
+    if (acted_) return bound_->pin_ids[*acted_];  // whatever has become of the pin since
+    return pin_key_ == 0 ? 0 : context_.pins.find(pin_key_, context_.loop.now().time_since_epoch());
+}
+
+void Exchange::decide_by(const steering::Earlier& earlier) {
+    steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
+                     *bound_->routing->table, *current().health, context_.local(*bound_, decision_.site, may_try()),
+                     earlier, decision_);
+}
+
+/// Verdicts are read again, since they may have changed meanwhile.
 const Considered* Exchange::next_candidate() {
-    if (attempts_ != 0 || full_.any()) {
-        const auto& table = *bound_->routing->table;
-        auto local = context_.local(*bound_, may_try());
-        local.full |= full_;
-        steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
-                         table, *current().health, local, decision_);
-    }
+    const auto so_far = earlier();
+    if (attempts_ != 0 || so_far.full.any() || so_far.pinned) decide_by(so_far);
     if (attempts_ == 0) first_ = decision_.first;
-    if (acted_) return pinned_candidate(bound_->pin_ids[*acted_]);  // whatever has become of the pin since
-    if (pin_key_ != 0)
-        if (const auto origin = context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()))
-            return pinned_candidate(origin);
-    for (const auto& candidate : decision_.chosen())
-        if (!tried_.test(candidate.id)) return &candidate;
-    return nullptr;
+    return decision_.candidate_count == 0 ? nullptr : decision_.candidates.data();
 }
 
+/// Whether an origin but the present one would do, were it not for a key that is known elsewhere.
 bool Exchange::another_candidate() const {
+    const auto would_do = [&](const Considered& origin) {
+        return origin.id != attempt_->candidate.id && !earlier_.tried[origin.position];
+    };
     const auto chosen = decision_.chosen();
-    return std::any_of(chosen.begin(), chosen.end(), [&](const Considered& candidate) {
-        return !tried_.test(candidate.id) && candidate.id != attempt_->candidate.id;
-    });
-}
-
-/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so,
-/// by the rules and by the operator's order.
-const Considered* Exchange::pinned_candidate(std::uint64_t origin) {
-    for (const auto& considered : decision_.all()) {
-        if (bound_->pin_ids[considered.id] != origin) continue;
-        const bool forbidden = is_forbidden(considered.reason) || is_ordered_out(considered.id);
-        if (forbidden || tried_.test(considered.id)) return nullptr;
-        candidate_ = considered;
-        candidate_.reason = Reason::key_pinned;
-        return &candidate_;
-    }
-    return nullptr;
+    const auto all = decision_.all();
+    return std::any_of(chosen.begin(), chosen.end(), would_do) ||
+           std::any_of(all.begin(), all.end(), [&](const Considered& origin) {
+               return origin.reason == Reason::key_pinned && would_do(origin);
+           });
 }
 
 /// By the latest order, which may have come since the origin was chosen.
 bool Exchange::is_ordered_out(geo::OriginId id) {
     const auto& origins = current().health->origins;
     return id < origins.size() && origins[id].state.ordered_out();
-}
-
-bool Exchange::is_pinned() const {
-    if (acted_) return true;
-    return pin_key_ != 0 && context_.pins.find(pin_key_, context_.loop.now().time_since_epoch()) != 0;
 }
 
 /// Before the first byte is sent. False: another request with this key was faster, and went elsewhere.
@@ -84,9 +78,9 @@ bool Exchange::claim_pin(geo::OriginId id) {
 }
 
 /// A share of the origin's capacity in slot_, if it has one and there is room.
-bool Exchange::take_slot(geo::OriginId id) {
-    if (!bound_->limited.test(id) || slot_) return true;
-    slot_ = bound_->loads[id]->enter(context_.loop);
+bool Exchange::take_slot(const Considered& candidate) {
+    if (!state_->limited[candidate.position] || slot_) return true;
+    slot_ = bound_->loads[candidate.id]->enter(context_.loop);
     return static_cast<bool>(slot_);
 }
 
@@ -145,10 +139,10 @@ loop::Task<Fault> Exchange::offer() {
     const Considered* candidate = next_candidate();
     while (candidate) {
         const Considered chosen = *candidate;
-        if (!take_slot(chosen.id)) {
+        if (!take_slot(chosen)) {
             // Others may have room; where none has, the first of them is waited for.
-            if (!full_.test(chosen.id)) {
-                full_.set(chosen.id);
+            if (!earlier_.full[chosen.position]) {
+                earlier_.full.set(chosen.position);
                 candidate = next_candidate();
                 continue;
             }
@@ -178,6 +172,7 @@ loop::Task<Fault> Exchange::offer() {
         settle(*attempt_, fault, status);
         if (fault == Fault::none && !is_retried(status)) co_return fault;
         const geo::OriginId from = attempt_->candidate.id;
+        const auto left = attempt_->candidate.position;
 
         // Whether it may go on elsewhere. The answer at hand is forwarded as it is when nothing better can be had.
         const auto stay = [&](admin::Stay why) {
@@ -187,8 +182,8 @@ loop::Task<Fault> Exchange::offer() {
         const Move move = move_after(fault, status);
         const bool refused = status == 421 || (attempt_->channel && !sent);
         if (refused && status == 0) {  // as a dial that failed
-            sent_to_.reset(from);
-            if (is_to_blame(*attempt_, fault)) context_.skip(bound_->routing, from);
+            sent_to_.reset(left);
+            if (is_to_blame(*attempt_, fault)) context_.skip(*bound_, from);
         }
         if (pin_key_ != 0 && refused && pin_made_ && !acted_)
             context_.pins.release(pin_key_, bound_->pin_ids[from]);
@@ -202,18 +197,18 @@ loop::Task<Fault> Exchange::offer() {
         if (!failover.enabled) co_return stay(admin::Stay::failover_disabled);
         if (time_left() <= loop::Clock::duration::zero()) co_return stay(admin::Stay::deadline);
         if (move == Move::next_origin) {
-            tried_.set(from);
+            earlier_.tried.set(left);
             if (is_pinned()) {
                 stay(admin::Stay::key_pinned);
                 co_return sent ? fault : Fault::key_pinned;
             }
             const bool enough = sent && sent_to_.count() >= failover.sent_candidates;
-            candidate = enough || tried_.count() >= failover.connect_candidates ? nullptr : next_candidate();
+            candidate = enough || earlier_.tried.count() >= failover.connect_candidates ? nullptr : next_candidate();
             if (!candidate) co_return stay(admin::Stay::candidates_exhausted);
         } else {
-            fresh_tried_.set(from);
-            candidate_ = attempt_->candidate;
-            candidate = &candidate_;
+            fresh_tried_.set(left);
+            again_ = attempt_->candidate;
+            candidate = &again_;
             slot_ = std::move(attempt_->slot);
         }
         // A fresh try after a stale connection adds no load that the client did not cause: it is free.
@@ -229,8 +224,8 @@ loop::Task<Fault> Exchange::offer() {
         if (move == Move::same_origin) continue;
         moved_ = true;
         state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
-        if (tried_.count() < 2) continue;
-        if (const Fault left = co_await back_off(); left != Fault::none) co_return left;
+        if (earlier_.tried.count() < 2) continue;
+        if (const Fault cause = co_await back_off(); cause != Fault::none) co_return cause;
     }
     co_return is_pinned() ? Fault::key_pinned : Fault::no_origin;
 }
@@ -247,7 +242,7 @@ Move Exchange::move_after(Fault fault, unsigned status) {
                                 .body_replayable = replay_.whole(),
                                 .request_sent = was_sent(fault),
                                 .reused_connection = fault == Fault::origin_stale,
-                                .same_origin_tried = fresh_tried_.test(attempt_->candidate.id),
+                                .same_origin_tried = fresh_tried_[attempt_->candidate.position],
                                 .status = status});
     // Asking an origin again that did not answer in time only takes longer.
     const bool late = fault == Fault::origin_head_timeout || fault == Fault::origin_lost;
@@ -259,7 +254,7 @@ Move Exchange::move_after(Fault fault, unsigned status) {
 /// The first move is made at once; later ones wait a random moment, so that many exchanges do not knock in step.
 loop::Task<Fault> Exchange::back_off() {
     const auto& failover = config_->failover;
-    const auto doublings = std::min<std::size_t>(tried_.count() - 2, 8);
+    const auto doublings = std::min<std::size_t>(earlier_.tried.count() - 2, 8);
     const auto ceiling = std::min(failover.backoff * (1u << doublings), failover.backoff_max);
     const auto began = context_.loop.now();
     const auto until = began + std::chrono::duration_cast<loop::milliseconds>(ceiling * context_.dice.fraction());
@@ -308,9 +303,11 @@ bool Exchange::is_news(const Attempt& attempt) {
     const auto& latest = *context_.snapshot();
     const auto& identity = bound_->routing->origins[attempt.candidate.id].identity;
     const auto& origins = latest.routing->origins;
-    const auto found =
-        std::find_if(origins.begin(), origins.end(), [&](const auto& each) { return each.identity == identity; });
-    const auto id = static_cast<std::size_t>(found - origins.begin());
+    std::size_t id = attempt.candidate.id;
+    if (latest.routing != bound_->routing)
+        id = static_cast<std::size_t>(
+            std::find_if(origins.begin(), origins.end(), [&](const auto& each) { return each.identity == identity; }) -
+            origins.begin());
     const auto& health = latest.health->origins;
     return id >= health.size() || health[id].state.is_news(attempt.began_at);
 }
@@ -326,7 +323,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(times_.head).count()));
     auto& pool = bound_->pools[id]->counters();
     if (fault == Fault::none && !gateway_status(status)) return;  // good when its body is whole: note_body()
-    context_.end_trial(id);
+    context_.end_trial(*bound_, id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || cut_short_ || !is_news(attempt)) return;
     if (fault != Fault::none && !is_to_blame(attempt, fault)) return;
@@ -346,7 +343,7 @@ void Exchange::note_body(Fault fault) {
     const auto id = attempt_->candidate.id;
     if (gateway_status(attempt_->head().status)) return;  // has counted as a failure already
     auto& pool = bound_->pools[id]->counters();
-    context_.end_trial(id);
+    context_.end_trial(*bound_, id);
     if (info(fault).side != Side::origin) {
         context_.report_ok(*bound_, id, attempt_->trial);
         return pool.ok.add();

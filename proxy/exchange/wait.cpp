@@ -113,7 +113,7 @@ void Exchange::lose_path(Attempt& attempt) {
     bound_->loads[id]->lost.note(address, attempt.channel->sent_at);
     context_.report({bound_->routing, id, health::Passive::connect_failed, health::Reason::connect_timeout, address});
     const auto& addresses = current().addresses->by_origin;
-    if (id < addresses.size() && addresses[id].size() == 1) context_.skip(bound_->routing, id);
+    if (id < addresses.size() && addresses[id].size() == 1) context_.skip(*bound_, id);
 }
 
 }  // namespace nearhop::exchange

@@ -65,7 +65,7 @@ struct Control::Impl final : private loop::Notify {
         first_round_ends = loop.now() + first_round_limit;
         timer.expires_at(next_tick);
         headroom.look(latest, loop.now());
-        republish();
+        republish(true);
         looking = loop::keep(loop, [this] { return keep_looking_at_files(); }, noting(registry, admin::Duty::files));
         looking.start();
     }
@@ -138,7 +138,7 @@ struct Control::Impl final : private loop::Notify {
         files.follow(latest, loop.now());
         if (loaded.orders) overrides.follow(*loaded.orders);
         if (started) follow_origins(std::move(other));
-        std::erase_if(status.figures, [this](const auto& each) { return !has_origin(each.first); });
+        std::erase_if(status.figures, [this](const auto& each) { return !watches.find(each.first); });
         has_old_rows = true;
         // Origin numbers may have moved: both tables are made anew even if they look the same.
         latest.health = make_health();
@@ -152,7 +152,8 @@ struct Control::Impl final : private loop::Notify {
 
     void report(const std::vector<shared::PassiveReport>& reports) {
         for (const auto& each : reports) {
-            auto* watch = watches.find(each.routing->origins[each.origin]);
+            auto* watch = each.routing == latest.routing ? watches.find(each.origin)
+                                                         : watches.find(each.routing->origins[each.origin]);
             if (!watch) continue;
             watch->on_report(each);
             if (!health::is_good(each.result))
@@ -182,6 +183,7 @@ struct Control::Impl final : private loop::Notify {
         }
         result.record = overrides.take(order, loop.now());
         watches.apply(overrides, *latest.routing);
+        republish(false);  // whoever gave the order may rely on it
         result.not_saved = co_await overrides.save();
         result.saved = result.not_saved.empty();
         co_return result;
@@ -190,8 +192,9 @@ struct Control::Impl final : private loop::Notify {
     const Status& refresh_status() {
         status.snapshot_generation = latest.generation;
         status.origins.clear();
+        status.origins.reserve(latest.routing->origins.size());
         for (const auto& origin : latest.routing->origins) {
-            if (const auto* watch = watches.find(origin))
+            if (const auto* watch = watches.find(static_cast<geo::OriginId>(status.origins.size())))
                 status.origins.push_back(watch->status());
             else
                 status.origins.emplace_back().name = origin.name;  // before start()
@@ -237,7 +240,7 @@ private:
         end_overrides();
         headroom.look(latest, now);
         forget_old_rows();
-        republish();
+        republish(true);
     }
 
     void follow_origins(std::unique_ptr<origin::Resolver> other) {
@@ -331,21 +334,37 @@ private:
         return table;
     }
 
-    std::shared_ptr<const Addresses> make_addresses() const {
+    std::shared_ptr<const Addresses> make_addresses() {
         return std::make_shared<const Addresses>(watches.addresses(*latest.routing));
     }
 
-    /// Publishes what has changed, if anything has: unchanged parts stay the same objects.
-    void republish() {
+    /// An origin changed. Published once for all that change in the same turn of the loop: when a region of a thousand
+    /// origins dies, its probes fail together.
+    void republish_soon() {
+        if (holding || std::exchange(is_due, true)) return;
+        loop.post([gone = std::weak_ptr{self}] {
+            if (const auto here = gone.lock()) (*here)->republish(false);
+        });
+    }
+
+    /// Publishes what has changed, if anything has: unchanged parts stay the same objects. `all`: also of origins that
+    /// announced nothing.
+    void republish(bool all) {
+        is_due = false;
         if (holding) return;
-        auto health = make_health();
-        auto addresses = make_addresses();
-        const bool new_health =
-            !same(health->origins, latest.health->origins) || health->leaders != latest.health->leaders;
-        const bool new_addresses = !same(*addresses, *latest.addresses);
-        if (new_health) latest.health = std::move(health);
-        if (new_addresses) latest.addresses = std::move(addresses);
-        if (new_health || new_addresses) publish();
+        auto health = watches.changed_health(latest.health->origins, all);
+        auto addresses = watches.changed_addresses(*latest.addresses, all);
+        auto led = all ? leaders.leaders(*latest.routing->table) : latest.health->leaders;
+        if (health || led != latest.health->leaders) {
+            auto table = std::make_shared<health::Table>();
+            table->generation = latest.generation + 1;
+            table->origins = health ? std::move(*health) : latest.health->origins;
+            table->leaders = std::move(led);
+            latest.health = std::move(table);
+            health.emplace();
+        }
+        if (addresses) latest.addresses = std::make_shared<const Addresses>(std::move(*addresses));
+        if (health || addresses) publish();
         look_at_first_round();
     }
 
@@ -369,12 +388,8 @@ private:
     void read_traffic() {
         const TimePoint since = std::exchange(traffic_read, loop.now());
         next_traffic = TimePoint::max();
-        std::map<std::string, OriginWatch*> by_name;
-        for (const auto& origin : latest.routing->origins) by_name[origin.name] = watches.find(origin);
-        for (const auto& [name, counted] : traffic.look()) {
-            const auto found = by_name.find(name);
-            if (found != by_name.end()) found->second->on_traffic(counted.ok, counted.failed, since);
-        }
+        for (const auto& [name, counted] : traffic.look())
+            if (auto* watch = watches.find(name)) watch->on_traffic(counted.ok, counted.failed, since);
     }
 
     Board& board;
@@ -395,6 +410,7 @@ private:
     bool wanted_ready = false;  // but for isolation
     bool has_old_rows = false;  // in the registry
     unsigned ticks = 0;
+    bool is_due = false;   // republish_soon()
     bool holding = false;  // several changes are under way: one publication for all
     std::function<void()> on_first_round;
     TimePoint first_round_ends{}, next_tick{};
@@ -405,7 +421,7 @@ private:
                              dice,
                              {[this] { read_traffic(); }, [this](std::string_view by) { on_isolation(by); },
                               noting(registry, admin::Duty::control_target)}};
-    OriginWatches watches{{loop, dice, [this] { republish(); }, isolation, registry}};
+    OriginWatches watches{{loop, dice, [this] { republish_soon(); }, isolation, registry}};
     loop::Task<> looking;  // last, as the watches are: they use all of the above
 };
 

@@ -32,7 +32,7 @@ std::string one_of_others(
     const std::string& origin, const steering::Table& table,
     const admin::Registry::Rows<std::pair<std::string, std::string>, admin::OriginCounters>& rows) {
     for (const auto& site : table.sites)
-        for (const auto id : site.failover_order)
+        for (const auto id : site.origins)
             if (table.origins[id].name == origin && !rows.contains({site.name, origin})) return site.name;
     return std::string{admin::other_sites};
 }

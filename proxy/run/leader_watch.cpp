@@ -14,7 +14,7 @@ void LeaderWatch::look(const steering::Table& table, const health::Table& health
         const bool measures = site.unlocated && site.unlocated->nearest_to_edge;
         if (site.policy != conf::Policy::latency && !measures) continue;
         std::vector<health::Leader::Candidate> candidates;
-        for (const auto id : site.failover_order) {
+        for (const auto id : site.origins) {
             const auto& origin = health.origins[id];
             const bool measured = origin.rtt_ms >= 0;
             candidates.push_back({static_cast<std::uint16_t>(id),
@@ -35,10 +35,10 @@ void LeaderWatch::follow(const steering::Table& table) {
         const auto found = leaders_.find(site.name);
         if (found == leaders_.end()) continue;
         auto& kept = found->second;
-        const auto same = std::find_if(site.failover_order.begin(), site.failover_order.end(),
+        const auto same = std::find_if(site.origins.begin(), site.origins.end(),
                                        [&](auto id) { return table.origins[id].name == kept.origin; });
-        kept.leader.renumber(same == site.failover_order.end() ? std::nullopt
-                                                               : std::optional{static_cast<std::uint16_t>(*same)});
+        kept.leader.renumber(same == site.origins.end() ? std::nullopt
+                                                        : std::optional{static_cast<std::uint16_t>(*same)});
     }
 }
 

@@ -71,7 +71,7 @@ bool OriginWatch::set_override(health::Override order) {
     if (before != after) ++figures_.changes[static_cast<std::size_t>(after)];
     look_at_return(0, 0);
     hurry();
-    around_.changed();
+    announce();
     return true;
 }
 
@@ -118,7 +118,7 @@ void OriginWatch::tell(std::string_view address, const States& was) {
     }
     if (!address.empty() && (addresses_.size() > 1 || !moved(was.origin, is.origin)) && moved(was.address, is.address))
         log_event(level(is.address), "address_verdict", health::describe(name_, was.address, is.address, address));
-    around_.changed();
+    announce();
 }
 
 void OriginWatch::log_checks(std::string_view address) {

@@ -63,6 +63,7 @@ void OriginWatch::configure(const OriginInfo& info, const conf::Origin& origin, 
     const bool first = !plan_;
     const auto& health = origin.health;
     name_ = info.name;
+    load_ = around_.registry.load(name_);
     host_ = info.host;
     port_ = info.port;
     intervals_ = {health.interval, health.interval_transitional, health.interval_down, health.jitter};
@@ -200,7 +201,7 @@ void OriginWatch::set_addresses(const std::vector<geo::Address>& addresses) {
     for (std::size_t i = 0; i < next.size(); ++i)
         if (known[i]) next[i] = std::move(*known[i]);
     addresses_ = std::move(next);
-    around_.registry.load(name_)->rows.retain(texts);
+    load_->rows.retain(texts);
     apply({}, [&] {
         monitor_.set_addresses(texts, around_.loop.now());
         return true;  // a new list is published whatever the verdict
@@ -302,12 +303,12 @@ void OriginWatch::learn(AddressWatch& address, const origin::ProbeOutcome& outco
 
     const std::string& text = address.endpoint.text;
     const auto now = around_.loop.now();
-    if (outcome.result.passed) around_.registry.load(name_)->tell_probe_passed(outcome.result.began);
+    if (outcome.result.passed) load_->tell_probe_passed(outcome.result.began);
     // One SYN may get lost: where no more was sent, the second probe in a row tells.
     // Of the way that requests go: another port may be behind another rule of a firewall.
     const bool is_lost =
         outcome.path_lost || (failed_before && outcome.result.reason == health::Reason::connect_timeout);
-    if (is_lost && plan_->port == 0) around_.registry.load(name_)->lost.note(text, outcome.result.began);
+    if (is_lost && plan_->port == 0) load_->lost.note(text, outcome.result.began);
     if (phases.connect >= 0) monitor_.on_rtt(text, phases.connect * 1000, now);
     if (!outcome.result.passed)
         log_debug(

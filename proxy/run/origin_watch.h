@@ -67,6 +67,9 @@ public:
     bool begin_isolation();
     void end_isolation(loop::Clock::duration lasted);
 
+    // Whether something published may have changed since it was last taken; whoever takes it resets them.
+    bool health_is_news = true, addresses_are_news = true;
+
     const std::string& host() const noexcept { return host_; }
     const Known& known() const noexcept { return known_; }
     bool decided() const noexcept { return monitor_.decided(); }
@@ -101,6 +104,10 @@ private:
     void set_addresses(const std::vector<geo::Address>& addresses);
     void note_failure();
     void look_at_return(std::uint64_t answers, std::uint64_t failures);
+    void announce() {
+        health_is_news = addresses_are_news = true;
+        around_.changed();
+    }
     void probe_now() noexcept;
     void hurry() noexcept;  ///< waits that the present state makes shorter end sooner
     loop::TimePoint next_probe(const AddressWatch& address) const;
@@ -133,6 +140,7 @@ private:
     bool told_unread_ = false;  ///< under this configuration
     conf::milliseconds agent_expiry_{};
     conf::seconds min_ttl_{}, max_ttl_{};
+    std::shared_ptr<exchange::OriginLoad> load_;  ///< what the workers share of the origin
     double shown_rtt_ = -1;
     health::Failback failback_;
     health::Outage outage_;

@@ -36,10 +36,16 @@ void OriginWatches::follow(const Routing& routing, std::unique_ptr<origin::Resol
             watch = std::make_unique<OriginWatch>(around_, figures[info.name], origin.passive, origin.health,
                                                   by_host[info.host]);
     }
+    by_id_.clear();  // of watches that may go now
+    by_name_.clear();
     watches_ = std::move(next);
     for (std::size_t i = 0; i < routing.origins.size(); ++i)
         watches_[routing.origins[i].identity]->configure(routing.origins[i], routing.config.origins[i],
                                                          routing.config.failback, dns, *resolver_);
+    for (const auto& origin : routing.origins) {
+        by_id_.push_back(watches_[origin.identity].get());
+        by_name_[origin.name] = by_id_.back();
+    }
 }
 
 void OriginWatches::apply(const OverrideWatch& orders, const Routing& routing) {
@@ -53,6 +59,11 @@ void OriginWatches::apply(const OverrideWatch& orders, const Routing& routing) {
 OriginWatch* OriginWatches::find(const OriginInfo& origin) const {
     const auto found = watches_.find(origin.identity);
     return found == watches_.end() ? nullptr : found->second.get();
+}
+
+OriginWatch* OriginWatches::find(const std::string& name) const noexcept {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : found->second;
 }
 
 void OriginWatches::on_tick() {
@@ -75,43 +86,72 @@ void OriginWatches::end_isolation(const Routing& routing, loop::Clock::duration 
         if (auto* watch = find(origin)) watch->end_isolation(lasted);
 }
 
-std::vector<health::OriginHealth> OriginWatches::health(const Routing& routing) const {
+std::vector<health::OriginHealth> OriginWatches::health(const Routing& routing) {
     std::vector<health::OriginHealth> health;
+    health.reserve(routing.origins.size());
     for (const auto& origin : routing.origins) {
         auto* watch = find(origin);
         health.push_back(watch ? watch->health() : health::OriginHealth{});
+        if (watch) watch->health_is_news = false;
     }
     return health;
 }
 
-Addresses OriginWatches::addresses(const Routing& routing) const {
+Addresses OriginWatches::addresses(const Routing& routing) {
     Addresses addresses;
+    addresses.by_origin.reserve(routing.origins.size());
     for (const auto& origin : routing.origins) {
-        const auto* watch = find(origin);
+        auto* watch = find(origin);
         addresses.by_origin.push_back(watch ? watch->endpoints() : std::vector<Endpoint>{});
+        if (watch) watch->addresses_are_news = false;
     }
     return addresses;
 }
 
-bool same(const std::vector<health::OriginHealth>& left, const std::vector<health::OriginHealth>& right) {
-    return std::equal(left.begin(), left.end(), right.begin(), right.end(),
-                      [](const health::OriginHealth& a, const health::OriginHealth& b) {
-                          // `changing` is for the schedule of probes only: nobody decides by it.
-                          health::State state = a.state;
-                          state.changing = b.state.changing;
-                          return state == b.state && a.rtt_ms == b.rtt_ms && a.failing == b.failing &&
-                                 a.share == b.share;
-                      });
+std::optional<std::vector<health::OriginHealth>> OriginWatches::changed_health(
+    const std::vector<health::OriginHealth>& published, bool all) {
+    std::optional<std::vector<health::OriginHealth>> changed;
+    if (published.size() != by_id_.size()) changed.emplace(by_id_.size());  // before the first round
+    for (std::size_t id = 0; id < by_id_.size(); ++id) {
+        OriginWatch& watch = *by_id_[id];
+        if (!watch.health_is_news && !all) continue;
+        const auto now = watch.health();
+        if (!same(now, changed ? (*changed)[id] : published[id])) {
+            if (!changed) changed = published;
+            (*changed)[id] = now;
+        }
+        watch.health_is_news = false;
+    }
+    return changed;
 }
 
-bool same(const Addresses& left, const Addresses& right) {
-    const auto same_endpoint = [](const Endpoint& a, const Endpoint& b) {
-        return a.text == b.text && a.down == b.down;
-    };
-    return std::equal(left.by_origin.begin(), left.by_origin.end(), right.by_origin.begin(), right.by_origin.end(),
-                      [&](const auto& a, const auto& b) {
-                          return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_endpoint);
-                      });
+std::optional<Addresses> OriginWatches::changed_addresses(const Addresses& published, bool all) {
+    std::optional<Addresses> changed;
+    if (published.by_origin.size() != by_id_.size()) changed.emplace().by_origin.resize(by_id_.size());
+    for (std::size_t id = 0; id < by_id_.size(); ++id) {
+        OriginWatch& watch = *by_id_[id];
+        if (!watch.addresses_are_news && !all) continue;
+        auto now = watch.endpoints();
+        if (!same(now, changed ? changed->by_origin[id] : published.by_origin[id])) {
+            if (!changed) changed = published;
+            changed->by_origin[id] = std::move(now);
+        }
+        watch.addresses_are_news = false;
+    }
+    return changed;
+}
+
+bool same(const health::OriginHealth& left, const health::OriginHealth& right) {
+    // `changing` is for the schedule of probes only: nobody decides by it.
+    health::State state = left.state;
+    state.changing = right.state.changing;
+    return state == right.state && left.rtt_ms == right.rtt_ms && left.failing == right.failing &&
+           left.share == right.share;
+}
+
+bool same(const std::vector<Endpoint>& left, const std::vector<Endpoint>& right) {
+    return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                      [](const Endpoint& a, const Endpoint& b) { return a.text == b.text && a.down == b.down; });
 }
 
 }  // namespace nearhop::run

@@ -10,7 +10,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -30,7 +32,11 @@ public:
                 std::map<std::string, OriginFigures>& figures);
     void apply(const OverrideWatch& orders, const Routing& routing);
 
+    /// Of an origin of any configuration; null: it has no watch (any more).
     OriginWatch* find(const OriginInfo& origin) const;
+    /// Of the configuration that was followed last.
+    OriginWatch* find(geo::OriginId id) const noexcept { return id < by_id_.size() ? by_id_[id] : nullptr; }
+    OriginWatch* find(const std::string& name) const noexcept;
     void on_tick();
     bool decided() const;  ///< every one of them
 
@@ -39,18 +45,27 @@ public:
     void end_isolation(const Routing& routing, loop::Clock::duration lasted);
 
     // As to be published, by OriginId.
-    std::vector<health::OriginHealth> health(const Routing& routing) const;
-    Addresses addresses(const Routing& routing) const;
+    std::vector<health::OriginHealth> health(const Routing& routing);
+    Addresses addresses(const Routing& routing);
+
+    /// What has changed since it was last asked for; empty: nothing has. `published` is of the configuration that was
+    /// followed last. Looks at origins that announced a change, and with `all` at everyone: round trips and shares move
+    /// by themselves.
+    std::optional<std::vector<health::OriginHealth>> changed_health(const std::vector<health::OriginHealth>& published,
+                                                                    bool all);
+    std::optional<Addresses> changed_addresses(const Addresses& published, bool all);
 
 private:
     OriginWatch::Surroundings around_;
     conf::Dns resolver_settings_;
     std::unique_ptr<origin::Resolver> resolver_;
+    std::vector<OriginWatch*> by_id_;  ///< of `watches_`
+    std::unordered_map<std::string, OriginWatch*> by_name_;
     std::map<std::string, std::unique_ptr<OriginWatch>> watches_;  // last: they use all of the above
 };
 
 // True when nobody would decide otherwise by `right`.
-bool same(const std::vector<health::OriginHealth>& left, const std::vector<health::OriginHealth>& right);
-bool same(const Addresses& left, const Addresses& right);
+bool same(const health::OriginHealth& left, const health::OriginHealth& right);
+bool same(const std::vector<Endpoint>& left, const std::vector<Endpoint>& right);
 
 }  // namespace nearhop::run

@@ -4,8 +4,9 @@
 
 namespace nearhop::run {
 
-std::map<std::string, TrafficWatch::Counted> TrafficWatch::look() {
-    std::map<std::string, Counted> since, seen;
+std::vector<std::pair<std::string, TrafficWatch::Counted>> TrafficWatch::look() {
+    std::vector<std::pair<std::string, Counted>> since;
+    std::unordered_map<std::string, Counted> seen;
     for (const auto& [name, blocks] : registry_.pools()) {
         Counted now;
         for (const auto& block : blocks) {
@@ -14,10 +15,13 @@ std::map<std::string, TrafficWatch::Counted> TrafficWatch::look() {
             now.failed += block->failed.get();
         }
         // A row that went and came back begins with 0.
-        const Counted before = before_[name];
+        if (now.ok == 0 && now.failed == 0) continue;  // most of many origins
+        const auto known = before_.find(name);
+        const Counted before = known == before_.end() ? Counted{} : known->second;
         const bool is_same = now.ok >= before.ok && now.failed >= before.failed;
-        since[name] = is_same ? Counted{now.ok - before.ok, now.failed - before.failed} : now;
-        seen[name] = now;
+        const Counted more = is_same ? Counted{now.ok - before.ok, now.failed - before.failed} : now;
+        if (more.ok != 0 || more.failed != 0) since.emplace_back(name, more);
+        seen.emplace(name, now);
     }
     before_ = std::move(seen);
     return since;

@@ -3,8 +3,10 @@
 #include "proxy/admin/registry.h"
 
 #include <cstdint>
-#include <map>
 #include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace nearhop::run {
 
@@ -16,12 +18,12 @@ public:
     struct Counted {
         std::uint64_t ok = 0, failed = 0;
     };
-    /// By origin name: what was counted since the last look.
-    std::map<std::string, Counted> look();
+    /// By origin name: what was counted since the last look, where it was anything.
+    std::vector<std::pair<std::string, Counted>> look();
 
 private:
     const admin::Registry& registry_;
-    std::map<std::string, Counted> before_;
+    std::unordered_map<std::string, Counted> before_;  ///< where it was anything
 };
 
 }  // namespace nearhop::run

@@ -61,10 +61,10 @@ bool Exchanges::may_leave(const Exchange& exchange) const {
     const auto& failover = scenario_.config.failover;
     const auto chosen = exchange.decision.chosen();
     const bool another = std::any_of(chosen.begin(), chosen.end(), [&](const Considered& each) {
-        return !exchange.tried.test(each.id) && each.id != exchange.candidate.id;
+        return !exchange.earlier.tried[each.position] && each.id != exchange.candidate.id;
     });
     if (!failover.enabled || !another) return false;
-    if (!exchange.sent) return exchange.tried.count() + 1 < failover.connect_candidates;
+    if (!exchange.sent) return exchange.earlier.tried.count() + 1 < failover.connect_candidates;
     const auto method = steering::method_class(name(exchange.request.method));
     return exchange.sent_to.count() < failover.sent_candidates &&
            workers_[exchange.worker].budgets[exchange.traffic->site].tokens() >= 1 &&
@@ -81,7 +81,7 @@ void Exchanges::send(Index index) {
     ++exchange.step;
     exchange.sent = true;
     exchange.sent_at = events_.now();
-    exchange.sent_to.set(exchange.candidate.id);
+    exchange.sent_to.set(exchange.candidate.position);
     ++exchange.request.sent;
     watch(index);
 

@@ -30,7 +30,9 @@ Exchanges::Exchanges(const Scenario& scenario, Events& events, Network& network,
         worker.pools.resize(scenario.origins.size());
         worker.turns.resize(scenario.origins.size());
         worker.times.resize(scenario.origins.size());
+        worker.skips.resize(scenario.origins.size());
     }
+    troubled_.resize(scenario.origins.size());
     stall_reported_.resize(scenario.origins.size());
 }
 
@@ -71,15 +73,13 @@ void Exchanges::decide(Exchange& exchange) {
                                 .method = name(exchange.request.method),
                                 .path = exchange.traffic->path,
                                 .line = exchange.line};
-    steering::decide(facts, exchange.place, *scenario_.table, verdicts_.table(), local(workers_[exchange.worker]),
-                     exchange.decision);
+    steering::decide(facts, exchange.place, *scenario_.table, verdicts_.table(),
+                     local(workers_[exchange.worker], exchange.traffic->site), exchange.earlier, exchange.decision);
 }
 
 const Considered* Exchanges::next_candidate(Exchange& exchange) {
     if (exchange.attempts != 0) decide(exchange);
-    for (const Considered& candidate : exchange.decision.chosen())
-        if (!exchange.tried.test(candidate.id)) return &candidate;
-    return nullptr;
+    return exchange.decision.candidate_count == 0 ? nullptr : exchange.decision.candidates.data();
 }
 
 const conf::ExchangeLimits& Exchanges::limits(const Exchange& exchange) const {
@@ -90,7 +90,7 @@ Move Exchanges::move_after(const Exchange& exchange, Code fault, unsigned status
     const Move move = may_move({.method = steering::method_class(name(exchange.request.method)),
                                 .request_sent = exchange.sent,
                                 .reused_connection = fault == Code::origin_stale,
-                                .same_origin_tried = exchange.fresh_tried.test(exchange.candidate.id),
+                                .same_origin_tried = exchange.fresh_tried[exchange.candidate.position],
                                 .status = status});
     return fault == Code::origin_head_timeout && move == Move::same_origin ? Move::no : move;
 }
@@ -120,20 +120,21 @@ void Exchanges::end_attempt(Index index, Code fault, unsigned status) {
     const Move move = move_after(exchange, fault, status);
     if (move == Move::no || !failover.enabled || late) return stay();
     if (move == Move::next_origin) {
-        exchange.tried.set(from);
+        exchange.earlier.tried.set(exchange.candidate.position);
         const bool enough = exchange.sent && exchange.sent_to.count() >= failover.sent_candidates;
-        const Considered* candidate =
-            enough || exchange.tried.count() >= failover.connect_candidates ? nullptr : next_candidate(exchange);
+        const Considered* candidate = enough || exchange.earlier.tried.count() >= failover.connect_candidates
+                                          ? nullptr
+                                          : next_candidate(exchange);
         if (!candidate) return stay();
         exchange.candidate = *candidate;
     } else {
-        exchange.fresh_tried.set(from);
+        exchange.fresh_tried.set(exchange.candidate.position);
     }
     const bool is_free = !exchange.sent || (move == Move::same_origin && fault == Code::origin_stale);
     if (!is_free && !workers_[exchange.worker].budgets[exchange.traffic->site].take()) return stay();
     if (move == Move::same_origin) return attempt(index, true);
-    if (exchange.tried.count() < 2) return attempt(index, false);
-    const auto doublings = std::min<std::size_t>(exchange.tried.count() - 2, 8);
+    if (exchange.earlier.tried.count() < 2) return attempt(index, false);
+    const auto doublings = std::min<std::size_t>(exchange.earlier.tried.count() - 2, 8);
     const auto ceiling = std::min(failover.backoff * (1u << doublings), failover.backoff_max);
     const auto wait = std::chrono::duration_cast<milliseconds>(ceiling * random_.fraction());
     exchange.sent = false;  // nothing is open meanwhile
@@ -145,15 +146,15 @@ void Exchanges::note(Exchange& exchange, Code fault, unsigned status) {
     const geo::OriginId id = exchange.candidate.id;
     if (fault == Code::none && !gateway_status(status)) {
         verdicts_.count(id, true);
-        if (!troubled_.test(id)) return;
-        troubled_.reset(id);
+        if (!troubled_[id]) return;
+        troubled_[id] = false;
         verdicts_.on_attempt(id, health::Passive::ok, health::Reason::passed);
         return;
     }
     const auto reason = fault == Code::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || !verdicts_.table().origins[id].state.is_news(exchange.asked_at)) return;
     verdicts_.count(id, false);
-    troubled_.set(id);
+    troubled_[id] = true;
     const bool answered = fault == Code::none || fault == Code::origin_head_timeout;
     verdicts_.on_attempt(id, answered ? health::Passive::answered_failed : health::Passive::connect_failed, reason);
 }
@@ -171,25 +172,22 @@ void Exchanges::finish(Index index, Code fault, unsigned status) {
     free_.push_back(index);
 }
 
-steering::Local Exchanges::local(Worker& worker) {
+/// As Context::local().
+steering::Local Exchanges::local(const Worker& worker, steering::SiteId site) const {
     steering::Local local;
-    if (worker.skipped.none()) return local;
-    if (worker.skips_generation != verdicts_.table().generation) worker.skipped.reset();
-    for (std::size_t id = 0; id < worker.skip_until.size(); ++id)
-        if (worker.skipped.test(id) && worker.skip_until[id] <= events_.now()) worker.skipped.reset(id);
-    local.skips = worker.skipped;
-    local.stalled = worker.stalled;
+    const auto& origins = scenario_.table->sites[site].origins;
+    for (std::size_t i = 0; i < origins.size(); ++i) {
+        const Skip& skip = worker.skips[origins[i]];
+        if (skip.until <= events_.now() || skip.since != verdicts_.table().origins[origins[i]].state.since) continue;
+        local.skips.set(static_cast<steering::Position>(i));
+        local.stalled.set(static_cast<steering::Position>(i), skip.stalled);
+    }
     return local;
 }
 
 void Exchanges::skip(Worker& worker, geo::OriginId origin, bool is_stalled) {
-    if (worker.skips_generation != verdicts_.table().generation) {
-        worker.skipped.reset();
-        worker.skips_generation = verdicts_.table().generation;
-    }
-    worker.skipped.set(origin);
-    worker.stalled.set(origin, is_stalled);
-    worker.skip_until[origin] = events_.now() + std::chrono::seconds{1};
+    const auto since = verdicts_.table().origins[origin].state.since;
+    worker.skips[origin] = {events_.now() + std::chrono::seconds{1}, since, is_stalled};
 }
 
 }  // namespace nearhop::simulate

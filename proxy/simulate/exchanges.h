@@ -8,7 +8,6 @@
 #include "proxy/simulate/verdicts.h"
 #include "proxy/steering/decision.h"
 
-#include <array>
 #include <memory>
 #include <set>
 #include <utility>
@@ -58,7 +57,8 @@ private:
         std::uint16_t line = 0;
         geo::Place place;
         steering::Decision decision;
-        steering::OriginSet tried, sent_to, fresh_tried;
+        steering::Earlier earlier;
+        steering::OriginSet sent_to, fresh_tried;
         unsigned attempts = 0;
         // The attempt at hand:
         steering::Considered candidate;
@@ -72,14 +72,16 @@ private:
         unsigned address = 0;
         TimePoint until{};
     };
+    struct Skip {
+        TimePoint until{}, since{};  ///< `since`: of the state that was published then
+        bool stalled = false;
+    };
     struct Worker {
         std::vector<exchange::RetryBudget> budgets;  ///< by site
         std::vector<std::vector<Kept>> pools;        ///< by origin; the last one kept is taken first
         std::vector<unsigned> turns;                 ///< by origin
         std::vector<exchange::OriginTimes> times;    ///< by origin
-        std::array<TimePoint, geo::max_origins> skip_until{};
-        steering::OriginSet skipped, stalled;
-        std::uint64_t skips_generation = 0;
+        std::vector<Skip> skips;                     ///< by origin
     };
 
     void decide(Exchange& exchange);
@@ -97,7 +99,7 @@ private:
     void look(Index index);
     void leave_if_in_vain(Index index);
 
-    steering::Local local(Worker& worker);
+    steering::Local local(const Worker& worker, steering::SiteId site) const;
     void skip(Worker& worker, geo::OriginId origin, bool is_stalled);
     const conf::ExchangeLimits& limits(const Exchange& exchange) const;
     milliseconds deadline(const Exchange& exchange) const { return *limits(exchange).deadline; }
@@ -113,7 +115,7 @@ private:
     Random& random_;
     Outcome& outcome_;
     std::vector<Worker> workers_;
-    steering::OriginSet troubled_;  ///< as exchange::FailureRows
+    std::vector<bool> troubled_;  ///< by origin: as exchange::FailureRows
     std::set<std::pair<geo::OriginId, unsigned>> troubled_addresses_;
     std::vector<TimePoint> stall_reported_;  ///< by origin: of all workers one is heard
     std::vector<std::unique_ptr<Exchange>> exchanges_;

@@ -15,7 +15,7 @@ enum class Method : std::uint8_t { get, put, post };
 inline constexpr std::string_view method_names[] = {"GET", "PUT", "POST"};
 constexpr std::string_view name(Method method) noexcept { return method_names[static_cast<std::size_t>(method)]; }
 
-inline constexpr geo::OriginId no_origin = 0xff;
+inline constexpr geo::OriginId no_origin = 0xffff;
 
 /// One request as its client saw it.
 struct Request {

@@ -268,7 +268,7 @@ void Verdicts::look_at_leaders() {
         const auto& table = scenario_.table->sites[site];
         if (table.policy != conf::Policy::latency) continue;
         std::vector<health::Leader::Candidate> candidates;
-        for (const geo::OriginId id : table.failover_order) {
+        for (const geo::OriginId id : table.origins) {
             const auto& health = published_.origins[id];
             const auto ms = health.rtt_ms < 0 ? -1 : static_cast<std::int32_t>(std::lround(health.rtt_ms));
             candidates.push_back({id, ms, scenario_.table->origins[id].weight,

@@ -21,10 +21,10 @@ public:
     Builder(const conf::Config& config, conf::Problems& problems) : config_{config}, problems_{problems} {}
 
     std::shared_ptr<const Table> build() {
-        if (config_.origins.size() > geo::max_origins) {
-            report(config_.origins[geo::max_origins].mark, "origins",
+        if (config_.origins.size() > conf::most_origins) {
+            report(config_.origins[conf::most_origins].mark, "origins",
                    "found " + std::to_string(config_.origins.size()) + " origins, want at most " +
-                       std::to_string(geo::max_origins));
+                       std::to_string(conf::most_origins));
             return nullptr;
         }
         for (const conf::Origin& origin : config_.origins) add_origin(origin);
@@ -98,9 +98,10 @@ private:
     }
 
     /// An origin that must be one of the site's own.
-    std::optional<OriginId> find_member(const SiteTable& site, const At<std::string>& name) {
+    std::optional<Position> find_member(const SiteTable& site, const At<std::string>& name) {
         const auto id = find_origin(name);
-        if (!id || site.members[*id]) return id;
+        if (!id) return std::nullopt;
+        if (const auto position = site.position_of(*id)) return position;
         report(name.mark, name.path, "origin \"" + *name + "\" is not one of site " + site.name);
         return std::nullopt;
     }
@@ -123,10 +124,16 @@ private:
         site.encoded_slashes = given.encoded_slashes;
         for (const auto& name : given.origins) {
             const auto member = find_origin(name);
-            if (!member || site.members[*member]) continue;
-            site.members.set(*member);
-            site.failover_order.push_back(*member);
+            if (!member || site.position_of(*member)) continue;
+            if (site.origins.size() == conf::most_site_origins) {
+                report(name.mark, name.path,
+                       "found " + std::to_string(given.origins.size()) + " origins of site " + given.name +
+                           ", want at most " + std::to_string(conf::most_site_origins));
+                break;
+            }
+            site.origins.push_back(*member);
         }
+        site.members = OriginSet::first(site.origins.size());
         if (given.origins.empty()) report(given.mark, "sites." + given.name, "want at least one origin");
 
         add_hosts(given, id);
@@ -165,7 +172,7 @@ private:
     void require_points(const conf::Site& given, const SiteTable& site) {
         const bool nearest = given.policy == conf::Policy::nearest;
         if (!nearest && given.policy != conf::Policy::latency) return;
-        for (const OriginId id : site.failover_order) {
+        for (const OriginId id : site.origins) {
             if (!unplaced_[id]) continue;
             unplaced_[id] = false;
             const conf::Origin& origin = config_.origins[id];
@@ -178,9 +185,8 @@ private:
 
     void add_ranking(SiteTable& site) {
         std::vector<geo::OriginPoint> points;
-        points.reserve(site.failover_order.size());
-        for (const OriginId id : site.failover_order)
-            points.push_back({id, table_->origins[id].point, config_.origins[id].bias});
+        points.reserve(site.origins.size());
+        for (const OriginId id : site.origins) points.push_back({table_->origins[id].point, config_.origins[id].bias});
         site.nearest = geo::Ranking{std::move(points)};
     }
 
@@ -196,7 +202,7 @@ private:
             CountryOrder& order = site.rows.emplace_back();
             order.only = row.only;
             for (const auto& name : row.origins)
-                if (const auto id = find_member(site, name)) order.listed.push_back(*id);
+                if (const auto member = find_member(site, name)) order.listed.push_back(*member);
             if (row.origins.empty()) report(row.key.mark, row.key.path, "want at least one origin");
             if (!place_row(given, row, number, site)) groups.emplace_back(&row, number);
         }
@@ -264,7 +270,7 @@ private:
         order.only = given.only;
         order.nearest_to_edge = given.nearest_to_edge;
         for (const auto& name : given.origins)
-            if (const auto id = find_member(site, name)) order.listed.push_back(*id);
+            if (const auto member = find_member(site, name)) order.listed.push_back(*member);
     }
 
     /// A default row is often meant for clients without a place, and orders origins for half of the world.
@@ -287,21 +293,21 @@ private:
 
     /// "GB to us-east-1 (5900 km), not eu-west-1 (460 km)": of countries without a row of their own. The ones with the
     /// most users first.
-    std::vector<std::string> far_countries(const SiteTable& site, OriginId first) const {
+    std::vector<std::string> far_countries(const SiteTable& site, Position first) const {
         std::vector<std::string> far;
         const auto add = [&](geo::Country country) {
             const auto* facts = geo::facts(country);
             if (facts == nullptr || site.row_of_country[country.index()] >= 0) return;
             if (site.row_of_continent[static_cast<std::size_t>(facts->continent)] >= 0) return;
-            const geo::Order& order = site.nearest.of(country);
-            if (order.count == 0 || order.ids[0] == first || order.km[0] < 0) return;
-            const auto* end = order.ids.data() + order.count;
-            const auto km =
-                order.km[static_cast<std::size_t>(std::find(order.ids.data(), end, first) - order.ids.data())];
+            const geo::OrderView order = site.nearest.of(country);
+            if (order.size() == 0 || order.origins[0] == first || order.km[0] < 0) return;
+            const auto found = std::find(order.origins.begin(), order.origins.end(), first);
+            const auto km = order.km[found - order.origins.begin()];
             if (km <= order.km[0]) return;
+            const auto name_of = [&](Position at) { return table_->origins[site.origins[index_of(at)]].name; };
             std::string text{country.text()};
-            text += " to " + table_->origins[first].name + " (" + std::to_string(km) + " km), not " +
-                    table_->origins[order.ids[0]].name + " (" + std::to_string(order.km[0]) + " km)";
+            text += " to " + name_of(first) + " (" + std::to_string(km) + " km), not " + name_of(order.origins[0]) +
+                    " (" + std::to_string(order.km[0]) + " km)";
             if (std::find(far.begin(), far.end(), text) == far.end()) far.push_back(std::move(text));
         };
         for (const char* code : {"US", "GB", "IN", "BR", "JP", "DE", "ID", "NG", "AU", "ZA", "MX", "FR"})
@@ -321,7 +327,7 @@ private:
             entry.limits = route.limits;
             entry.upgrades = route.upgrades;
             for (const auto& name : route.origins)
-                if (const auto id = find_member(site, name)) entry.allowed.set(*id);
+                if (const auto member = find_member(site, name)) entry.allowed.set(*member);
             if (route.origins.empty()) entry.allowed = site.members;
         }
         std::stable_sort(site.routes.begin(), site.routes.end(), [](const RouteTable& a, const RouteTable& b) {

@@ -20,10 +20,10 @@ std::string examples(const std::vector<std::string>& all) {
     return shown == all.size() ? text : text + " and " + std::to_string(all.size() - shown) + " more";
 }
 
-std::string names_of(const OriginSet& origins, const Table& table) {
+std::string names_of(OriginSet origins, const SiteTable& site, const Table& table) {
     std::vector<std::string> names;
-    for (std::size_t id = 0; id < table.origins.size(); ++id)
-        if (origins[id]) names.push_back(table.origins[id].name);
+    for (std::size_t i = 0; i < site.origins.size(); ++i)
+        if (origins[static_cast<Position>(i)]) names.push_back(table.origins[site.origins[i]].name);
     return names.empty() ? "none" : examples(names);
 }
 
@@ -63,9 +63,9 @@ Gap gap_of(const SiteTable& site, const ClientGroup& clients) {
 /// What each of the rules allows that together allow nobody.
 std::string conflict(const SiteTable& site, const Table& table, const Rules& rules) {
     std::vector<std::string> parts;
-    if (rules.by_route != site.members) parts.push_back("the route allows " + names_of(rules.by_route, table));
-    if (rules.by_write != site.members) parts.push_back("writes goes to " + names_of(rules.by_write, table));
-    if (rules.by_country != site.members) parts.push_back("the row allows " + names_of(rules.by_country, table));
+    if (rules.by_route != site.members) parts.push_back("the route allows " + names_of(rules.by_route, site, table));
+    if (rules.by_write != site.members) parts.push_back("writes goes to " + names_of(rules.by_write, site, table));
+    if (rules.by_country != site.members) parts.push_back("the row allows " + names_of(rules.by_country, site, table));
     std::string text;
     for (const auto& part : parts) text += (text.empty() ? "" : ", ") + part;
     return text;
@@ -148,12 +148,13 @@ void check_unserved(const conf::Config& config, const Table& table, conf::Proble
 std::string alone_for(OriginId origin, const conf::Config& config, const Table& table) {
     for (std::size_t id = 0; id < table.sites.size(); ++id) {
         const SiteTable& site = table.sites[id];
-        if (!site.members[origin]) continue;
+        const auto position = site.position_of(origin);
+        if (!position) continue;
         const auto asked = questions(site);
         for (const ClientGroup& clients : client_groups(site))
             for (const Question& question : asked) {
                 const OriginSet allowed = may_serve(site, question, clients);
-                if (!allowed[origin] || allowed.count() > 1) continue;
+                if (!allowed[*position] || allowed.count() > 1) continue;
                 std::string text = question.method + ' ' + site.routes[question.route].path_prefix + " in site ";
                 text += site.name;
                 if (const auto* row = written(config.sites[id], site, clients.row)) text += " for row " + **row;
@@ -174,8 +175,8 @@ std::string residency_text(const conf::Config& config, const Table& table) {
             for (const Question& question : asked) all |= may_serve(site, question, clients);
             const auto* row = written(config.sites[id], site, clients.row);
             text += "  site " + site.name + ", " + **row + " (" +
-                    (clients.names.empty() ? "all clients" : examples(clients.names)) + "): " + names_of(all, table) +
-                    "\n";
+                    (clients.names.empty() ? "all clients" : examples(clients.names)) +
+                    "): " + names_of(all, site, table) + "\n";
         }
     }
     if (text.empty()) return text;

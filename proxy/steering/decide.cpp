@@ -6,19 +6,71 @@
 namespace nearhop::steering {
 namespace {
 
-/// The first candidate is `spilled` where an origin before it, in the order of the policy, has no room.
-void tell_spilled(const Rules& rules, const Ranks& ranks, Decision& decision) noexcept {
-    if (decision.candidate_count == 0 || ranks[decision.candidates[0].id] >= Rank::full) return;
-    bool no_room = false;
-    for (std::size_t i = 0; i < decision.considered_count; ++i) {
-        Considered& origin = decision.considered[i];
-        if (origin.id == decision.candidates[0].id) {
-            if (no_room) origin.reason = decision.candidates[0].reason = Reason::spilled;
-            return;
-        }
-        const Rank rank = ranks[origin.id];
-        no_room |= rules.allowed[origin.id] && (rank == Rank::busy || rank == Rank::full);
+std::span<Considered> considered_of(Decision& decision) noexcept {
+    return std::span{decision.considered}.first(decision.considered_count);
+}
+
+/// Whether an origin before it, in the order of the policy, would have served had it had room.
+bool spills(const Considered& candidate, const Case& request, const Standings& standings,
+            const Decision& decision) noexcept {
+    for (const Considered& origin : decision.all()) {
+        if (origin.id == candidate.id) return false;
+        const Rank rank = standings[origin.position].rank;
+        if ((rank == Rank::busy || rank == Rank::full) && !request.earlier.tried[origin.position]) return true;
     }
+    return false;
+}
+
+/// Step 7: the first three that were not tried, rank by rank, each rank in the order of the policy. Every origin gets
+/// its reason.
+void choose(const Case& request, const Standings& standings, Rank worst, Decision& decision) noexcept {
+    const Reason narrowed = request.rules.narrowed;
+    decision.candidate_count = 0;
+    for (auto rank = standings.best(); rank <= worst; rank = static_cast<Rank>(static_cast<int>(rank) + 1)) {
+        if (!standings.has(rank)) continue;
+        for (Considered& origin : considered_of(decision)) {
+            const Standing& standing = standings[origin.position];
+            if (standing.rank != rank) continue;
+            if (request.earlier.tried[origin.position]) {
+                origin.reason = Reason::failed;
+            } else if (decision.candidate_count == max_candidates) {
+                origin.reason = Reason::surplus;
+            } else {
+                const bool by_order = narrowed == Reason::surplus || origin.reason == Reason::override_order;
+                origin.reason = reason_of_candidate(standing.reason, by_order ? origin.reason : narrowed);
+                if (decision.candidate_count == 0 && rank < Rank::full && spills(origin, request, standings, decision))
+                    origin.reason = Reason::spilled;
+                decision.candidates[decision.candidate_count++] = origin;
+            }
+        }
+    }
+    for (Considered& origin : considered_of(decision))
+        if (standings[origin.position].rank > worst) origin.reason = standings[origin.position].reason;
+}
+
+/// Whatever its verdict: the probes may be wrong, and no other origin may have the request. What is forbidden stays so,
+/// by the rules and by the operator's order.
+void keep_to(OriginSet pinned, const Case& request, const Standings& standings, Rank worst,
+             Decision& decision) noexcept {
+    decision.candidate_count = 0;
+    for (Considered& origin : considered_of(decision)) {
+        const Rank rank = standings[origin.position].rank;
+        if (request.earlier.tried[origin.position]) continue;
+        const bool is_it = pinned[origin.position] && rank < Rank::never;
+        if (is_it || rank <= worst) origin.reason = Reason::key_pinned;
+        if (is_it) decision.candidates[decision.candidate_count++] = origin;
+    }
+}
+
+/// Why the first choice is not the first candidate; empty: it is.
+std::optional<Reason> why_passed_over(const Case& request, const Standings& standings, Rank worst,
+                                      const Decision& decision) noexcept {
+    const FirstChoice& first = decision.first;
+    if (decision.candidate_count != 0 && decision.candidates[0].id == first.id) return std::nullopt;
+    const Standing& standing = standings[first.position];
+    if (standing.rank > worst) return standing.reason;
+    if (request.earlier.tried[first.position]) return Reason::failed;
+    return request.earlier.pinned ? Reason::key_pinned : standing.reason;
 }
 
 }  // namespace
@@ -36,57 +88,27 @@ std::uint16_t line_of(const geo::Address& client) noexcept {
 }
 
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const Local& local, Decision& decision) noexcept {
+            const Local& local, const Earlier& earlier, Decision& decision) noexcept {
     const SiteTable& site = table.sites[facts.site];
     decision.site = facts.site;
     decision.route = route_of(site, facts.method, facts.path, false);
     const Rules rules = rules_for(site, site.routes[decision.route], facts, place);
+    const Case request{facts, table, site, rules, health, local, earlier};
+    const Standings standings{request};
+    order_by_policy(request, place, standings, decision);
 
-    Ranks ranks;
-    Rank best = Rank::never;
-    bool any_known = false;
-    for (const OriginId id : site.failover_order) {
-        ranks[id] = rank_of(id, facts, table, health, local);
-        if (!rules.allowed[id]) continue;
-        best = std::min(best, ranks[id]);
-        any_known |= id < health.origins.size() && health.origins[id].state.verdict != health::Verdict::unknown;
-    }
+    const Rank worst = worst_used(standings.best(), site.all_down);
+    choose(request, standings, worst, decision);
+    if (earlier.pinned) keep_to(*earlier.pinned, request, standings, worst, decision);
+    decision.first.passed_over = why_passed_over(request, standings, worst, decision);
+}
 
-    order_by_policy(site, table, place, rules, ranks, health, decision);
-
-    // Step 7: the first three, rank by rank, each rank in the order of the policy.
-    const Rank worst = worst_used(best, site.all_down);
-    decision.candidate_count = 0;
-    const auto considered = std::span{decision.considered}.first(decision.considered_count);
-    const auto reason_at = [&](Rank rank, OriginId id, Reason policy) noexcept {
-        if (rank == Rank::local_skip && local.stalled[id]) return Reason::stalled;
-        if (rank == Rank::local_skip && local.on_trial[id]) return Reason::on_trial;
-        if (rank == Rank::busy && rank == best) return chosen_reason(Rank::up, true, rules.narrowed, policy);
-        return chosen_reason(without_skip(rank, id, facts, table, health), any_known, rules.narrowed, policy);
-    };
-    const OriginId first = decision.first.id;
-    for (auto rank = best; rank <= worst; rank = static_cast<Rank>(static_cast<int>(rank) + 1)) {
-        for (Considered& origin : considered) {
-            if (!rules.allowed[origin.id] || ranks[origin.id] != rank) continue;
-            if (decision.candidate_count == max_candidates) {
-                origin.reason = Reason::surplus;
-                continue;
-            }
-            origin.reason = reason_at(rank, origin.id, origin.reason);
-            decision.candidates[decision.candidate_count++] = origin;
-        }
-    }
-    tell_spilled(rules, ranks, decision);
-    const auto reason_without = [&](OriginId id) noexcept {
-        if (!rules.allowed[id]) return forbidden(rules, id);
-        return passed_over(without_skip(ranks[id], id, facts, table, health), health.origins[id].state);
-    };
-    for (Considered& origin : considered)
-        if (!rules.allowed[origin.id] || ranks[origin.id] > worst) origin.reason = reason_without(origin.id);
-
-    if (decision.candidate_count != 0 && decision.candidates[0].id == first) return;
-    const bool aside = !rules.allowed[first] || ranks[first] > Rank::local_skip;
-    decision.first.passed_over = aside ? reason_without(first) : reason_at(ranks[first], first, Reason::surplus);
+std::optional<Reason> passed_over(const FirstChoice& first, const Earlier& earlier, const Considered* served) noexcept {
+    if (served && served->id == first.id) return std::nullopt;
+    if (served && served->reason == Reason::key_pinned) return Reason::key_pinned;
+    if (earlier.tried[first.position]) return Reason::failed;
+    if (first.passed_over || !served) return first.passed_over;
+    return Reason::late;
 }
 
 }  // namespace nearhop::steering

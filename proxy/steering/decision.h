@@ -12,7 +12,7 @@
 #include <string_view>
 
 /// The core: (request facts, routing table, health) -> decision with reasons. Pure, without allocation or clock.
-/// The live proxy, `explain`, the admin endpoint and the tests all call decide().
+/// The live proxy before each attempt, `explain`, the simulator, the admin endpoint and the tests all call decide().
 namespace nearhop::steering {
 
 /// Why an origin has its rank in the decision. A closed set: log field, metric label, explain output.
@@ -59,6 +59,10 @@ enum class Reason : std::uint8_t {
 std::string_view name(Reason reason) noexcept;
 /// A clause for people: "first by distance". `is_first`: of the first candidate, so no better origin is left.
 std::string_view describe(Reason reason, bool is_first = false) noexcept;
+constexpr bool is_forbidden(Reason reason) noexcept {
+    return reason == Reason::forbidden_route || reason == Reason::forbidden_write ||
+           reason == Reason::forbidden_country;
+}
 
 /// The facts of one request. Views must outlive the call only.
 struct Facts {
@@ -71,6 +75,7 @@ struct Facts {
 /// One origin of the site, in the order of the policy.
 struct Considered {
     OriginId id = 0;
+    Position position{};
     Reason reason = Reason::down;
     std::int32_t km = -1;  ///< distance from the client, -1: unknown
 };
@@ -84,7 +89,8 @@ inline constexpr std::size_t max_candidates = 3;
 /// The first origin in the order of the site's policy, before rules and health.
 struct FirstChoice {
     OriginId id = 0;
-    std::optional<Reason> passed_over;  ///< why it is not the first candidate; empty: it is
+    std::optional<Reason> passed_over{};  ///< why it is not the first candidate; empty: it is
+    Position position{};
 };
 
 struct Decision {
@@ -94,28 +100,40 @@ struct Decision {
     std::array<Considered, max_candidates> candidates{};  ///< first choice first
     FirstChoice first;
     std::uint8_t considered_count = 0;
-    std::array<Considered, geo::max_origins> considered{};  ///< every origin of the site: candidates and the others
+    std::array<Considered, conf::most_site_origins>
+        considered{};  ///< every origin of the site: candidates and the others
 
     std::span<const Considered> chosen() const noexcept { return {candidates.data(), candidate_count}; }
     std::span<const Considered> all() const noexcept { return {considered.data(), considered_count}; }
 };
 
-/// What this worker knows about origins now, beside their published health.
+/// What this edge itself knows of a site's origins now, beside their published health.
 struct Local {
     OriginSet skips;     ///< an attempt of this worker just failed there
     OriginSet stalled;   ///< of those: requests waited without an answer
     OriginSet on_trial;  ///< of those: another request is trying it out
     OriginSet busy;      ///< at the soft bound of their capacity
-    OriginSet full;      ///< at the hard one; may be in `busy` too
-    Local() = default;
-    Local(const OriginSet& skipped) noexcept : skips{skipped} {}  // NOLINT: most callers have skips only
+    OriginSet full;      ///< at the hard one; in `busy` too or not, that makes no difference
 };
 
-/// Orders the site's origins for one request, each with a reason: rules of site and route (residency, writes, pins),
-/// the order of the policy, then health. The first three that may serve are the candidates. Writes into `decision`
-/// (reused by the caller, so that 64 slots are not cleared per request). `facts.site` must be a site of `table`; an
-/// origin that `health` does not know counts as unknown.
+/// What earlier attempts of the same request left behind. Empty before the first one.
+struct Earlier {
+    OriginSet tried;  ///< asked, and the request moved on: never candidates again
+    OriginSet full;   ///< had no room when it was asked for, whatever Local says of them now
+    /// Set where the request's Idempotency-Key is known: the only origin that may have the request, whatever its
+    /// verdict. An empty set: it is none of the site's any more.
+    std::optional<OriginSet> pinned{};
+};
+
+/// Route, rules, order of the policy, standings, candidates (docs/decision.md tells the steps). Before the first
+/// attempt of a request and, with what happened as `earlier`, before each further one. Writes into `decision` (reused
+/// by the caller, so that 64 slots are not cleared per request). `facts.site` must be a site of `table`; an origin that
+/// `health` does not know counts as unknown.
 void decide(const Facts& facts, const geo::Place& place, const Table& table, const health::Table& health,
-            const Local& local, Decision& decision) noexcept;
+            const Local& local, const Earlier& earlier, Decision& decision) noexcept;
+
+/// Why another origin than the first choice served (`served`; null: none did), or empty: it was the first choice.
+/// `first` is as decided before the first attempt.
+std::optional<Reason> passed_over(const FirstChoice& first, const Earlier& earlier, const Considered* served) noexcept;
 
 }  // namespace nearhop::steering

@@ -136,9 +136,7 @@ void append_site(std::string& out, const Explanation& what, const Table& table) 
     out += "\n4. may serve: ";
     std::size_t allowed = 0;
     for (const Considered& origin : what.decision.all()) {
-        if (origin.reason == Reason::forbidden_route || origin.reason == Reason::forbidden_write ||
-            origin.reason == Reason::forbidden_country)
-            continue;
+        if (is_forbidden(origin.reason)) continue;
         out += (allowed++ == 0 ? "" : ", ") + table.origins[origin.id].name;
     }
     out += allowed == 0 ? "nobody\n" : "\n";

@@ -3,9 +3,10 @@
 #include "proxy/steering/decision.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -19,16 +20,11 @@ bool takes_requests(OriginId id, const health::Table& health) noexcept {
     return state.eligible() && !state.ordered_out();
 }
 
-bool is_forbidden(Reason reason) noexcept {
-    return reason == Reason::forbidden_route || reason == Reason::forbidden_write ||
-           reason == Reason::forbidden_country;
-}
-
 /// The other origins in the order in which a client at the lost one's place is offered them.
 void order_without(OriginId lost, SiteId site, const Table& table, const health::Table& health, Decision& decision) {
     const auto& point = table.origins[lost].point;
     const auto place = point ? geo::place_of(*point, std::nullopt, geo::Source::none) : geo::Place{};
-    decide({.site = site, .method = "GET", .path = "/"}, place, table, health, Local{}, decision);
+    decide({.site = site, .method = "GET", .path = "/"}, place, table, health, Local{}, Earlier{}, decision);
 }
 
 bool has_limits(std::span<const unsigned> capacities) noexcept {
@@ -37,39 +33,102 @@ bool has_limits(std::span<const unsigned> capacities) noexcept {
 
 }  // namespace
 
-Loss lose(OriginId lost, const Table& table, const health::Table& health, std::span<const unsigned> capacities,
-          const Loads& loads) {
-    const auto gone = [&](OriginId id) { return id == lost || !takes_requests(id, health); };
-    std::array<double, geo::max_origins> room{};
-    for (std::size_t id = 0; id < table.origins.size(); ++id) {
-        room[id] = capacities[id] == 0 ? std::numeric_limits<double>::infinity() : capacities[id];
-        for (const auto& site : loads) room[id] -= site[id];
-        room[id] = gone(static_cast<OriginId>(id)) ? 0 : std::max(0.0, room[id]);
-    }
-    Loss loss;
-    Decision decision;
-    for (std::size_t site = 0; site < loads.size(); ++site) {
-        for (std::size_t from = 0; from < table.origins.size(); ++from) {
-            double left = loads[site][from];
-            if (left <= 0 || !gone(static_cast<OriginId>(from))) continue;
-            loss.load += left;
-            order_without(static_cast<OriginId>(from), static_cast<SiteId>(site), table, health, decision);
-            for (const Considered& next : decision.all()) {
-                const double taken = is_forbidden(next.reason) ? 0 : std::min(left, room[next.id]);
-                if (taken <= 0) continue;
-                room[next.id] -= taken;
-                left -= taken;
-                loss.placed += taken;
-                const auto known = std::find_if(loss.takes.begin(), loss.takes.end(),
-                                                [&](const auto& each) { return each.first == next.id; });
-                if (known == loss.takes.end())
-                    loss.takes.emplace_back(next.id, taken);
-                else
-                    known->second += taken;
+namespace {
+
+/// The loss of any origin of one table at one moment. What all of them have in common is worked out once, and a loss
+/// looks only at the sites that it could reach (the lost origin's, those that share an origin with them, and so on):
+/// with thousands of origins it must cost no more than that.
+class Losses {
+public:
+    Losses(const Table& table, const health::Table& health, std::span<const unsigned> capacities, const Loads& loads)
+        : table_{table}, health_{health}, loads_{loads}, room_(table.origins.size()), sites_(table.origins.size()) {
+        for (std::size_t id = 0; id < room_.size(); ++id)
+            room_[id] = capacities[id] == 0 ? std::numeric_limits<double>::infinity() : capacities[id];
+        for (std::size_t site = 0; site < loads.size(); ++site) {
+            const auto& origins = table.sites[site].origins;
+            for (std::size_t i = 0; i < origins.size(); ++i) {
+                room_[origins[i]] -= loads[site][i];
+                sites_[origins[i]].push_back(static_cast<SiteId>(site));
             }
         }
+        for (std::size_t id = 0; id < room_.size(); ++id)
+            room_[id] = takes_requests(static_cast<OriginId>(id), health) ? std::max(0.0, room_[id]) : 0;
+        find_reach();
     }
-    return loss;
+
+    Loss of(OriginId lost) {
+        Loss loss;
+        if (sites_[lost].empty()) return loss;
+        const double had = std::exchange(room_[lost], 0);
+        std::vector<std::pair<OriginId, double>> before;  // what room was before it was taken
+        for (const SiteId site : reach_[reach_of_[sites_[lost].front()]]) {
+            const auto& origins = table_.sites[site].origins;
+            for (std::size_t i = 0; i < origins.size(); ++i) {
+                if (loads_[site][i] <= 0) continue;
+                if (origins[i] == lost || !takes_requests(origins[i], health_))
+                    place(origins[i], site, loads_[site][i], loss, before);
+            }
+        }
+        for (auto each = before.rbegin(); each != before.rend(); ++each) room_[each->first] = each->second;
+        room_[lost] = had;
+        return loss;
+    }
+
+private:
+    /// Sites that share origins, and those that share with them, in the configuration's order.
+    void find_reach() {
+        std::vector<std::size_t> group(table_.sites.size());
+        std::iota(group.begin(), group.end(), std::size_t{0});
+        const auto first_of = [&](std::size_t site) {
+            while (group[site] != site) site = group[site] = group[group[site]];
+            return site;
+        };
+        for (const auto& sites : sites_)
+            for (const SiteId site : sites) {
+                const auto one = first_of(sites.front()), other = first_of(site);
+                group[std::max(one, other)] = std::min(one, other);
+            }
+        reach_.resize(table_.sites.size());
+        for (std::size_t site = 0; site < table_.sites.size(); ++site) {
+            reach_of_.push_back(first_of(site));
+            reach_[reach_of_.back()].push_back(static_cast<SiteId>(site));
+        }
+    }
+
+    void place(OriginId from, SiteId site, double left, Loss& loss, std::vector<std::pair<OriginId, double>>& before) {
+        loss.load += left;
+        order_without(from, site, table_, health_, decision_);
+        for (const Considered& next : decision_.all()) {
+            const double takes = is_forbidden(next.reason) ? 0 : std::min(left, room_[next.id]);
+            if (takes <= 0) continue;
+            before.emplace_back(next.id, room_[next.id]);
+            room_[next.id] -= takes;
+            left -= takes;
+            loss.placed += takes;
+            const auto known = std::find_if(loss.takes.begin(), loss.takes.end(),
+                                            [&](const auto& each) { return each.first == next.id; });
+            if (known == loss.takes.end())
+                loss.takes.emplace_back(next.id, takes);
+            else
+                known->second += takes;
+        }
+    }
+
+    const Table& table_;
+    const health::Table& health_;
+    const Loads& loads_;
+    std::vector<double> room_;                ///< by OriginId
+    std::vector<std::vector<SiteId>> sites_;  ///< by OriginId: where it is a member
+    std::vector<std::size_t> reach_of_;       ///< by SiteId: index into reach_
+    std::vector<std::vector<SiteId>> reach_;
+    Decision decision_;
+};
+
+}  // namespace
+
+Loss lose(OriginId lost, const Table& table, const health::Table& health, std::span<const unsigned> capacities,
+          const Loads& loads) {
+    return Losses{table, health, capacities, loads}.of(lost);
 }
 
 void Headroom::look(const Table& table, const health::Table& health, std::span<const unsigned> capacities,
@@ -90,14 +149,14 @@ void Headroom::look(const Table& table, const health::Table& health, std::span<c
     }
     constexpr double nothing = 1e-3;
     std::erase_if(means_, [&](const auto& each) { return each.second < nothing && !in_flight.contains(each.first); });
-    std::erase_if(overload_seen_, [&](const auto& each) {
-        return std::none_of(table.origins.begin(), table.origins.end(),
-                            [&](const auto& origin) { return origin.name == each.first; });
-    });
+    std::set<std::string_view> names;
+    for (const auto& origin : table.origins) names.insert(origin.name);
+    std::erase_if(overload_seen_, [&](const auto& each) { return !names.contains(each.first); });
     const auto loads = loads_of(table, nullptr);
+    Losses losses{table, health, capacities, loads};
     for (std::size_t id = 0; id < table.origins.size(); ++id) {
         const std::string& name = table.origins[id].name;
-        Row row{name, lose(static_cast<OriginId>(id), table, health, capacities, loads)};
+        Row row{name, losses.of(static_cast<OriginId>(id))};
         for (const auto& [taker, count] : row.loss.takes) row.takes.emplace_back(table.origins[taker].name, count);
         const auto seen = overload_seen_.find(name);
         const bool was = seen == overload_seen_.end();
@@ -117,7 +176,8 @@ Loss Headroom::ask(OriginId lost, const Table& table, const health::Table& healt
 }
 
 Loads Headroom::loads_of(const Table& table, const Sample* least) const {
-    Loads loads(table.sites.size(), std::vector<double>(table.origins.size()));
+    Loads loads;
+    for (const auto& site : table.sites) loads.emplace_back(site.origins.size());
     std::unordered_map<std::string_view, std::size_t> sites, origins;
     for (std::size_t site = 0; site < table.sites.size(); ++site) sites.emplace(table.sites[site].name, site);
     for (std::size_t id = 0; id < table.origins.size(); ++id) origins.emplace(table.origins[id].name, id);
@@ -125,7 +185,9 @@ Loads Headroom::loads_of(const Table& table, const Sample* least) const {
         for (const auto& [pair, count] : sample) {
             const auto site = sites.find(pair.first), origin = origins.find(pair.second);
             if (site == sites.end() || origin == origins.end()) continue;
-            auto& load = loads[site->second][origin->second];
+            const auto position = table.sites[site->second].position_of(static_cast<OriginId>(origin->second));
+            if (!position) continue;
+            auto& load = loads[site->second][index_of(*position)];
             load = std::max(load, count);
         }
     };

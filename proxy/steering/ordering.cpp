@@ -13,56 +13,70 @@ namespace {
 
 class Ordering {
 public:
-    Ordering(const SiteTable& site, const Table& table, const geo::Place& place, const Rules& rules,
-             Decision& decision) noexcept
-        : site_{site}, table_{table}, place_{place}, rules_{rules}, decision_{decision}, left_{site.members} {
+    Ordering(const Case& request, const geo::Place& place, const Standings& standings, Decision& decision) noexcept
+        : case_{request},
+          site_{request.site},
+          place_{place},
+          standings_{standings},
+          decision_{decision},
+          left_{request.site.members} {
         decision_.considered_count = 0;
     }
 
-    void write(const geo::Order& distances, const health::Table& health, const Ranks& ranks) noexcept {
-        if (place_.override_index && *place_.override_index < table_.overrides.size())
-            for (const OriginId id : table_.overrides[*place_.override_index])
-                add(id, Reason::override_order, km_of(id, distances));
-        if (rules_.row != nullptr) {
-            const bool unlocated = site_.unlocated && rules_.row == &*site_.unlocated;
-            for (const OriginId id : rules_.row->listed)
-                add(id, unlocated ? Reason::unlocated : Reason::country_map, km_of(id, distances));
-            if (rules_.row->nearest_to_edge) add_by_latency(distances, health, ranks);
+    void write(const geo::OrderView& distances) noexcept {
+        const auto& overrides = case_.table.overrides;
+        if (place_.override_index && *place_.override_index < overrides.size())
+            for (const OriginId id : overrides[*place_.override_index])
+                if (const auto position = site_.position_of(id))
+                    add(*position, Reason::override_order, km_of(*position, distances));
+        if (const CountryOrder* row = case_.rules.row; row != nullptr) {
+            const bool unlocated = site_.unlocated && row == &*site_.unlocated;
+            for (const Position position : row->listed)
+                add(position, unlocated ? Reason::unlocated : Reason::country_map, km_of(position, distances));
+            if (row->nearest_to_edge) add_by_latency(distances);
         }
         switch (site_.policy) {
             case conf::Policy::nearest:
             case conf::Policy::country: add_nearest(distances); break;
             case conf::Policy::failover:
-                for (const OriginId id : site_.failover_order) add(id, Reason::failover_order, km_of(id, distances));
+                for (std::size_t i = 0; i < site_.origins.size(); ++i) {
+                    const auto position = static_cast<Position>(i);
+                    add(position, Reason::failover_order, km_of(position, distances));
+                }
                 break;
-            case conf::Policy::latency: add_by_latency(distances, health, ranks); break;
+            case conf::Policy::latency: add_by_latency(distances); break;
         }
-        decision_.first = {fastest_.value_or(decision_.considered[0].id), std::nullopt};
+        const Position first = fastest_.value_or(decision_.considered[0].position);
+        decision_.first = {site_.origins[index_of(first)], std::nullopt, first};
     }
 
 private:
-    void add(OriginId id, Reason reason, std::int32_t km) noexcept {
-        if (!left_[id]) return;
-        left_.reset(id);
-        decision_.considered[decision_.considered_count++] = {id, reason, km};
+    void add(Position position, Reason reason, std::int32_t km) noexcept {
+        if (!left_[position]) return;
+        left_.reset(position);
+        decision_.considered[decision_.considered_count++] = {site_.origins[index_of(position)], position, reason, km};
     }
 
-    static std::int32_t km_of(OriginId id, const geo::Order& distances) noexcept {
-        for (std::size_t i = 0; i < distances.count; ++i)
-            if (distances.ids[i] == id) return distances.km[i];
+    static std::int32_t km_of(Position position, const geo::OrderView& distances) noexcept {
+        for (std::size_t i = 0; i < distances.size(); ++i)
+            if (distances.origins[i] == position) return distances.km[i];
         return -1;
     }
 
-    void add_nearest(const geo::Order& distances) noexcept {
-        for (std::size_t i = 0; i < distances.count; ++i) {
+    void add_nearest(const geo::OrderView& distances) noexcept {
+        for (std::size_t i = 0; i < distances.size(); ++i) {
             const bool first = i == 0 && decision_.considered_count == 0;
             const std::int32_t km = distances.km[i];
-            add(distances.ids[i], km < 0 ? Reason::failover_order : first ? Reason::nearest : Reason::next_nearest, km);
+            add(distances.origins[i],
+                km < 0  ? Reason::failover_order
+                : first ? Reason::nearest
+                        : Reason::next_nearest,
+                km);
         }
     }
 
     struct Timed {
-        OriginId id;
+        Position position;
         std::int32_t km;
         std::int32_t ms;  ///< rounded, so that ties are real ties; unknown_ms: neither measured nor modelled
         bool in_band;     ///< as good as the best: weights decide
@@ -73,8 +87,9 @@ private:
 
     /// Where nothing is measured the prior is the distance model over the client's distance: the edge's own position is
     /// not known, and edges stand near their clients where anyone asks for this policy.
-    std::int32_t milliseconds_to(OriginId id, std::int32_t km, const health::Table& health) const noexcept {
-        const double measured = id < health.origins.size() ? health.origins[id].rtt_ms : -1;
+    std::int32_t milliseconds_to(OriginId id, std::int32_t km) const noexcept {
+        const auto& known = case_.health.origins;
+        const double measured = id < known.size() ? known[id].rtt_ms : -1;
         if (measured >= 0) return static_cast<std::int32_t>(std::lround(std::min(measured, 1e6)));
         return km < 0 ? unknown_ms : static_cast<std::int32_t>(std::lround(geo::model_rtt_ms(km)));
     }
@@ -91,7 +106,7 @@ private:
 
     /// The one that would be first were all well: where it cannot serve, the band is drawn around another one, and the
     /// order alone does not tell that it was the first choice.
-    void note_fastest(std::span<const Timed> timed, const Ranks& ranks) noexcept {
+    void note_fastest(std::span<const Timed> timed) noexcept {
         std::int32_t best = unknown_ms;
         for (const Timed& each : timed) best = std::min(best, each.ms);
         const std::int32_t band = band_above(best);
@@ -102,28 +117,31 @@ private:
             if (!first || before(each, *first)) first = each;
         }
         if (!first) return;
-        const bool may_serve = rules_.allowed[first->id] && ranks[first->id] <= Rank::unknown;
-        if (!may_serve) fastest_ = first->id;
+        if (!may_serve(first->position)) fastest_ = first->position;
     }
 
-    void add_by_latency(const geo::Order& distances, const health::Table& health, const Ranks& ranks) noexcept {
-        std::array<Timed, geo::max_origins> timed;
+    bool may_serve(Position position) const noexcept { return standings_[position].rank <= Rank::unknown; }
+
+    void add_by_latency(const geo::OrderView& distances) noexcept {
+        std::array<Timed, conf::most_site_origins> timed;
         std::size_t count = 0;
         // The best is one that can serve: a band around a region that is down would order the others by chance.
         std::int32_t best = unknown_ms;
         std::int32_t best_of_any = unknown_ms;
-        for (const OriginId id : site_.failover_order) {
-            if (!left_[id]) continue;  // the override's
-            const std::int32_t km = km_of(id, distances);
-            const std::int32_t ms = milliseconds_to(id, km, health);
-            const bool may_serve = rules_.allowed[id] && ranks[id] <= Rank::unknown;
-            const bool leads = may_serve && health.leader_of(decision_.site) == static_cast<std::int32_t>(id);
-            timed[count++] = {id, km, ms, false, table_.origins[id].weight, leads};
-            if (!rules_.allowed[id]) continue;
+        const std::int32_t leader = case_.health.leader_of(decision_.site);
+        for (std::size_t i = 0; i < site_.origins.size(); ++i) {
+            const auto position = static_cast<Position>(i);
+            if (!left_[position]) continue;  // the override's
+            const OriginId id = site_.origins[i];
+            const std::int32_t km = km_of(position, distances);
+            const std::int32_t ms = milliseconds_to(id, km);
+            const bool serves = may_serve(position);
+            timed[count++] = {position, km, ms, false, case_.table.origins[id].weight, serves && leader == id};
+            if (!case_.rules.allowed[position]) continue;
             best_of_any = std::min(best_of_any, ms);
-            if (may_serve) best = std::min(best, ms);
+            if (serves) best = std::min(best, ms);
         }
-        if (decision_.considered_count == 0) note_fastest(std::span{timed}.first(count), ranks);
+        if (decision_.considered_count == 0) note_fastest(std::span{timed}.first(count));
         const std::int32_t band = band_above(best != unknown_ms ? best : best_of_any);
         for (std::size_t i = 0; i < count; ++i) {
             Timed item = timed[i];
@@ -134,7 +152,7 @@ private:
         }
         for (std::size_t i = 0; i < count; ++i) {
             const bool first = decision_.considered_count == 0;
-            add(timed[i].id,
+            add(timed[i].position,
                 timed[i].ms == unknown_ms ? Reason::failover_order
                 : first                   ? Reason::lowest_latency
                                           : Reason::next_latency,
@@ -142,12 +160,12 @@ private:
         }
     }
 
+    const Case& case_;
     const SiteTable& site_;
-    const Table& table_;
     const geo::Place& place_;
-    const Rules& rules_;
+    const Standings& standings_;
     Decision& decision_;
-    std::optional<OriginId> fastest_;  ///< note_fastest()
+    std::optional<Position> fastest_;  ///< note_fastest()
     OriginSet left_;                   ///< members that are not written yet
 };
 
@@ -164,10 +182,10 @@ void with_distances(const SiteTable& site, const geo::Place& place, Use use) noe
 
 }  // namespace
 
-void order_by_policy(const SiteTable& site, const Table& table, const geo::Place& place, const Rules& rules,
-                     const Ranks& ranks, const health::Table& health, Decision& decision) noexcept {
-    with_distances(site, place, [&](const geo::Order& distances) noexcept {
-        Ordering{site, table, place, rules, decision}.write(distances, health, ranks);
+void order_by_policy(const Case& request, const geo::Place& place, const Standings& standings,
+                     Decision& decision) noexcept {
+    with_distances(request.site, place, [&](const geo::OrderView& distances) noexcept {
+        Ordering{request, place, standings, decision}.write(distances);
     });
 }
 

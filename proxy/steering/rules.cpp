@@ -24,7 +24,7 @@ Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& fac
     rules.row = row_for(site, place);
     if (rules.row != nullptr && rules.row->only) {
         OriginSet listed;
-        for (const OriginId id : rules.row->listed) listed.set(id);
+        for (const Position position : rules.row->listed) listed.set(position);
         rules.by_country &= listed;
     }
     if (rules.by_route != site.members) rules.narrowed = Reason::pinned;
@@ -33,9 +33,9 @@ Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& fac
     return rules;
 }
 
-Reason forbidden(const Rules& rules, OriginId id) noexcept {
-    if (!rules.by_route[id]) return Reason::forbidden_route;
-    if (!rules.by_write[id]) return Reason::forbidden_write;
+Reason forbidden(const Rules& rules, Position position) noexcept {
+    if (!rules.by_route[position]) return Reason::forbidden_route;
+    if (!rules.by_write[position]) return Reason::forbidden_write;
     return Reason::forbidden_country;
 }
 

@@ -20,6 +20,6 @@ const CountryOrder* row_for(const SiteTable& site, const geo::Place& place) noex
 Rules rules_for(const SiteTable& site, const RouteTable& route, const Facts& facts, const geo::Place& place) noexcept;
 
 /// The reason of a forbidden origin.
-Reason forbidden(const Rules& rules, OriginId id) noexcept;
+Reason forbidden(const Rules& rules, Position position) noexcept;
 
 }  // namespace nearhop::steering

@@ -31,6 +31,12 @@ bool matches(std::string_view pattern, std::string_view path) noexcept {
 
 }  // namespace
 
+std::optional<Position> SiteTable::position_of(OriginId id) const noexcept {
+    const auto found = std::find(origins.begin(), origins.end(), id);
+    if (found == origins.end()) return std::nullopt;
+    return static_cast<Position>(found - origins.begin());
+}
+
 bool needs_failing(const OriginTable& origin, health::CheckSet failing, std::string_view method,
                    std::string_view path) noexcept {
     for (std::size_t i = 0; failing != 0 && i < origin.checks.size(); ++i, failing = failing >> 1) {

@@ -4,8 +4,8 @@
 #include "geo/locator.h"
 #include "geo/ranking.h"
 #include "health/verdict.h"
+#include "proxy/steering/origin_set.h"
 
-#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,8 +18,6 @@
 /// The routing table: what `decide` reads. Built from a Config when a snapshot is built, immutable afterwards.
 namespace nearhop::steering {
 
-using geo::OriginId;
-using OriginSet = std::bitset<geo::max_origins>;
 using SiteId = std::uint16_t;
 using RouteId = std::uint16_t;
 
@@ -29,7 +27,7 @@ MethodClass method_class(std::string_view method) noexcept;
 
 /// The ordered origins for one row of the `country` policy, or for clients without a known place.
 struct CountryOrder {
-    std::vector<OriginId> listed;
+    std::vector<Position> listed;
     bool only = false;             ///< true: other origins are forbidden; false: they follow by distance
     bool nearest_to_edge = false;  ///< by this edge's round trips instead of a list; `unlocated` only
 };
@@ -38,7 +36,7 @@ struct RouteTable {
     std::string path_prefix;
     std::string decoded_prefix;        ///< its reading by an origin: read_path()
     std::vector<std::string> methods;  ///< empty: any
-    OriginSet allowed;                 ///< pins; equals the site's origins when the route has none
+    OriginSet allowed;                 ///< pins; equals the site's members when the route has none
     conf::ExchangeLimits limits;
     std::vector<std::string> upgrades;  ///< protocols that a connection may switch to; lower case
 };
@@ -48,9 +46,9 @@ struct SiteTable {
     conf::Policy policy = conf::Policy::nearest;
     conf::AllDown all_down = conf::AllDown::open;
     conf::Hedge hedge;
-    OriginSet members;
+    std::vector<OriginId> origins;             ///< by Position, as configured: the failover order
+    OriginSet members;                         ///< all of them
     OriginSet writers;                         ///< origins that take unsafe methods; by default all members
-    std::vector<OriginId> failover_order;      ///< as configured
     geo::Ranking nearest;                      ///< of the members
     std::vector<CountryOrder> rows;            ///< policy country
     std::vector<std::int16_t> row_of_country;  ///< by geo::Country::index(): index into rows, -1: none
@@ -68,6 +66,9 @@ struct SiteTable {
     bool via = true;
     bool via_header = false;
     conf::InterimResponses interim_responses = conf::InterimResponses::http2;
+
+    /// Empty: the origin is none of the site's.
+    std::optional<Position> position_of(OriginId id) const noexcept;
 };
 
 /// The route for a request. `decoded`: `path` went through read_path() with decoding.

@@ -453,10 +453,48 @@ TEST(Redirects, ThatLeadInACircleOrToTheInnerPortAreWarnedOf) {
     }
 }
 
-TEST(Problems, MoreThan64OriginsAreRefused) {
-    std::string yaml = "listen: 0.0.0.0:443\ntls: {certificate: c, private_key: k}\norigins:\n";
-    for (int i = 0; i < 65; ++i) yaml += "  o" + std::to_string(i) + ": https://a.example\n";
-    EXPECT_EQ(all_lines(parse(yaml, "f").problems), "f:4:3: error: origins: want at most 64 origins, found 65\n");
+std::string with_origins(int count, const std::string& sites) {
+    std::string yaml = "listen: 0.0.0.0:443\ntls: {certificate: c, private_key: k}\n" + sites + "origins:\n";
+    for (int i = 0; i < count; ++i) yaml += "  o" + std::to_string(i) + ": https://a.example\n";
+    return yaml;
+}
+std::string listed(int count) {
+    std::string list;
+    for (int i = 0; i < count; ++i) list += (i == 0 ? "o" : ", o") + std::to_string(i);
+    return "[" + list + "]";
+}
+
+TEST(Problems, MoreThan64OriginsOfASiteAreRefused) {
+    struct Given {
+        const char* name;
+        int origins;
+        std::string sites;
+        std::string expect;
+    };
+    const std::string many = "want at most 64 origins of one site, found ";
+    const std::string unlisted = ": all that there are, for want of a list `origins`\n";
+    const Given rows[] = {
+        {"without sites", 64, "", ""},
+        {"without sites", 65, "", "f:4:3: error: origins: " + many + "65" + unlisted},
+        {"a site of all", 64, "sites: {a: {default: true}}\n", ""},
+        {"a site of all", 96, "sites: {a: {default: true}}\n", "f:3:12: error: sites.a: " + many + "96" + unlisted},
+        {"a list", 65, "sites: {a: {default: true, origins: " + listed(64) + "}}\n", ""},
+        {"a list", 65, "sites: {a: {default: true, origins: " + listed(65) + "}}\n",
+         "f:3:37: error: sites.a.origins: " + many + "65\n"},
+        {"the second site", 80,
+         "sites:\n  a: {default: true, origins: [o0]}\n  b:\n    hosts: b.example\n    origins: " + listed(70) + "\n",
+         "f:7:14: error: sites.b.origins: " + many + "70\n"},
+    };
+    for (const auto& row : rows)
+        EXPECT_EQ(all_lines(parse(with_origins(row.origins, row.sites), "f").problems), row.expect)
+            << row.name << ' ' << row.origins;
+}
+
+TEST(Problems, MoreThan4096OriginsAreRefused) {
+    const std::string site = "sites: {a: {default: true, origins: [o0]}}\n";
+    EXPECT_EQ(all_lines(parse(with_origins(4'096, site), "f").problems), "");
+    EXPECT_EQ(all_lines(parse(with_origins(4'097, site), "f").problems),
+              "f:5:3: error: origins: want at most 4096 origins, found 4097\n");
 }
 
 }  // namespace

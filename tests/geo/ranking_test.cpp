@@ -12,7 +12,11 @@ namespace {
 
 using Ids = std::vector<int>;
 
-Ids ids(const Order& order) { return {order.ids.begin(), order.ids.begin() + order.count}; }
+Ids ids(const OrderView& order) {
+    Ids ids;
+    for (const Position position : order.origins) ids.push_back(static_cast<int>(position));
+    return ids;
+}
 
 Point at(double latitude, double longitude) { return point_at(latitude, longitude).value(); }
 
@@ -23,9 +27,8 @@ Ids ordered(const Point& from, const std::vector<OriginPoint>& origins) {
 }
 
 const std::vector<OriginPoint>& three_regions() {
-    static const std::vector<OriginPoint> origins{{0, find_region("us-east-1")->point},
-                                                  {1, find_region("eu-west-1")->point},
-                                                  {2, find_region("ap-southeast-1")->point}};
+    static const std::vector<OriginPoint> origins{
+        {find_region("us-east-1")->point}, {find_region("eu-west-1")->point}, {find_region("ap-southeast-1")->point}};
     return origins;
 }
 
@@ -67,18 +70,18 @@ TEST(OrderByDistance, NearestFirstWithItsKilometres) {
 
 TEST(OrderByDistance, TiesKeepTheOrderGiven) {
     const Point here = at(50, 10);
-    const std::vector<OriginPoint> twins{{3, at(51, 10)}, {1, at(51, 10)}, {2, at(49, 10)}, {0, here}};
-    EXPECT_EQ(ordered(here, twins), (Ids{0, 3, 1, 2})) << "2 is as far to the south as 3 and 1 to the north";
+    const std::vector<OriginPoint> twins{{at(51, 10)}, {at(51, 10)}, {at(49, 10)}, {here}};
+    EXPECT_EQ(ordered(here, twins), (Ids{3, 0, 1, 2})) << "2 is as far to the south as 0 and 1 to the north";
 }
 
 TEST(OrderByDistance, MetresDoNotBreakATie) {
     const Point here = at(50, 10);
-    EXPECT_EQ(ordered(here, {{0, at(51.002, 10)}, {1, at(51, 10)}}), (Ids{0, 1})) << "111.4 and 111.2 km";
-    EXPECT_EQ(ordered(here, {{0, at(51.010, 10)}, {1, at(51, 10)}}), (Ids{1, 0})) << "112.3 and 111.2 km";
+    EXPECT_EQ(ordered(here, {{at(51.002, 10)}, {at(51, 10)}}), (Ids{0, 1})) << "111.4 and 111.2 km";
+    EXPECT_EQ(ordered(here, {{at(51.010, 10)}, {at(51, 10)}}), (Ids{1, 0})) << "112.3 and 111.2 km";
 }
 
 TEST(OrderByDistance, OriginsWithoutAPointComeLastAsConfigured) {
-    const std::vector<OriginPoint> origins{{0, std::nullopt}, {1, at(1, 1)}, {2, std::nullopt}, {3, at(50, 10)}};
+    const std::vector<OriginPoint> origins{{std::nullopt}, {at(1, 1)}, {std::nullopt}, {at(50, 10)}};
     Order order;
     order_by_distance(at(50, 11), origins, order);
     EXPECT_EQ(ids(order), (Ids{3, 1, 0, 2}));
@@ -96,30 +99,30 @@ TEST(OrderByDistance, BiasStretchesOrShrinksAnOriginsReach) {
     // From (50, 10): origin 0 at 111 km, origin 1 at 222 km.
     const BiasCase cases[] = {{0, {0, 1}}, {49, {0, 1}}, {51, {1, 0}}, {99, {1, 0}}, {-99, {0, 1}}};
     for (const auto& [bias, expected] : cases)
-        EXPECT_EQ(ordered(at(50, 10), {{0, at(51, 10)}, {1, at(52, 10), bias}}), expected) << bias;
-    EXPECT_EQ(ordered(at(50, 10), {{0, at(51, 10), -99}, {1, at(51.9, 10)}}), (Ids{1, 0})) << "221 km against 211";
+        EXPECT_EQ(ordered(at(50, 10), {{at(51, 10)}, {at(52, 10), bias}}), expected) << bias;
+    EXPECT_EQ(ordered(at(50, 10), {{at(51, 10), -99}, {at(51.9, 10)}}), (Ids{1, 0})) << "221 km against 211";
     Order order;
-    order_by_distance(at(50, 10), std::vector<OriginPoint>{{0, at(51, 10), 50}}, order);
+    order_by_distance(at(50, 10), std::vector<OriginPoint>{{at(51, 10), 50}}, order);
     EXPECT_EQ(order.km[0], 111) << "the distance shown is the true one";
 }
 
 TEST(OrderByDistance, AnOrderIsUsedAgainWithoutTracesOfItsPast) {
     Order order;
     order_by_distance(at(50, 10), three_regions(), order);
-    order_by_distance(at(50, 10), std::vector<OriginPoint>{{7, at(51, 10)}}, order);
-    EXPECT_EQ(ids(order), (Ids{7}));
+    order_by_distance(at(50, 10), std::vector<OriginPoint>{{at(51, 10)}}, order);
+    EXPECT_EQ(ids(order), (Ids{0}));
     order_by_distance(at(50, 10), {}, order);
-    EXPECT_EQ(order.count, 0);
+    EXPECT_EQ(order.count, 0U);
 }
 
 TEST(OrderByDistance, ManyOriginsComeOutSorted) {
     std::vector<OriginPoint> origins;
-    for (std::size_t i = 0; i < max_origins; ++i)
-        origins.push_back({static_cast<OriginId>(i), at(static_cast<double>(i * 37 % max_origins) - 30.5, 20)});
+    constexpr std::size_t most = conf::most_site_origins;
+    for (std::size_t i = 0; i < most; ++i) origins.push_back({at(static_cast<double>(i * 37 % most) - 30.5, 20)});
     Order order;
     order_by_distance(at(-80, 20), origins, order);
-    ASSERT_EQ(order.count, max_origins);
-    for (std::size_t i = 1; i < max_origins; ++i) EXPECT_LT(order.km[i - 1], order.km[i]);
+    ASSERT_EQ(order.count, most);
+    for (std::size_t i = 1; i < most; ++i) EXPECT_LT(order.km[i - 1], order.km[i]);
 }
 
 struct CountryCase {
@@ -139,16 +142,16 @@ TEST(Ranking, EveryCountryHasItsOrder) {
 }
 
 TEST(Ranking, CodesWithoutFactsGetTheDefaultOrder) {
-    const Ranking ranking{{{2, at(1, 1)}, {0, std::nullopt}, {1, at(50, 10)}}};
-    EXPECT_EQ(ids(ranking.in_default_order()), (Ids{2, 0, 1}));
+    const Ranking ranking{{{at(1, 1)}, {std::nullopt}, {at(50, 10)}}};
+    EXPECT_EQ(ids(ranking.in_default_order()), (Ids{0, 1, 2}));
     EXPECT_EQ(ranking.in_default_order().km[0], -1);
-    EXPECT_EQ(ids(ranking.of(Country::parse("QQ").value())), (Ids{2, 0, 1}));
+    EXPECT_EQ(ids(ranking.of(Country::parse("QQ").value())), (Ids{0, 1, 2}));
     EXPECT_EQ(ranking.origins().size(), 3U);
 }
 
 TEST(Ranking, MadeOfNothingItRanksNothing) {
-    EXPECT_EQ(Ranking{}.of(Country::parse("DE").value()).count, 0);
-    EXPECT_EQ(Ranking{std::vector<OriginPoint>{}}.of(Country::parse("DE").value()).count, 0);
+    EXPECT_EQ(Ranking{}.of(Country::parse("DE").value()).size(), 0U);
+    EXPECT_EQ(Ranking{std::vector<OriginPoint>{}}.of(Country::parse("DE").value()).size(), 0U);
 }
 
 }  // namespace

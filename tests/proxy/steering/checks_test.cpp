@@ -82,7 +82,7 @@ TEST_F(Checks, AnOriginThatCannotDoItIsTheLastResortAndSaysSo) {
     world.skip("ap-southeast-1");
     EXPECT_EQ(world.candidates(from("DE"), "POST"), "ap-southeast-1:local_skip eu-west-1:check_overruled");
     fail_everywhere(database);
-    world.local.skips.reset();
+    world.local.skips = {};
     world.set("us-east-1", Verdict::up);
     EXPECT_EQ(world.candidates(from("DE"), "POST"),
               "eu-west-1:check_overruled us-east-1:check_overruled ap-southeast-1:check_overruled");

@@ -75,7 +75,7 @@ TEST(Unserved, AgreesWithTheDecisionForEveryCountryMethodAndRoute) {
             Decision decision;
             const auto& path = site.routes[question.route].path_prefix;
             decide({.site = 0, .method = question.method, .path = path}, clients.example, *checked.table, health,
-                   Local{}, decision);
+                   Local{}, Earlier{}, decision);
             EXPECT_EQ(decision.route, question.route);
             const bool served = may_serve(site, question, clients).any();
             EXPECT_EQ(decision.candidate_count != 0, served) << question.method << ' ' << path;

@@ -12,7 +12,7 @@ using health::Verdict;
 
 std::string with_line(World& world, std::uint16_t line, std::string_view code = "DE") {
     decide({.site = 0, .method = "GET", .path = "/", .line = line}, from(code), *world.table, world.health, world.local,
-           world.decision);
+           world.earlier, world.decision);
     return world.text(world.decision.chosen());
 }
 

@@ -42,7 +42,7 @@ TEST(FirstChoice, IsToldWithTheReasonForPassingItOverUnderEveryPolicy) {
         {"on_trial",
          [](World& world) {
              world.skip("eu-west-1");
-             world.local.on_trial.set(world.id("eu-west-1"));
+             world.local.on_trial.set(world.position("eu-west-1"));
          }},
         {"agent_draining", [](World& world) { world.state("eu-west-1").agent = health::Agent::drain; }},
         {"draining",

@@ -79,13 +79,30 @@ TEST(Headroom, EachSitesLoadStaysInTheSiteAndRoomIsUsedOnce) {
                 "  b: {hosts: [b.example], origins: [eu-west-1, us-east-1, ap-southeast-1], policy: failover}\n"
                 "  c: {hosts: [c.example], origins: [eu-west-1]}\n"};
     const std::vector<unsigned> capacities{10, 10, 10};
-    EXPECT_EQ(text(lose(eu, *world.table, world.health, capacities, {{0, 4, 0}, {2, 6, 0}, {0, 0, 0}}), *world.table),
+    EXPECT_EQ(text(lose(eu, *world.table, world.health, capacities, {{4, 0}, {6, 2, 0}, {0}}), *world.table),
               "10 of which 10 us-east-1:8 ap-southeast-1:2");
-    EXPECT_EQ(text(lose(eu, *world.table, world.health, capacities, {{5, 8, 0}, {0, 0, 0}, {0, 0, 0}}), *world.table),
+    EXPECT_EQ(text(lose(eu, *world.table, world.health, capacities, {{8, 5}, {0, 0, 0}, {0}}), *world.table),
               "8 of which 5 us-east-1:5")
         << "the far one has room, but does not serve this site";
-    EXPECT_FALSE(lose(eu, *world.table, world.health, capacities, {{0, 0, 0}, {0, 0, 0}, {0, 1, 0}}).survivable())
+    EXPECT_FALSE(lose(eu, *world.table, world.health, capacities, {{0, 0}, {0, 0, 0}, {1}}).survivable())
         << "nobody else serves this one";
+}
+
+TEST(Headroom, WhatIsLostInSitesThatShareNoOriginIsNoneOfItsBusiness) {
+    World world{three +
+                "  us-west-2: https://usw.example.com\n  sa-east-1: https://sa.example.com\n"
+                "sites:\n"
+                "  a: {hosts: [a.example], origins: [eu-west-1, us-east-1]}\n"
+                "  b: {hosts: [b.example], origins: [us-west-2, us-east-1]}\n"
+                "  c: {hosts: [c.example], origins: [sa-east-1, ap-southeast-1]}\n"};
+    const std::vector<unsigned> capacities{10, 10, 10, 10, 10};
+    const Loads loads{{4, 1}, {3, 1}, {6, 9}};
+    world.state("us-west-2").draining = true;
+    world.state("sa-east-1").draining = true;
+    EXPECT_EQ(text(lose(eu, *world.table, world.health, capacities, loads), *world.table), "7 of which 7 us-east-1:7")
+        << "b shares us-east-1 with a, c shares nothing";
+    EXPECT_EQ(text(lose(world.id("sa-east-1"), *world.table, world.health, capacities, loads), *world.table),
+              "6 of which 1 ap-southeast-1:1");
 }
 
 TEST(Headroom, WhoIsForbiddenTakesNothing) {

@@ -29,11 +29,6 @@ std::atomic<std::size_t> allocations{0};
 namespace nearhop::steering::test {
 namespace {
 
-bool is_forbidden(Reason reason) {
-    return reason == Reason::forbidden_route || reason == Reason::forbidden_write ||
-           reason == Reason::forbidden_country;
-}
-
 std::string site_of_policy(const char* policy) {
     return "sites:\n  main:\n    default: true\n    policy: " + std::string{policy} +
            "\n    writes: [us-east-1, eu-west-1]\n"
@@ -96,21 +91,22 @@ TEST_P(Invariants, HoldForAnyHealthAndPlace) {
 
         OriginSet seen;
         for (const Considered& origin : decision.all()) {
-            ASSERT_FALSE(seen[origin.id]) << "considered twice";
-            seen.set(origin.id);
+            ASSERT_FALSE(seen[origin.position]) << "considered twice";
+            ASSERT_EQ(site.origins[index_of(origin.position)], origin.id);
+            seen.set(origin.position);
         }
         ASSERT_EQ(seen, site.members) << "every origin of the site is considered once";
 
         OriginSet chosen;
         for (const Considered& origin : decision.chosen()) {
-            ASSERT_FALSE(chosen[origin.id]);
-            chosen.set(origin.id);
+            ASSERT_FALSE(chosen[origin.position]);
+            chosen.set(origin.position);
             const auto& state = world.health.origins[origin.id].state;
             ASSERT_FALSE(is_forbidden(origin.reason));
             ASSERT_FALSE(state.draining);
             ASSERT_NE(state.order, health::Override::force_down);
-            ASSERT_TRUE(!(method[0] == 'P') || site.writers[origin.id]);
-            ASSERT_TRUE(site.routes[decision.route].allowed[origin.id]);
+            ASSERT_TRUE(!(method[0] == 'P') || site.writers[origin.position]);
+            ASSERT_TRUE(site.routes[decision.route].allowed[origin.position]);
             ASSERT_EQ(state.verdict == health::Verdict::down, origin.reason == Reason::all_down_open);
             const auto same = std::find_if(decision.all().begin(), decision.all().end(),
                                            [&](const Considered& other) { return other.id == origin.id; });
@@ -132,7 +128,7 @@ TEST_P(Invariants, HoldForAnyHealthAndPlace) {
             const auto& state = world.health.origins[decision.chosen()[i].id].state;
             if (!cannot(decision.chosen()[i - 1]) || cannot(decision.chosen()[i])) continue;
             ASSERT_TRUE(state.ejected || state.verdict == health::Verdict::down ||
-                        world.local.skips[decision.chosen()[i].id]);
+                        world.local.skips[decision.chosen()[i].position]);
         }
         ASSERT_EQ(world.text(world.ask(place, method, path).all()), world.text(decision.all())) << "not stable";
     }
@@ -172,7 +168,7 @@ TEST_P(Invariants, NothingIsAllocated) {
                            : locate(round % 3 == 0 ? peer : stranger, round % 3 == 0, fields, trust, locator).place;
         if (const auto site = world.table->site_of("WWW.some.Example.com.:443"))
             decide({.site = *site, .method = "POST", .path = "/pinned/and/longer"}, place, *world.table, world.health,
-                   world.local, world.decision);
+                   world.local, world.earlier, world.decision);
     };
     once(0);
     once(3);  // tables that are read on first use

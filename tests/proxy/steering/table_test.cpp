@@ -139,7 +139,7 @@ TEST(BuildTable, RulesNameOriginsOfTheSiteOnly) {
     EXPECT_TRUE(refuses(config, "second origin of this name"));
 }
 
-TEST(BuildTable, SixtyFourOriginsAndNoMore) {
+TEST(BuildTable, ASiteHasSixtyFourOriginsAndNoMore) {
     conf::Config config;
     std::vector<std::string> names;
     for (int i = 0; i < 64; ++i) {
@@ -147,9 +147,27 @@ TEST(BuildTable, SixtyFourOriginsAndNoMore) {
         config.origins.push_back(origin(names.back(), "us-east-1"));
     }
     config.sites = {site(names)};
-    EXPECT_TRUE(build(config).table);
     config.origins.push_back(origin("o64", "us-east-1"));
-    EXPECT_TRUE(refuses(config, "found 65 origins, want at most 64"));
+    const auto built = build(config);
+    ASSERT_TRUE(built.table) << "another origin, of no site";
+    EXPECT_EQ(built.table->sites[0].members.count(), 64U);
+    EXPECT_TRUE(built.table->sites[0].members[*built.table->sites[0].position_of(63)]);
+    config.sites[0].origins.push_back({"o64", {7, 3}, "sites.main.origins"});
+    EXPECT_TRUE(
+        refuses(config, "f.yaml:7:3: error: sites.main.origins: found 65 origins of site main, want at most 64"));
+}
+
+TEST(BuildTable, APositionIsOfItsSite) {
+    conf::Config config = two();
+    config.sites = {site({"us-east-1", "eu"}), site({"eu"})};
+    config.sites[1].name = "second";
+    config.sites[1].is_default = false;
+    const auto built = build(config);
+    ASSERT_TRUE(built.table);
+    const auto& sites = built.table->sites;
+    EXPECT_EQ(sites[0].position_of(1), Position{1});
+    EXPECT_EQ(sites[1].position_of(1), Position{0});
+    EXPECT_EQ(sites[1].position_of(0), std::nullopt);
 }
 
 TEST(BuildTable, RoutesAreLongestFirstAndTheLastTakesEverythingWithTheSitesLimits) {

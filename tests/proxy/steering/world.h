@@ -42,20 +42,25 @@ public:
         ADD_FAILURE() << "no origin " << name;
         return 0;
     }
+    Position position(std::string_view name, SiteId site = 0) const {
+        if (const auto found = table->sites[site].position_of(id(name))) return *found;
+        ADD_FAILURE() << name << " is none of the site's";
+        return {};
+    }
     health::State& state(std::string_view name) { return health.origins[id(name)].state; }
     void set(std::string_view name, health::Verdict verdict) { state(name).verdict = verdict; }
     void rtt(std::string_view name, double ms) { health.origins[id(name)].rtt_ms = ms; }
-    void skip(std::string_view name) { local.skips.set(id(name)); }
+    void skip(std::string_view name) { local.skips.set(position(name)); }
     void stall(std::string_view name) {
         skip(name);
-        local.stalled.set(id(name));
+        local.stalled.set(position(name));
     }
-    void busy(std::string_view name) { local.busy.set(id(name)); }
-    void full(std::string_view name) { local.full.set(id(name)); }
+    void busy(std::string_view name) { local.busy.set(position(name)); }
+    void full(std::string_view name) { local.full.set(position(name)); }
 
     const Decision& ask(const geo::Place& place, std::string_view method = "GET", std::string_view path = "/",
                         SiteId site = 0) {
-        decide({.site = site, .method = method, .path = path}, place, *table, health, local, decision);
+        decide({.site = site, .method = method, .path = path}, place, *table, health, local, earlier, decision);
         return decision;
     }
     /// "eu-west-1:nearest us-east-1:next_nearest": the candidates.
@@ -84,6 +89,7 @@ public:
     std::shared_ptr<const Table> table;
     health::Table health;
     Local local;
+    Earlier earlier;
     Decision decision;
     conf::Problems problems;
 };
