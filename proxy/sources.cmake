@@ -87,7 +87,7 @@ nearhop_library(proxy
     admin/server.h
     admin/status_page.h
   LINK nearhop_loop nearhop_wire nearhop_steering Threads::Threads
-  PRIVATE_LINK Boost::json PkgConfig::CARES PkgConfig::NGHTTP2 prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
+  PRIVATE_LINK nearhop_asio Boost::json PkgConfig::CARES PkgConfig::NGHTTP2 prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
 set_source_files_properties(run/version.cpp PROPERTIES COMPILE_DEFINITIONS NEARHOP_VERSION="${PROJECT_VERSION}")
 
 add_executable(nearhop run/main.cpp)
