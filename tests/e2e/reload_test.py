@@ -246,7 +246,7 @@ def test_large_files_are_read_while_probes_and_answers_go_on(scene, start, tmp_p
         assert edge.admin("/livez").status == 200
         answers += 1
     assert answers > 3, "it answered only before or after"
-    assert "geo database" in edge.log.find(event="config_problem")[0]["problem"]
+    assert "geo database" in edge.log.wait(event="config_problem")[0]["problem"]
 
 
 BAD = {
