@@ -195,8 +195,16 @@ struct Dns {
     unsigned addresses = 64;    ///< used per origin
 };
 
+/// TLS of the admin listener.
+struct AdminTls {
+    Certificate certificate;
+    At<std::string> client_ca;              ///< PEM file: a client must show a certificate of theirs; empty: none
+    std::optional<TlsVersion> min_version;  ///< instead of tls.min_version
+};
+
 struct Admin {
     std::optional<At<ListenAddress>> listen;  ///< default 127.0.0.1:9180; `admin: off` disables
+    std::optional<AdminTls> tls;              ///< none: plain HTTP
     Secret token;                             ///< for calls that change state; empty: they are refused
     std::vector<At<std::string>> allow;       ///< CIDRs, beside loopback
     bool allow_loopback = true;               ///< false: loopback may connect only if `allow` contains it

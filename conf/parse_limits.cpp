@@ -178,6 +178,20 @@ void read_dns(Keys& top, Dns& dns) {
     });
 }
 
+namespace {
+
+void read_admin_tls(Keys& keys, std::optional<AdminTls>& tls) {
+    auto& read = tls.emplace();
+    keys.at("certificate").missing("a PEM file, leaf first");
+    keys.at("private_key").missing("a PEM file");
+    keys.file("certificate", read.certificate.certificate, "required in `tls`");
+    keys.file("private_key", read.certificate.private_key, "required in `tls`");
+    keys.file("client_ca", read.client_ca, "none");
+    keys.value("min_version", read.min_version, tls_version(), "as `tls.min_version`");
+}
+
+}  // namespace
+
 void read_admin(Keys& top, Config& config) {
     Admin& admin = config.admin;
     admin.listen = At<ListenAddress>{{"127.0.0.1", 9180}};
@@ -193,6 +207,7 @@ void read_admin(Keys& top, Config& config) {
     if (field.written() && !field.is(Tree::Kind::map)) return field.mismatch("a map, or off", {"off"}, may_be_secret);
     top.section("admin", [&](Keys& keys) {
         keys.value("listen", admin.listen, listen_address());
+        keys.section("tls", [&](Keys& tls) { read_admin_tls(tls, admin.tls); });
         read_secret(keys.at("token"), admin.token, 8, "none");
         keys.list("allow", admin.allow, network(), 0, "none");
         keys.value("allow_loopback", admin.allow_loopback, flag());

@@ -115,6 +115,7 @@ struct Snapshot {
     std::shared_ptr<const health::Table> health;
     std::shared_ptr<const Addresses> addresses;
     std::shared_ptr<const wire::ServerTls> server_tls;  ///< null without https listeners
+    std::shared_ptr<const wire::ServerTls> admin_tls;   ///< null: the admin listener speaks plain HTTP
     bool isolated = false;                              ///< this edge is cut off: verdicts freeze (health::Isolation)
     bool ready = false;                                 ///< /readyz and ready_path: first round done, not shutting down
 };

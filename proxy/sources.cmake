@@ -35,7 +35,10 @@ nearhop_library(proxy
     run/commands.cpp
     run/explain_command.cpp
     run/admin_call.cpp
+    run/admin_trust.cpp
     run/order_command.cpp
+    admin/http_session.cpp
+    admin/http_session.h
     admin/metrics.cpp
     admin/metrics_edge.cpp
     admin/metrics_origins.cpp
@@ -65,7 +68,7 @@ nearhop_library(proxy
     snapshot.h
     admin/counters.h
     run/access_log.h
-    run/admin_call.h run/commands.h
+    run/admin_call.h run/admin_trust.h run/commands.h
     run/log_text.h
     run/logging.h
     run/notify.h
@@ -86,8 +89,8 @@ nearhop_library(proxy
     admin/page.h
     admin/server.h
     admin/status_page.h
-  LINK nearhop_loop nearhop_wire nearhop_steering Threads::Threads
-  PRIVATE_LINK Boost::json PkgConfig::CARES PkgConfig::NGHTTP2 prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
+  LINK nearhop_loop nearhop_wire nearhop_control nearhop_steering Threads::Threads
+  PRIVATE_LINK nearhop_asio Boost::json PkgConfig::CARES PkgConfig::NGHTTP2 prometheus-cpp::core CLI11::CLI11 spdlog::spdlog)
 set_source_files_properties(run/version.cpp PROPERTIES COMPILE_DEFINITIONS NEARHOP_VERSION="${PROJECT_VERSION}")
 
 add_executable(nearhop run/main.cpp)

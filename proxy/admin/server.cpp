@@ -1,80 +1,30 @@
 #include "proxy/admin/server.h"
 
+#include "conf/syntax.h"
+#include "proxy/admin/http_session.h"
 #include "proxy/loop/keeper.h"
+#include "proxy/loop/pause.h"
 #include "proxy/run/failures.h"
-#include "proxy/wire/framing.h"
-#include "proxy/wire/stream.h"
+
+#include <boost/asio/ip/tcp.hpp>
 
 #include <algorithm>
-#include <arpa/inet.h>
-#include <cerrno>
-#include <cstring>
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <string_view>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <utility>
 
 namespace nearhop::admin {
 namespace {
 
-using loop::Io;
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
 
-std::string text_of(const sockaddr_storage& address) {
-    char text[INET6_ADDRSTRLEN] = {};
-    if (address.ss_family == AF_INET6) {
-        const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
-        inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
-        return std::string{"["} + text + "]:" + std::to_string(ntohs(six.sin6_port));
-    }
-    const auto& four = reinterpret_cast<const sockaddr_in&>(address);
-    inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
-    return std::string{text} + ":" + std::to_string(ntohs(four.sin_port));
-}
+constexpr int backlog = 64;
+constexpr loop::milliseconds retry_after{100};  // where no connection can be accepted
 
-socklen_t fill_address(const conf::ListenAddress& from, sockaddr_storage& address) {
-    auto& six = reinterpret_cast<sockaddr_in6&>(address);
-    if (inet_pton(AF_INET6, from.address.c_str(), &six.sin6_addr) == 1) {
-        six.sin6_family = AF_INET6;
-        six.sin6_port = htons(from.port);
-        return sizeof six;
-    }
-    auto& four = reinterpret_cast<sockaddr_in&>(address);
-    if (inet_pton(AF_INET, from.address.c_str(), &four.sin_addr) != 1) return 0;
-    four.sin_family = AF_INET;
-    four.sin_port = htons(from.port);
-    return sizeof four;
-}
-
-std::string_view phrase(unsigned status) noexcept {
-    switch (status) {
-        case 200: return "OK";
-        case 400: return "Bad Request";
-        case 401: return "Unauthorized";
-        case 403: return "Forbidden";
-        case 404: return "Not Found";
-        case 405: return "Method Not Allowed";
-        case 409: return "Conflict";
-        case 413: return "Content Too Large";
-        case 422: return "Unprocessable Content";
-        case 431: return "Request Header Fields Too Large";
-        case 500: return "Internal Server Error";
-        case 503: return "Service Unavailable";
-        default: return "Error";
-    }
-}
-
-/// The value of a field of which there may be one only; empty when it is absent or repeated.
-std::string_view only_value(const wire::RequestHead& head, std::string_view name) noexcept {
-    std::string_view value;
-    bool found = false;
-    for (const auto& field : head.fields) {
-        if (!wire::equal_ignoring_case(field.name, name)) continue;
-        if (std::exchange(found, true)) return {};
-        value = field.value;
-    }
-    return value;
+std::string text_of(const tcp::endpoint& endpoint) {
+    return conf::to_string(conf::ListenAddress{endpoint.address().to_string(), endpoint.port()});
 }
 
 /// Counts the bytes of a page for as long as it is being read.
@@ -92,41 +42,47 @@ private:
 
 }  // namespace
 
-/// The listening socket: events wake the accepting coroutine, and so does the timer after a failed accept.
-class AdminServer::Listener final : private loop::Watch {
-public:
-    Listener(loop::Loop& owner, int socket) : wake{owner}, retry{owner, wake}, descriptor{socket}, loop_{owner} {}
-    ~Listener() {
-        loop_.unwatch(descriptor, *this);
-        ::close(descriptor);
+struct AdminServer::Listener final : loop::Operations {
+    explicit Listener(loop::Loop& owner)
+        : Operations{owner},
+          acceptor{owner.context()},
+          next{owner.context()},
+          pause{std::make_shared<loop::Pause>(owner)} {}
+
+    void open(const tcp::endpoint& at) {
+        acceptor.open(at.protocol());
+        ::fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);
+        acceptor.set_option(tcp::acceptor::reuse_address{true});
+        acceptor.bind(at);
+        acceptor.listen(backlog);
     }
-    Listener(const Listener&) = delete;
-    Listener& operator=(const Listener&) = delete;
+    void cancel() noexcept override {
+        error_code ignored;
+        acceptor.close(ignored);
+        pause->cancel();
+    }
 
-    bool watch() noexcept { return loop_.watch(descriptor, EPOLLIN, *this); }
-
-    loop::Wake wake;
-    loop::Timer retry;
-    const int descriptor;
-    loop::Task<void> task;
-
-private:
-    void on_events(std::uint32_t) noexcept override { wake.notify(); }
-    loop::Loop& loop_;
+    tcp::acceptor acceptor;
+    tcp::socket next;  ///< who is accepted next, and from where
+    tcp::endpoint peer;
+    const std::shared_ptr<loop::Pause> pause;
 };
 
 struct AdminServer::Session {
-    Session(loop::Loop& owner, int descriptor, const geo::Address& from, bool is_stranger)
-        : wake{owner}, timer{owner, wake}, peer{from}, stranger{is_stranger} {
-        stream.socket().open(owner, descriptor, wake, false);
+    Session(std::shared_ptr<HttpSession> connection, const geo::Address& from, bool is_stranger)
+        : http{std::move(connection)}, peer{from}, stranger{is_stranger} {}
+    ~Session() {
+        task = {};  // it ends before what it uses
+        http->cancel();
     }
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
 
-    loop::Wake wake;
-    loop::Timer timer;
-    wire::Stream stream;
-    geo::Address peer;
-    bool stranger;
-    loop::Task<void> task;  // last: it ends before what it uses
+    const std::shared_ptr<HttpSession> http;
+    const geo::Address peer;
+    const bool stranger;
+    std::shared_ptr<const wire::ServerTls> tls{};  ///< null: plain
+    loop::Task<void> task{};
 };
 
 AdminServer::AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry)
@@ -149,93 +105,77 @@ AdminServer::AdminServer(loop::Loop& loop, Process process, const Board& board, 
     reaper_.start();
 }
 
-AdminServer::~AdminServer() = default;
+AdminServer::~AdminServer() {
+    accepting_ = {};
+    if (listener_) listener_->cancel();
+}
 
 bool AdminServer::open(const conf::Admin& admin, std::string& error) {
-    sockaddr_storage address{};
     const auto& wanted = **admin.listen;
-    const socklen_t size = fill_address(wanted, address);
-    const std::string text = size == 0 ? wanted.address : text_of(address);
-    const int descriptor =
-        size == 0 ? -1 : ::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-    if (descriptor < 0) {
-        error = text + ": " + (size == 0 ? "no address" : std::strerror(errno));
+    error_code bad;
+    const tcp::endpoint at{asio::ip::make_address(wanted.address, bad), wanted.port};
+    if (bad) {
+        error = wanted.address + ": no address";
         return false;
     }
-    const int on = 1;
-    ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    auto fresh = std::make_unique<Listener>(loop_, descriptor);
-    if (::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), size) != 0 || ::listen(descriptor, 64) != 0 ||
-        !fresh->watch()) {
-        error = text + ": " + std::strerror(errno);
+    auto fresh = std::make_shared<Listener>(loop_);
+    try {
+        fresh->open(at);
+    } catch (const boost::system::system_error& failure) {
+        error = text_of(at) + ": " + failure.code().message();
         return false;
     }
     listener_ = std::move(fresh);
     open_ = true;
-    listener_->task =
-        loop::keep(loop_, [this] { return accept(); }, [this](const std::exception& bug) { failed(bug); });
-    listener_->task.start();
+    accepting_ = loop::keep(loop_, [this] { return accept(); }, [this](const std::exception& bug) { failed(bug); });
+    accepting_.start();
     return true;
 }
 
 std::string AdminServer::address() const {
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    if (!open_ || ::getsockname(listener_->descriptor, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
-    return text_of(address);
+    error_code bad;
+    const auto at = open_ ? listener_->acceptor.local_endpoint(bad) : tcp::endpoint{};
+    return open_ && !bad ? text_of(at) : std::string{};
 }
 
 void AdminServer::close() {
     open_ = false;
-    // The caller may be one of the sessions, run by the accepting coroutine: the reaper destroys both later.
+    // The caller may be one of the sessions: the reaper destroys them, and the listener, later.
     ended_.notify();
 }
 
 std::size_t AdminServer::sessions() const noexcept { return sessions_.size(); }
 
-bool AdminServer::allows(const geo::Address& peer) const {
-    const auto snapshot = board_.latest();
-    return is_allowed(snapshot->routing->config.admin, peer);
-}
-
 loop::Task<void> AdminServer::accept() {
     Listener& listener = *listener_;
     for (;;) {
-        sockaddr_storage address{};
-        socklen_t size = sizeof address;
-        const int descriptor =
-            ::accept4(listener.descriptor, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (descriptor >= 0) {
+        const auto accepted = co_await listener.acceptor.async_accept(listener.next, listener.peer, listener.token());
+        if (!accepted.error) {
             try {
-                admit(descriptor,
-                      geo::Address::from(reinterpret_cast<const sockaddr*>(&address)).value_or(geo::Address{}));
+                admit();
             } catch (const std::exception& error) {
                 failed(error);
             }
             continue;
         }
-        if (errno == EINTR || errno == ECONNABORTED) continue;
-        // Out of descriptors: who waits in the queue brings no new event, so look again in a while.
-        if (errno != EAGAIN && errno != EWOULDBLOCK) listener.retry.expires_after(loop::milliseconds{100});
-        co_await listener.wake.wait();
-        listener.retry.clear();
+        // Out of descriptors: those that wait in the queue stay there, so look again in a while.
+        co_await listener.pause->wait(retry_after);
     }
 }
 
-void AdminServer::admit(int descriptor, const geo::Address& peer) {
-    const bool stranger = !allows(peer);
+void AdminServer::admit() {
+    tcp::socket socket = std::move(listener_->next);  // closes it, whatever comes
+    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+    const auto peer = geo::Address::from(listener_->peer.data()).value_or(geo::Address{});
+    const auto snapshot = board_.latest();
+    const bool stranger = !is_allowed(snapshot->routing->config.admin, peer);
     const auto strangers = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->stranger; });
-    if (sessions_.size() >= most_sessions || (stranger && static_cast<std::size_t>(strangers) >= most_strangers)) {
-        ::close(descriptor);
+    if (sessions_.size() >= most_sessions || (stranger && static_cast<std::size_t>(strangers) >= most_strangers))
         return;
-    }
-    std::unique_ptr<Session> session;
-    try {
-        session = std::make_unique<Session>(loop_, descriptor, peer, stranger);  // closes it, whatever comes
-    } catch (...) {
-        ::close(descriptor);
-        throw;
-    }
+    auto http =
+        std::make_shared<HttpSession>(loop_, std::move(socket), HttpSession::Limits{head_bytes, body_bytes, patience});
+    auto session = std::make_unique<Session>(std::move(http), peer, stranger);
+    session->tls = snapshot->admin_tls;
     session->task = run(*session);
     sessions_.push_back(std::move(session));
     sessions_.back()->task.start();
@@ -249,7 +189,11 @@ void AdminServer::failed(const std::exception& error) const noexcept {
 loop::Task<void> AdminServer::reap() {
     for (;;) {
         co_await ended_.wait();
-        if (!open_) listener_.reset();
+        if (!open_ && listener_) {
+            accepting_ = {};
+            listener_->cancel();
+            listener_.reset();
+        }
         std::erase_if(sessions_, [this](const auto& session) { return !open_ || session->task.done(); });
     }
 }
@@ -261,7 +205,7 @@ loop::Task<void> AdminServer::run(Session& session) {
         AdminServer& server;
         Session& session;
         ~AtEnd() {
-            session.stream.socket().close();
+            session.http->cancel();
             server.ended_.notify();
         }
     } const at_end{*this, session};
@@ -273,44 +217,25 @@ loop::Task<void> AdminServer::run(Session& session) {
 }
 
 loop::Task<void> AdminServer::serve(Session& session) {
-    wire::RequestHead head;
+    auto& http = *session.http;
+    if (session.tls && !co_await http.handshake(session.tls->context())) co_return;
+    Request request;
     for (bool keep = true; keep && open_;) {
-        session.stream.release_buffers();
-        session.timer.expires_after(patience);
-        wire::HeadScan scan;
-        if (!co_await read_head(session, scan)) co_return;
-
-        const auto bytes = session.stream.in().view().substr(0, scan.size());
-        std::optional<wire::Framing> framing;
-        if (wire::parse_request(bytes, 100, head) == wire::HeadError::none) framing = wire::request_framing(head);
-        if (!framing) {
-            co_await refuse(session, 400, "the request is malformed\n");
-            co_return;
-        }
-        if (framing->kind == wire::Framing::Kind::chunked || framing->length > body_bytes) {
-            co_await refuse(session, 413, "the body is chunked or above 16 KiB\n");
-            co_return;
-        }
-        keep = wire::keeps_alive(head.minor, head.fields);
-        // The head's bytes go before the body comes, so what the answer needs of it is copied.
-        const std::string method{head.method}, target{head.target}, authorization{only_value(head, "authorization")};
-        session.stream.in().consume(scan.size());  // ends the life of `head`
-        std::string body;
-        if (!co_await read_body(session, framing->length, body)) co_return;
-        const std::string_view asked = target;
-        const std::size_t question_mark = asked.find('?');
-        const Ask ask{method, asked.substr(0, question_mark),
-                      question_mark == asked.npos ? std::string_view{} : asked.substr(question_mark + 1), authorization,
-                      body};
+        if (!co_await http.read(request)) co_return;
+        const std::string_view target = request.target;
+        const std::size_t question_mark = target.find('?');
+        const Ask ask{request.method, target.substr(0, question_mark),
+                      question_mark == target.npos ? std::string_view{} : target.substr(question_mark + 1),
+                      request.authorization, request.body};
         const auto snapshot = board_.latest();
         const bool allowed = is_allowed(snapshot->routing->config.admin, session.peer);
         const Page page = co_await page_for(ask, snapshot, allowed);
-        keep = keep && allowed && open_;
-        const bool with_body = method != "HEAD";
+        keep = request.keep && allowed && open_;
+        const bool with_body = request.method != "HEAD";
         const Holds holds{held_, is_large(ask) && with_body ? page.body.size() : 0};
-        if (!co_await send(session, page, with_body, keep)) co_return;
+        if (!co_await http.write(page, with_body, keep)) co_return;
     }
-    co_await linger(session);
+    co_await http.end();
 }
 
 loop::Task<Page> AdminServer::page_for(const Ask& ask, std::shared_ptr<const Snapshot> snapshot, bool allowed) {
@@ -326,87 +251,6 @@ loop::Task<Page> AdminServer::large_page_for(std::string path, std::shared_ptr<c
     auto make = [path = std::move(path), snapshot = std::move(snapshot), &registry = registry_,
                  status = process_.status()] { return large_page(path, *snapshot, registry, status); };
     co_return co_await pages_.run(std::move(make));
-}
-
-/// False when the session is over: the client left, was too slow or has been refused.
-loop::Task<bool> AdminServer::read_head(Session& session, wire::HeadScan& scan) {
-    for (;;) {
-        switch (scan.scan(session.stream.in().view())) {
-            case wire::HeadScan::State::complete: co_return true;
-            case wire::HeadScan::State::malformed:
-                co_return co_await refuse(session, 400, "the request is malformed\n");
-            case wire::HeadScan::State::more: break;
-        }
-        if (session.stream.in().size() >= head_bytes)
-            co_return co_await refuse(session, 431, "the request head is above 16 KiB\n");
-        const Io got = session.stream.fill(head_bytes);
-        if (got == Io::closed || got == Io::failed) co_return false;
-        if (got == Io::ok) continue;
-        if (session.timer.expired()) co_return false;
-        co_await session.wake.wait();
-    }
-}
-
-loop::Task<bool> AdminServer::read_body(Session& session, std::uint64_t bytes, std::string& body) {
-    while (bytes > 0) {
-        auto& in = session.stream.in();
-        const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, in.size()));
-        body.append(in.view().substr(0, part));
-        in.consume(part);
-        bytes -= part;
-        if (bytes == 0) break;
-        const Io got = session.stream.fill(head_bytes);
-        if (got == Io::closed || got == Io::failed) co_return false;
-        if (got == Io::ok) continue;
-        if (session.timer.expired()) co_return false;
-        co_await session.wake.wait();
-    }
-    co_return true;
-}
-
-/// False when the client does not take it.
-loop::Task<bool> AdminServer::send(Session& session, const Page& page, bool body, bool keep) {
-    std::string bytes = "HTTP/1.1 " + std::to_string(page.status) + " ";
-    bytes.append(phrase(page.status)).append("\r\nContent-Type: ").append(page.type);
-    bytes.append("\r\nContent-Length: ").append(std::to_string(page.body.size()));
-    bytes.append("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n").append(page.fields);
-    if (!keep) bytes.append("Connection: close\r\n");
-    bytes.append("\r\n");
-    if (body) bytes.append(page.body);
-
-    session.timer.expires_after(patience);
-    std::string_view rest = bytes;
-    for (;;) {
-        rest.remove_prefix(session.stream.write_some(rest));
-        const Io sent = session.stream.flush();
-        if (sent == Io::failed || session.stream.socket().broken()) co_return false;
-        if (rest.empty() && sent == Io::ok) co_return true;
-        if (session.timer.expired()) co_return false;
-        co_await session.wake.wait();
-    }
-}
-
-loop::Task<bool> AdminServer::refuse(Session& session, unsigned status, std::string_view why) {
-    const Page page{.status = status, .body = std::string{why}};
-    if (co_await send(session, page, true, false)) co_await linger(session);
-    co_return false;
-}
-
-/// Closing while bytes come in would reset the connection, and the client might never see the answer.
-loop::Task<void> AdminServer::linger(Session& session) {
-    session.stream.socket().shutdown_write();
-    session.timer.expires_after(loop::milliseconds{1000});
-    for (std::size_t most = 256 * 1024; most > 0;) {
-        session.stream.in().clear();
-        const Io got = session.stream.fill(head_bytes);
-        if (got == Io::closed || got == Io::failed) co_return;
-        if (got == Io::ok) {
-            most -= std::min(most, session.stream.in().size());
-            continue;
-        }
-        if (session.timer.expired()) co_return;
-        co_await session.wake.wait();
-    }
 }
 
 }  // namespace nearhop::admin

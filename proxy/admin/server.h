@@ -14,9 +14,10 @@
 
 namespace nearhop::admin {
 
-/// The admin listener, on the control thread's loop: HTTP/1.1 with keep-alive, small requests only. Who stalls costs
-/// one answer's memory and is gone after `patience`. Large pages are made by a thread of their own, one at a time, and
-/// only so many are held for those who read them. Addresses and token of the current configuration count.
+/// The admin listener, on the control thread's loop: HTTP/1.1 with keep-alive, over TLS where admin.tls is there, small
+/// requests only. A client that stalls costs one answer's memory and is gone after `patience`. Large pages are made by
+/// a thread of their own, one at a time, and only so many are held for those who read them. Addresses and token of the
+/// current configuration count.
 class AdminServer {
 public:
     static constexpr std::size_t most_sessions = 64;
@@ -54,20 +55,15 @@ private:
     loop::Task<Page> page_for(const Ask& ask, std::shared_ptr<const Snapshot> snapshot, bool allowed);
     loop::Task<Page> large_page_for(std::string path, std::shared_ptr<const Snapshot> snapshot);
     void failed(const std::exception& error) const noexcept;
-    loop::Task<bool> read_head(Session& session, wire::HeadScan& scan);
-    loop::Task<bool> read_body(Session& session, std::uint64_t bytes, std::string& body);
-    loop::Task<bool> send(Session& session, const Page& page, bool body, bool keep);
-    loop::Task<bool> refuse(Session& session, unsigned status, std::string_view why);
-    loop::Task<void> linger(Session& session);
-    void admit(int descriptor, const geo::Address& peer);
-    bool allows(const geo::Address& peer) const;
+    void admit();
 
     loop::Loop& loop_;
     Process process_;
     const Board& board_;
     const Registry& registry_;
     bool open_ = false;
-    std::unique_ptr<Listener> listener_;
+    std::shared_ptr<Listener> listener_;
+    loop::Task<void> accepting_;
     run::Background pages_;
     loop::Turn page_turn_;
     std::size_t held_ = 0;  ///< bytes of large pages

@@ -134,10 +134,12 @@ void Loop::gather_events() {
     if (count == 0 && !ready_.linked()) {
         const auto due = next_due();
         sleep_in_context(due);
-        count = take_events();
+        // If a handler ended the sleep and the hot set has not reported, its events can wait for their turn.
+        if (!host_->awaits_hot || now() >= due) count = take_events();
         // After SIGCONT, or on a starved core, these events are old while the time is new: a comparison with a deadline
         // must know what has arrived since, or it calls an answer late that has come.
         late = due != TimePoint::max() && now_ > due + stood_still;
+        if (late) run_handlers();
         look_first_ = count > 1;
     } else {
         look_first_ = count > 0;
@@ -171,10 +173,13 @@ void Loop::sleep_in_context(TimePoint due) {
 }
 
 /// While hot sockets keep the loop awake, handlers have a turn once a tick: acceptors and posted work must not starve.
-/// Nor must the sockets, where each handler posts the next.
 void Loop::poll_context() {
+    if (now_ - polled_ >= tick) run_handlers();
+}
+
+/// Those that are ready, but not without end: each may post the next, and hot sockets must not starve either.
+void Loop::run_handlers() {
     constexpr int most_handlers = 64;
-    if (now_ - polled_ < tick) return;
     stale_ = true;
     run_guarded([this] {
         for (int i = 0; i < most_handlers && host_->context.poll_one() != 0;) ++i;

@@ -206,6 +206,7 @@ private:
     void gather_events();
     void sleep_in_context(TimePoint due);
     void poll_context();
+    void run_handlers();
     void resume_ready();
     template <class Work>
     void run_guarded(const Work& work);

@@ -16,6 +16,12 @@ namespace nearhop::loop {
 namespace {
 constexpr std::uint32_t reads = EPOLLIN | EPOLLRDHUP;
 constexpr std::chrono::seconds ask_after{1};  // the least that the kernel takes
+constexpr unsigned repeated = 2;              // times that bytes were sent again
+
+bool tell(int descriptor, tcp_info& info) noexcept {
+    socklen_t size = sizeof info;
+    return descriptor >= 0 && getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+}
 }  // namespace
 
 Socket::Socket(Loop& owner, int descriptor, Notify& notify, bool connecting) noexcept {
@@ -99,11 +105,8 @@ Socket::Connected Socket::connected() noexcept {
 
 // A peer that keeps its window closed acknowledges what probes it, so that nothing counts as unacknowledged then.
 Socket::Delivery Socket::delivery() const noexcept {
-    constexpr unsigned repeated = 2;
     tcp_info info{};
-    socklen_t size = sizeof info;
-    if (descriptor_ < 0 || getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
-        return Delivery::under_way;
+    if (!tell(descriptor_, info)) return Delivery::under_way;
     if (info.tcpi_unacked != 0) return info.tcpi_retransmits >= repeated ? Delivery::lost : Delivery::under_way;
     if (info.tcpi_probes == 0) return Delivery::acknowledged;
     if (info.tcpi_probes > repeated) return Delivery::lost;
@@ -114,6 +117,11 @@ Socket::Delivery Socket::delivery() const noexcept {
     const bool answer_is_due = std::chrono::milliseconds{std::int64_t{info.tcpi_last_ack_recv}} >= ask_after + answer &&
                                loop_->now() >= asked_at_ + answer;
     return answer_is_due ? Delivery::unanswered : Delivery::acknowledged;
+}
+
+bool Socket::is_lost(int descriptor) noexcept {
+    tcp_info info{};
+    return tell(descriptor, info) && info.tcpi_unacked != 0 && info.tcpi_retransmits >= repeated;
 }
 
 std::size_t Socket::unacknowledged() const noexcept {

@@ -65,6 +65,8 @@ public:
         lost,  ///< sent, or, once acknowledged, asked for, three times in vain; may have arrived anyway
     };
     Delivery delivery() const noexcept;
+    /// Whether what was sent on a connected TCP socket is `lost` in that sense.
+    static bool is_lost(int descriptor) noexcept;
     /// Sent bytes that the peer's system has not acknowledged; also a system call.
     std::size_t unacknowledged() const noexcept;
     static constexpr milliseconds patience{200};    ///< before the first look: the kernel's before it sends again

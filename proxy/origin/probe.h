@@ -6,9 +6,7 @@
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/snapshot.h"
-#include "proxy/wire/framing.h"
 #include "proxy/wire/head.h"
-#include "proxy/wire/stream.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +15,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+
+namespace nearhop::control {
+class HttpClient;
+}
 
 namespace nearhop::origin {
 
@@ -63,34 +65,19 @@ public:
     static constexpr loop::milliseconds connection_age{60'000};
 
     Prober(loop::Loop& loop, const Endpoint& endpoint);
+    ~Prober();
     Prober(const Prober&) = delete;
     Prober& operator=(const Prober&) = delete;
 
     /// A kept connection that the origin has closed in the meantime is replaced at once and does not count. Throws
-    /// std::bad_alloc only. Dropping the Task ends the probe.
+    /// where memory is out. Dropping the Task ends the probe.
     loop::Task<ProbeOutcome> probe(std::shared_ptr<const ProbePlan> plan);
 
 private:
-    struct Failure {
-        health::Reason reason = health::Reason::none;
-        std::string detail{};
-    };
-    using Result = std::optional<Failure>;  ///< nullopt: good
-
-    bool may_reuse(const std::shared_ptr<const ProbePlan>& plan);
-    loop::Task<Result> connect(const ProbePlan& plan, ProbePhases& phases);
-    loop::Task<Result> handshake(const ProbePlan& plan, ProbeOutcome& outcome);
-    loop::Task<Result> exchange(const ProbePlan& plan, ProbeOutcome& outcome);
-    loop::Task<Result> read_body(const ProbePlan& plan, wire::Framing framing, std::string* text, bool& keep);
-
-    loop::Wake wake_;
-    loop::Timer timer_;
-    Endpoint endpoint_;
-    std::unique_ptr<wire::Stream> stream_;
+    loop::Loop& loop_;
+    const Endpoint endpoint_;
     std::shared_ptr<const ProbePlan> made_under_;  ///< another configuration gets another connection
-    loop::TimePoint made_{};
-    bool idle_ = false;  ///< the connection waits for the next probe, with nothing unread
-    loop::TimePoint deadline_{};
+    std::unique_ptr<control::HttpClient> client_;
 };
 
 /// What is wrong with a certificate, from OpenSSL's verify result.

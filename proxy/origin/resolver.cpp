@@ -1,6 +1,8 @@
 #include "proxy/origin/resolver.h"
 
 #include <ares.h>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <algorithm>
 #include <array>
@@ -9,11 +11,13 @@
 #include <new>
 #include <set>
 #include <stdexcept>
-#include <sys/epoll.h>
 #include <sys/time.h>
 #include <utility>
 
 namespace nearhop::origin {
+
+namespace asio = boost::asio;
+
 namespace {
 
 void add_from_hosts_file(ares_channel channel, const std::string& name, int family,
@@ -58,14 +62,37 @@ std::size_t bound_addresses(std::vector<geo::Address>& addresses, const std::vec
     return all.size() - addresses.size();
 }
 
-struct Resolver::SocketWatch final : loop::Watch {
-    SocketWatch(Resolver& resolver, int descriptor) : owner{resolver}, fd{descriptor} {}
-    // May delete this object: the last thing that happens here.
-    void on_events(std::uint32_t events) noexcept override { owner.on_socket(fd, events); }
+/// One of c-ares' sockets, which closes it itself. What it waits for is waited for once, and again when c-ares has
+/// read: it may stop before the socket is empty (over TCP it does).
+struct Resolver::SocketWatch : std::enable_shared_from_this<SocketWatch> {
+    SocketWatch(Resolver& resolver, int fd) : owner{resolver}, descriptor{resolver.loop_.context(), fd} {}
+    ~SocketWatch() { descriptor.release(); }
+    SocketWatch(const SocketWatch&) = delete;
+    SocketWatch& operator=(const SocketWatch&) = delete;
+
+    struct Direction {
+        asio::posix::descriptor_base::wait_type type;
+        bool wanted = false;
+        bool waits = false;
+    };
+
+    void wait() {
+        for (auto* direction : {&reads, &writes}) {
+            if (!direction->wanted || direction->waits) continue;
+            descriptor.async_wait(
+                direction->type, [gone = weak_from_this(), direction](const boost::system::error_code& error) {
+                    const auto self = gone.lock();
+                    if (!self || error) return;
+                    direction->waits = false;
+                    self->owner.on_socket(self->descriptor.native_handle(), direction == &self->reads);
+                });
+            direction->waits = true;
+        }
+    }
 
     Resolver& owner;
-    int fd;
-    std::uint32_t wanted = 0;
+    asio::posix::stream_descriptor descriptor;
+    Direction reads{asio::posix::descriptor_base::wait_read}, writes{asio::posix::descriptor_base::wait_write};
 };
 
 /// The answers for one address family.
@@ -196,7 +223,7 @@ void Resolver::open() {
     options.sock_state_cb = [](void* self, ares_socket_t descriptor, int reads, int writes) {
         try {
             static_cast<Resolver*>(self)->watch(descriptor, reads != 0, writes != 0);
-        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): no event comes, and c-ares tries again
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): no event comes, and c-ares tries again
         }
     };
     options.sock_state_cb_data = this;
@@ -265,29 +292,21 @@ loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Addres
 }
 
 void Resolver::watch(int descriptor, bool reads, bool writes) {
-    auto& watched = sockets_[descriptor];
     if (!reads && !writes) {  // c-ares closes it next
-        if (watched) loop_.unwatch(descriptor, *watched);
         sockets_.erase(descriptor);
         return;
     }
-    const bool fresh = !watched;
-    if (fresh) watched = std::make_unique<SocketWatch>(*this, descriptor);
-    watched->wanted = (reads ? EPOLLIN : 0u) | (writes ? EPOLLOUT : 0u);
-    if (fresh)
-        loop_.watch(descriptor, watched->wanted, *watched);
-    else
-        loop_.rewatch(descriptor, watched->wanted, *watched);
+    auto& watched = sockets_[descriptor];
+    if (!watched) watched = std::make_shared<SocketWatch>(*this, descriptor);
+    watched->reads.wanted = reads;
+    watched->writes.wanted = writes;
+    watched->wait();
 }
 
-void Resolver::on_socket(int descriptor, std::uint32_t events) noexcept {
-    const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
-    ares_process_fd(channel_, broken || (events & EPOLLIN) ? descriptor : ARES_SOCKET_BAD,
-                    broken || (events & EPOLLOUT) ? descriptor : ARES_SOCKET_BAD);
-    // c-ares may stop before the socket is empty (over TCP it does), and our events come once per edge: arm it anew.
-    if (const auto still = sockets_.find(descriptor); still != sockets_.end())
-        loop_.rewatch(descriptor, still->second->wanted, *still->second);
+void Resolver::on_socket(int descriptor, bool reads) {
+    ares_process_fd(channel_, reads ? descriptor : ARES_SOCKET_BAD, reads ? ARES_SOCKET_BAD : descriptor);
     arm();
+    if (const auto still = sockets_.find(descriptor); still != sockets_.end() && still->second) still->second->wait();
 }
 
 void Resolver::notify() noexcept {

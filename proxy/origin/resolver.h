@@ -58,7 +58,7 @@ private:
     void open();
     void close() noexcept;
     void notify() noexcept override;  ///< c-ares's own timeouts
-    void on_socket(int descriptor, std::uint32_t events) noexcept;
+    void on_socket(int descriptor, bool reads);
     void watch(int descriptor, bool reads, bool writes);
     void arm() noexcept;
 
@@ -69,7 +69,7 @@ private:
     loop::milliseconds try_;      ///< of the first question to one server; c-ares doubles it in its second round
     std::size_t most_;
     ares_channeldata* channel_ = nullptr;
-    std::map<int, std::unique_ptr<SocketWatch>> sockets_;
+    std::map<int, std::shared_ptr<SocketWatch>> sockets_;
     int in_flight_ = 0;
     bool renew_ = false;  ///< the system's servers failed: perhaps there are other ones by now
 };

@@ -1,9 +1,11 @@
 #pragma once
 
-#include "conf/edge.h"
+#include "proxy/control/http_client.h"
+#include "proxy/run/commands.h"
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace nearhop::run {
 
@@ -17,8 +19,7 @@ struct AdminAnswer {
 /// a byte. Every failure is a std::runtime_error with a sentence.
 class AdminCaller {
 public:
-    /// `address`: as --admin has it. `token_file`: holds admin.token; empty: none is sent.
-    AdminCaller(const std::string& address, const std::string& token_file);
+    explicit AdminCaller(const AdminOptions& options);
 
     AdminAnswer get(std::string_view target) const { return call("GET", target, {}); }
     /// `form`: application/x-www-form-urlencoded.
@@ -27,7 +28,8 @@ public:
 private:
     AdminAnswer call(std::string_view method, std::string_view target, std::string_view form) const;
 
-    conf::ListenAddress address_;
+    std::string address_;                       ///< as people write it, for Host and for complaints
+    std::vector<control::HttpServer> servers_;  ///< each address that it has
     std::string token_;
 };
 

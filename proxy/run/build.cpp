@@ -69,6 +69,25 @@ wire::ClientRuleOf site_rule_of(const Routing& routing) {
     };
 }
 
+/// Null where the admin listener speaks plain HTTP, or a problem says why.
+std::shared_ptr<const wire::ServerTls> build_admin_tls(const conf::Config& config, const wire::TicketKeys& keys,
+                                                       conf::Problems& problems) {
+    if (!config.admin.tls) return nullptr;
+    const auto& own = *config.admin.tls;
+    conf::Tls tls;
+    tls.certificates = {own.certificate};
+    tls.min_version = own.min_version.value_or(config.tls.min_version);
+    tls.ticket_rotation = config.tls.ticket_rotation;
+    wire::ClientRuleOf rules;
+    if (!own.client_ca->empty()) {
+        std::string error;
+        const auto rule = wire::ClientRule::load(conf::ClientCertificates::required, *own.client_ca, error);
+        if (!rule) problems.push_back({Severity::error, own.client_ca.mark, own.client_ca.path, error});
+        rules = [rule](std::string_view) { return rule.get(); };
+    }
+    return wire::ServerTls::load(tls, keys, problems, std::move(rules));
+}
+
 std::vector<std::string> identity_headers(const conf::ClientIdentity& identity) {
     std::vector<std::string> names;
     for (const std::string& name : {identity.subject, identity.san, identity.fingerprint, identity.certificate})
@@ -232,6 +251,7 @@ BuildResult build(conf::Config config, const wire::TicketKeys& keys) {
     const bool listens = std::any_of(config.listeners.begin(), config.listeners.end(),
                                      [](const auto& listener) { return listener.kind == conf::ListenerKind::https; });
     if (!listens) snapshot.server_tls = nullptr;
+    snapshot.admin_tls = build_admin_tls(config, keys, problems);
     if (snapshot.server_tls) check_certificates(config, *snapshot.server_tls, problems);
     auto databases = open_databases(config, problems);
     snapshot.locator =

@@ -44,6 +44,21 @@ void add_explain(CLI::App& app, ExplainOptions& options) {
     command->add_flag("--json", options.json, "Print JSON");
 }
 
+void add_admin(CLI::App& command, AdminOptions& at) {
+    command.add_option("-c,--config", at.config,
+                       "The edge's configuration: says where it listens, token and certificate");
+    command.add_option("--admin", at.address,
+                       "Admin listener: ADDRESS:PORT or https://NAME:PORT; default: as --config, else 127.0.0.1:9180");
+    command.add_option("--token-file", at.token_file, "File with admin.token; default: as --config");
+    command.add_option("--ca", at.ca, "Authorities to trust, PEM; then the connection is TLS. Default: as --config");
+    command.add_option("--server-name", at.server_name, "Name in the certificate; default: the host of --admin");
+    CLI::Option* certificate =
+        command.add_option("--certificate", at.certificate, "The certificate to show if admin.tls has a client_ca, PEM");
+    CLI::Option* key = command.add_option("--private-key", at.private_key, "Its key, PEM");
+    certificate->needs(key);
+    key->needs(certificate);
+}
+
 /// drain, force-up, force-down, clear: one set of options; the command is the `action`.
 void add_orders(CLI::App& app, OrderOptions& options) {
     const std::pair<const char*, const char*> commands[] = {
@@ -66,8 +81,7 @@ void add_orders(CLI::App& app, OrderOptions& options) {
             command->add_option("--at-most", options.at_most,
                                 "How long --wait waits, such as 10m; default: as long as the order holds");
         }
-        command->add_option("--admin", options.admin, "Address of the admin listener")->capture_default_str();
-        command->add_option("--token-file", options.token_file, "File with the value of admin.token");
+        add_admin(*command, options.at);
         command->callback([&options, action = name] { options.action = action; });
     }
 }

@@ -35,6 +35,17 @@ struct ExplainOptions {
 };
 int explain_request(const ExplainOptions& options);
 
+/// How a command finds the admin listener of a running edge.
+struct AdminOptions {
+    std::string config;       ///< the edge's own file: where it listens, its token, its certificate; empty: none
+    std::string address;      ///< "127.0.0.1:9180", "https://edge1.example:9180"; empty: as `config`, else the default
+    std::string token_file;   ///< empty: as `config`, else none
+    std::string ca;           ///< PEM file: whom to trust instead; makes it TLS
+    std::string server_name;  ///< instead of the host in `address`
+    std::string certificate;  ///< shown where admin.tls asks for one, with `private_key`
+    std::string private_key;
+};
+
 struct OrderOptions {
     std::string action;  ///< drain, force-up, force-down, clear
     std::string origin, author, reason;
@@ -42,8 +53,7 @@ struct OrderOptions {
     bool force = false;
     bool wait = false;    ///< drain and force-down: until nothing is in flight there
     std::string at_most;  ///< of the wait; empty: as long as the order holds
-    std::string admin = "127.0.0.1:9180";
-    std::string token_file;
+    AdminOptions at;
 };
 /// Throws std::runtime_error with a sentence when it does not come to an answer.
 int order_origin(const OrderOptions& options);

@@ -134,6 +134,7 @@ struct Control::Impl final : private loop::Notify {
         latest.trust = loaded.snapshot->trust;
         latest.trusted_ranges = loaded.snapshot->trusted_ranges;
         latest.server_tls = loaded.snapshot->server_tls;
+        latest.admin_tls = loaded.snapshot->admin_tls;
         set_log_level(latest.routing->config.log.level);
         files.follow(latest, loop.now());
         if (loaded.orders) overrides.follow(*loaded.orders);
@@ -205,7 +206,8 @@ struct Control::Impl final : private loop::Notify {
         status.control_targets = isolation.targets();
         files.show(status);
         status.certificates.clear();
-        if (latest.server_tls) status.certificates = latest.server_tls->expiries();
+        for (const auto& tls : {latest.server_tls, latest.admin_tls})
+            if (tls) add_certificates(tls->expiries());
         return status;
     }
 
@@ -324,6 +326,15 @@ private:
         for (const auto& site : latest.routing->table->sites) sites.insert(site.name);
         for (const auto& origin : latest.routing->origins) origins.insert(origin.name);
         has_old_rows = !registry.retain(sites, origins);
+    }
+
+    /// A file may serve both listeners and the admin listener: it is told of once.
+    void add_certificates(const std::vector<wire::ServerTls::Expiry>& more) {
+        const auto& known = status.certificates;
+        for (const auto& each : more)
+            if (std::none_of(known.begin(), known.end(),
+                             [&](const auto& other) { return other.certificate == each.certificate; }))
+                status.certificates.push_back(each);
     }
 
     std::shared_ptr<const health::Table> make_health() {

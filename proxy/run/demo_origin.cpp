@@ -1,122 +1,166 @@
 #include "proxy/run/demo_origin.h"
 
-#include "proxy/client/listener.h"
+#include "proxy/loop/operations.h"
+#include "proxy/loop/pause.h"
 #include "proxy/loop/task.h"
-#include "proxy/wire/framing.h"
-#include "proxy/wire/head.h"
-#include "proxy/wire/stream.h"
 
-#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+
 #include <list>
+#include <optional>
 #include <stdexcept>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <utility>
 
 namespace nearhop::run {
+namespace {
 
-using loop::Io;
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+using loop::Task;
+using Request = http::request<http::string_body>;
 
-class DemoOrigins::Origin final : public loop::Watch {
+constexpr loop::milliseconds retry_after{100};
+constexpr std::size_t most_head = std::size_t{64} * 1024;
+constexpr std::uint64_t most_body = std::uint64_t{64} * 1024 * 1024;
+
+class Connection final : public loop::Operations {
+public:
+    Connection(loop::Loop& loop, tcp::socket socket) : Operations{loop}, socket_{std::move(socket)} {}
+
+    /// Until the client ends it, or `answer` gives none.
+    template <class Answer>
+    Task<> serve(Answer answer) {
+        for (;;) {
+            request_.emplace();
+            request_->header_limit(most_head);
+            request_->body_limit(most_body);
+            const loop::Ended read = co_await http::async_read(socket_, in_, *request_, token());
+            if (read.error) break;
+            auto body = answer(request_->get());
+            if (!body) break;
+            answer_ = {http::status::ok, 11};
+            answer_.set(http::field::content_type, "application/json");
+            answer_.content_length(body->size());
+            answer_.keep_alive(request_->get().keep_alive());
+            if (request_->get().method() != http::verb::head) answer_.body() = std::move(*body);
+            const loop::Ended sent = co_await http::async_write(socket_, answer_, token());
+            if (sent.error || !answer_.keep_alive()) break;
+        }
+        cancel();
+    }
+    void cancel() noexcept override {
+        error_code ignored;
+        socket_.close(ignored);
+    }
+
+private:
+    tcp::socket socket_;
+    boost::beast::flat_buffer in_{2 * most_head};
+    std::optional<http::request_parser<http::string_body>> request_;
+    http::response<http::string_body> answer_;
+};
+
+class Acceptor final : public loop::Operations {
+public:
+    explicit Acceptor(loop::Loop& loop)
+        : Operations{loop},
+          acceptor_{loop.context(), tcp::endpoint{asio::ip::address_v4::loopback(), 0}},
+          next_{loop.context()},
+          pause_{std::make_shared<loop::Pause>(loop)} {}
+
+    std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+    template <class Admit>
+    Task<> accept(Admit admit) {
+        for (;;) {
+            const loop::Ended accepted = co_await acceptor_.async_accept(next_, token());
+            if (!accepted.error)
+                admit(std::move(next_));
+            else
+                co_await pause_->wait(retry_after);
+        }
+    }
+    void cancel() noexcept override {
+        error_code ignored;
+        acceptor_.close(ignored);
+        pause_->cancel();
+    }
+
+private:
+    tcp::acceptor acceptor_;
+    tcp::socket next_;
+    const std::shared_ptr<loop::Pause> pause_;
+};
+
+}  // namespace
+
+class DemoOrigins::Origin {
 public:
     Origin(loop::Loop& owner, std::string name) : loop_{owner}, name_{std::move(name)} {
-        conf::ListenAddress address{"127.0.0.1", 0};
-        std::string error;
-        descriptor_ = client::open_listener(address, error);
-        if (descriptor_ < 0) throw std::runtime_error{"demo origin: " + error};
-        port_ = address.port;
-        loop_.watch(descriptor_, EPOLLIN, *this);
+        auto admit = [this](tcp::socket socket) {
+            auto& session = sessions_.emplace_back(std::make_shared<Connection>(loop_, std::move(socket)));
+            auto answer = [this](const Request& request) { return answer_to(request); };
+            session.task = session.connection->serve(answer);
+            session.task.start();
+        };
+        accepting_ = acceptor_->accept(admit);
+        accepting_.start();
     }
-    ~Origin() {
-        loop_.unwatch(descriptor_, *this);
-        ::close(descriptor_);
-    }
+    ~Origin() { cut(); }
     Origin(const Origin&) = delete;
     Origin& operator=(const Origin&) = delete;
 
-    std::uint16_t port() const noexcept { return port_; }
+    std::uint16_t port() const { return acceptor_->port(); }
     void sweep() {
-        std::erase_if(connections_, [](const Connection& connection) { return connection.task.done(); });
+        std::erase_if(sessions_, [](const Session& session) { return session.task.done(); });
     }
-    void cut() { connections_.clear(); }
+    void cut() {
+        accepting_ = {};
+        acceptor_->cancel();
+        sessions_.clear();
+    }
 
 private:
-    struct Connection {
-        explicit Connection(loop::Loop& owner, int descriptor) : wake{owner} {
-            stream.socket().open(owner, descriptor, wake, false);
+    struct Session {
+        explicit Session(std::shared_ptr<Connection> from) : connection{std::move(from)} {}
+        ~Session() {
+            task = {};
+            connection->cancel();
         }
-        loop::Wake wake;
-        wire::Stream stream;
-        loop::Task<void> task;
+        Session(const Session&) = delete;
+        Session& operator=(const Session&) = delete;
+        const std::shared_ptr<Connection> connection;
+        Task<> task{};
     };
 
-    void on_events(std::uint32_t) noexcept override {
-        for (;;) {
-            const int descriptor = ::accept4(descriptor_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-            if (descriptor < 0) return;
-            auto& connection = connections_.emplace_back(loop_, descriptor);
-            connection.task = serve(connection);
-            connection.task.start();
-        }
-    }
-
-    loop::Task<void> serve(Connection& connection) {
-        auto& stream = connection.stream;
-        wire::HeadScan scan;
-        std::uint64_t unread = 0;  // of the last request's body
-        for (;;) {
-            const auto skipped = std::min<std::uint64_t>(unread, stream.in().size());
-            stream.in().consume(static_cast<std::size_t>(skipped));
-            unread -= skipped;
-            if (unread == 0 && !stream.in().empty()) {
-                const auto state = scan.scan(stream.in().view());
-                if (state == wire::HeadScan::State::malformed) break;
-                if (state == wire::HeadScan::State::complete) {
-                    wire::RequestHead head;
-                    const auto bytes = stream.in().view().substr(0, scan.size());
-                    if (wire::parse_request(bytes, 100, head) != wire::HeadError::none) break;
-                    const auto framing = wire::request_framing(head);
-                    if (!framing || framing->kind == wire::Framing::Kind::chunked) break;
-                    unread = framing->length;
-                    if (!answer(stream, head)) break;
-                    stream.in().consume(scan.size());
-                    scan.reset();
-                    continue;
-                }
-            }
-            if (stream.flush() == Io::failed) break;
-            const Io got = stream.fill(64 * 1024);
-            if (got == Io::closed || got == Io::failed) break;
-            if (got == Io::blocked) co_await connection.wake.wait();
-        }
-        stream.socket().close();
-    }
-
-    bool answer(wire::Stream& stream, const wire::RequestHead& head) {
-        std::string body = "{\"region\": \"" + name_ + "\", \"path\": \"" + std::string{head.target} + "\"}\n";
-        if (head.method == "POST" && head.target == "/demo/break") {
+    std::optional<std::string> answer_to(const Request& request) {
+        const std::string target{request.target()};
+        if (request.method() == http::verb::post && target == "/demo/break") {
             broken_ = true;
-            body = name_ + " is broken now; POST /demo/repair fixes it\n";
-        } else if (head.method == "POST" && head.target == "/demo/repair") {
-            broken_ = false;
-            body = name_ + " works again\n";
-        } else if (broken_) {
-            return false;
+            return name_ + " is broken now; POST /demo/repair fixes it\n";
         }
-        stream.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
-                     std::to_string(body.size()) + "\r\n\r\n" + (head.method == "HEAD" ? std::string{} : body));
-        return stream.flush() != Io::failed;
+        if (request.method() == http::verb::post && target == "/demo/repair") {
+            broken_ = false;
+            return name_ + " works again\n";
+        }
+        if (broken_) return std::nullopt;
+        return "{\"region\": \"" + name_ + "\", \"path\": \"" + target + "\"}\n";
     }
 
     loop::Loop& loop_;
     std::string name_;
-    int descriptor_ = -1;
-    std::uint16_t port_ = 0;
+    const std::shared_ptr<Acceptor> acceptor_ = std::make_shared<Acceptor>(loop_);
     bool broken_ = false;
-    std::list<Connection> connections_;
+    std::list<Session> sessions_;
+    Task<> accepting_;
 };
 
-DemoOrigins::DemoOrigins(const std::vector<std::string>& names) {
+DemoOrigins::DemoOrigins(const std::vector<std::string>& names) try {
     for (const auto& name : names) origins_.push_back(std::make_unique<Origin>(loop_, name));
     loop_.after_batch([this] {
         for (const auto& origin : origins_) origin->sweep();
@@ -125,6 +169,8 @@ DemoOrigins::DemoOrigins(const std::vector<std::string>& names) {
         loop_.run();
         for (const auto& origin : origins_) origin->cut();
     }};
+} catch (const boost::system::system_error& error) {
+    throw std::runtime_error{std::string{"demo origin: "} + error.what()};
 }
 
 DemoOrigins::~DemoOrigins() {

@@ -88,7 +88,7 @@ Clock::time_point end_of_wait(const OrderOptions& options) {
 }  // namespace
 
 int order_origin(const OrderOptions& options) {
-    const AdminCaller admin{options.admin, options.token_file};
+    const AdminCaller admin{options.at};
     const bool plain = !options.origin.empty() && std::all_of(options.origin.begin(), options.origin.end(), [](char c) {
         return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
     });

@@ -1,15 +1,17 @@
 #include "proxy/run/server.h"
 
 #include "proxy/loop/keeper.h"
+#include "proxy/loop/pause.h"
 #include "proxy/run/failures.h"
 #include "proxy/run/listener_key.h"
 #include "proxy/run/logging.h"
 #include "proxy/run/memory_limit.h"
 #include "proxy/run/notify.h"
 
+#include <boost/asio/posix/stream_descriptor.hpp>
+
 #include <algorithm>
 #include <csignal>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <thread>
@@ -19,6 +21,9 @@
 namespace nearhop::run {
 namespace {
 
+namespace asio = boost::asio;
+
+constexpr loop::milliseconds between_looks{20};   // whether the last session has gone
 constexpr loop::milliseconds last_answers{1000};  // for those to leave that the end of the drain makes
 
 sigset_t handled_signals() {
@@ -49,52 +54,27 @@ void block_signals() {
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-/// Signals as events of the control loop; block_signals() has kept them from everyone else.
-class Server::Signals final : public loop::Watch {
+/// Signals as bytes of a descriptor; block_signals() has kept them from everyone else. docs/decisions.md says why not
+/// asio::signal_set.
+class Server::Signals final : public loop::Operations {
 public:
-    explicit Signals(Server& server) : server_{server} {
+    explicit Signals(loop::Loop& loop) : Operations{loop}, descriptor_{loop.context()} {
         const sigset_t set = handled_signals();
-        descriptor_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        server_.loop_.watch(descriptor_, EPOLLIN, *this);
+        descriptor_.assign(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     }
-    ~Signals() {
-        server_.loop_.unwatch(descriptor_, *this);
-        ::close(descriptor_);
+    /// The next one; 0: there are none any more.
+    loop::Task<int> next() {
+        const auto got = co_await descriptor_.async_read_some(asio::buffer(&got_, sizeof got_), token());
+        co_return got.bytes == sizeof got_ ? static_cast<int>(got_.ssi_signo) : 0;
     }
-    Signals(const Signals&) = delete;
-    Signals& operator=(const Signals&) = delete;
+    void cancel() noexcept override {
+        boost::system::error_code ignored;
+        descriptor_.close(ignored);
+    }
 
 private:
-    void on_events(std::uint32_t) noexcept override {
-        signalfd_siginfo got{};
-        while (::read(descriptor_, &got, sizeof got) == static_cast<ssize_t>(sizeof got)) try {
-                server_.on_signal(static_cast<int>(got.ssi_signo));
-            } catch (const std::exception& error) {
-                note_failure(server_.registry_, admin::Duty::signals, error);
-            }
-    }
-    Server& server_;
-    int descriptor_ = -1;
-};
-
-/// Ends a stage of the shutdown, or looks whether the last session has gone.
-class Server::StageTimer final : private loop::Notify {
-public:
-    explicit StageTimer(Server& server) : server_{server}, timer_{server.loop_, *this} {}
-    void after(loop::milliseconds wait) { timer_.expires_after(wait); }
-
-private:
-    void notify() noexcept override {
-        timer_.clear();
-        try {
-            server_.look_for_sessions();
-        } catch (const std::exception& error) {
-            note_failure(server_.registry_, admin::Duty::signals, error);
-            after(loop::milliseconds{20});
-        }
-    }
-    Server& server_;
-    loop::Timer timer_;
+    asio::posix::stream_descriptor descriptor_;
+    signalfd_siginfo got_{};
 };
 
 Server::Server(Snapshot first, const wire::TicketKeys& keys)
@@ -105,15 +85,18 @@ Server::Server(Snapshot first, const wire::TicketKeys& keys)
     admin_ = std::make_unique<admin::AdminServer>(loop_, *control_, board_, registry_);
     for (unsigned index = 0; index < worker_count_; ++index)
         workers_.push_back(std::make_unique<Worker>(index, board_, registry_, *control_, log_));
-    signals_ = std::make_unique<Signals>(*this);
-    stage_timer_ = std::make_unique<StageTimer>(*this);
+    signals_ = std::make_shared<Signals>(loop_);
     registry_.capacity.prepare(*config().limits.addresses);
     registry_.pins.prepare(*config().failover.idempotency_keys);
     set_capacity(config());
     memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
 }
 
-Server::~Server() { stop_all(); }
+Server::~Server() {
+    hearing_ = {};
+    signals_->cancel();
+    stop_all();
+}
 
 int Server::run() {
     if (!open_admin()) return 1;
@@ -131,6 +114,8 @@ int Server::run() {
     loop_.on_failure(noting(registry_, admin::Duty::mail));
     reloading_ = loop::keep(loop_, [this] { return keep_reloading(); }, noting(registry_, admin::Duty::reload));
     reloading_.start();
+    hearing_ = loop::keep(loop_, [this] { return keep_reading_signals(); }, noting(registry_, admin::Duty::signals));
+    hearing_.start();
     control_->start([this] { start_serving(); });
     loop_.run();
     stop_all();
@@ -220,6 +205,14 @@ loop::Task<> Server::keep_reloading() {
     }
 }
 
+loop::Task<> Server::keep_reading_signals() {
+    while (const int number = co_await signals_->next()) try {
+            on_signal(number);
+        } catch (const std::exception& error) {
+            note_failure(registry_, admin::Duty::signals, error);
+        }
+}
+
 void Server::on_signal(int number) {
     switch (number) {
         case SIGHUP:
@@ -258,7 +251,18 @@ void Server::next_stage() {
             loop_.stop();
             return;
     }
-    stage_timer_->after(loop::milliseconds{20});
+    if (!stopping_.done()) return;
+    stopping_ = loop::keep(loop_, [this] { return keep_stopping(); }, noting(registry_, admin::Duty::signals));
+    stopping_.start();
+}
+
+/// Ends a stage of the shutdown, or looks whether the last session has gone.
+loop::Task<> Server::keep_stopping() {
+    const auto pause = std::make_shared<loop::Pause>(loop_);
+    while (stage_ != Stage::stopped) {
+        co_await pause->wait(between_looks);
+        look_for_sessions();
+    }
 }
 
 /// What still waits is answered 503, what is being answered is cut. Over in a moment, also where another signal comes.
@@ -267,7 +271,6 @@ void Server::end() {
     stage_ = Stage::ending;
     for (const auto& worker : workers_) worker->end();
     stage_ends_ = loop_.now() + last_answers;
-    stage_timer_->after(loop::milliseconds{20});
 }
 
 void Server::look_for_sessions() {
@@ -281,7 +284,6 @@ void Server::look_for_sessions() {
         stage_ = Stage::ending;  // with nobody to wait for
         return next_stage();
     }
-    stage_timer_->after(loop::milliseconds{20});
 }
 
 void Server::stop_all() {

@@ -36,8 +36,9 @@ public:
 
 private:
     class Signals;
-    class StageTimer;
     loop::Task<> keep_reloading();
+    loop::Task<> keep_reading_signals();
+    loop::Task<> keep_stopping();
     void start_serving();
     bool open_admin();
     void prepare(const conf::Config& next, conf::Problems& problems);
@@ -65,7 +66,7 @@ private:
     std::unique_ptr<Control> control_;
     std::unique_ptr<admin::AdminServer> admin_;
     std::vector<std::unique_ptr<Worker>> workers_;
-    std::unique_ptr<Signals> signals_;
+    std::shared_ptr<Signals> signals_;
     std::unique_ptr<MemoryWatch> memory_;
     /// By key "https 0.0.0.0:443"; with the kernel's port.
     std::map<std::string, conf::ListenAddress> open_;
@@ -77,13 +78,12 @@ private:
     std::map<std::string, std::string> addresses_;
     std::function<void(const Server&)> on_ready_;
     enum class Stage : std::uint8_t { running, grace, draining, ending, stopped } stage_ = Stage::running;
-    std::unique_ptr<StageTimer> stage_timer_;
     loop::TimePoint stage_ends_{};
     bool serving_ = false;
     int exit_code_ = 0;
     bool reload_asked_ = false;  ///< by a signal
     loop::Wake reload_wake_{loop_};
-    loop::Task<> reloading_;  // last: ends before what it uses
+    loop::Task<> reloading_, hearing_, stopping_;  // last: they end before what they use
 };
 
 /// Raises the soft descriptor limit to the hard one; returns the limit in force.

@@ -1,8 +1,9 @@
 #include "proxy/wire/stream.h"
 
+#include "proxy/wire/tls_context.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
@@ -139,14 +140,7 @@ void Stream::start_tls_client(ssl_ctx_st* context, const std::string& name, bool
                               ssl_session_st* session) {
     attach(SSL_new(context));
     SSL_set_connect_state(tls_.get());
-    // RFC 9525: alternative names only, never the common name (section 2), and no wildcard for a part of a label
-    // (section 6.3).
-    SSL_set_hostflags(tls_.get(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    auto* const wanted = SSL_get0_param(tls_.get());
-    const bool set = name_is_address ? X509_VERIFY_PARAM_set1_ip_asc(wanted, name.c_str()) == 1
-                                     : SSL_set_tlsext_host_name(tls_.get(), name.c_str()) == 1 &&
-                                           SSL_set1_host(tls_.get(), name.c_str()) == 1;
-    if (!set) throw std::bad_alloc{};  // without it any name would do
+    if (!expect_server_name(tls_.get(), name, name_is_address)) throw std::bad_alloc{};
     // A resumed handshake shows no certificate: one that has expired since would go on for as long as its sessions do.
     if (session && !is_expired(SSL_SESSION_get0_peer(session))) SSL_set_session(tls_.get(), session);
 }

@@ -1,6 +1,7 @@
 #include "proxy/wire/tls_context.h"
 
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <new>
 
@@ -17,6 +18,14 @@ SslContext make_context(const SSL_METHOD* method) {
 
 int number_of(conf::TlsVersion version) noexcept {
     return version == conf::TlsVersion::tls1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+}
+
+bool expect_server_name(ssl_st* ssl, const std::string& name, bool name_is_address) noexcept {
+    // Alternative names only, never the common name (RFC 9525 section 2), and no wildcard for a part of a label
+    // (section 6.3).
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (name_is_address) return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1;
+    return SSL_set_tlsext_host_name(ssl, name.c_str()) == 1 && SSL_set1_host(ssl, name.c_str()) == 1;
 }
 
 }  // namespace nearhop::wire

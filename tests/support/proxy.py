@@ -158,13 +158,15 @@ def as_yaml(config):
 class Edge:
     """A running `nearhop run`. Use as a context manager: leaving it stops the process and checks its end."""
 
-    def __init__(self, folder, config, *, ca=None, wait=True, environment=None, limits=None, terminal=False):
+    def __init__(self, folder, config, *, ca=None, wait=True, environment=None, limits=None, terminal=False,
+                 admin_tls=None):  # fmt: skip
         """`config`: a dictionary, or YAML text with one https listener. `limits` runs in the child before exec.
-        `terminal`: standard error is one."""
+        `terminal`: standard error is one. `admin_tls`: the context to reach an admin listener with TLS."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "nearhop.yaml"
         self.ca = ca
+        self.admin_tls = admin_tls
         self.config = config
         self.write(config)
         self.expected_end = 0
@@ -251,7 +253,7 @@ class Edge:
             return connection.request(method, target, fields, body, host)
 
     def admin(self, target, method="GET", fields=()):
-        with Connection(self.addresses("admin")[0]) as connection:
+        with Connection(self.addresses("admin")[0], tls=self.admin_tls) as connection:
             connection.send(request_bytes(method, target, [*fields, ("Connection", "close")], host="admin"))
             return connection.response(method)
 

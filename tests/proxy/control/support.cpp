@@ -149,6 +149,16 @@ std::string Peer::read_head() {
     }
 }
 
+std::size_t Peer::read_body(std::size_t bytes) {
+    std::size_t came = std::exchange(unread_, {}).size();
+    while (came < bytes) {
+        const std::string more = read_some();
+        if (more.empty()) break;
+        came += more.size();
+    }
+    return came;
+}
+
 void Peer::send(std::string_view bytes) {
     if (tls_)
         SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size()));

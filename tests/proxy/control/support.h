@@ -64,6 +64,7 @@ public:
     ~Peer();
     bool handshake();  ///< done by the origin before its script runs, where it has TLS
     std::string read_head();
+    std::size_t read_body(std::size_t bytes);  ///< how many came before the other side closed
     void send(std::string_view bytes);
     void wait_for_close();
     void drop_packets();  ///< what the other side sends from now on is lost on the way

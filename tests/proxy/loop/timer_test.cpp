@@ -1,6 +1,9 @@
 #include "proxy/loop/keeper.h"
 #include "tests/proxy/loop/support.h"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
 #include <algorithm>
 #include <ctime>
 #include <functional>
@@ -129,6 +132,28 @@ TEST(Timer, AfterAStandstillWhatArrivedMeanwhileIsKnownBeforeADeadlineIsJudged) 
     EXPECT_TRUE(known);
     loop.unwatch(ends[0], seen);
     close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(Timer, AfterAStandstillWhatArrivedAtAsiosDescriptorsIsKnownToo) {
+    Loop loop;
+    std::array<int, 2> ends{};
+    ASSERT_EQ(pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC), 0);
+    boost::asio::posix::stream_descriptor reading{loop.context(), ends[0]};
+    bool came = false;
+    reading.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                       [&](const boost::system::error_code& error) { came = !error; });
+    Ring deadline{loop};
+    bool known = false;
+    deadline.then = [&] { known = came; };
+    deadline.timer.expires_after(milliseconds{1000});
+    instead_of_a_sleep = [&] {
+        ASSERT_EQ(write(ends[1], "x", 1), 1);
+        fake_nanoseconds += 2'500'000'000;
+    };
+    run_for(loop, milliseconds{3000});
+    EXPECT_EQ(deadline.rings, 1);
+    EXPECT_TRUE(known);
     close(ends[1]);
 }
 
