@@ -98,6 +98,6 @@ def test_a_host_that_no_certificate_is_for_is_a_warning(tmp_path, text, scene):
     ):
         done = check(tmp_path, text.replace(f"[{HOST}]", hosts))
         assert done.returncode == 0, done
-        warnings = [line for line in done.stderr.splitlines() if "no certificate is for" in line]
+        warnings = [line for line in done.stderr.splitlines() if "no certificate has the name" in line]
         assert len(warnings) == (1 if uncovered else 0), done
         assert not uncovered or f"no certificate has the name {uncovered}" in warnings[0], warnings
