@@ -201,7 +201,8 @@ void Resolver::open() {
     };
     options.sock_state_cb_data = this;
     int wanted = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
-#ifdef ARES_OPT_QUERY_CACHE  // from c-ares 1.31 on it keeps answers by itself, for an hour at most: `dns.max_ttl` is what counts
+#ifdef ARES_OPT_QUERY_CACHE
+    // From c-ares 1.31 on it keeps answers by itself, for an hour at most: `dns.max_ttl` is what counts.
     options.qcache_max_ttl = 0;
     wanted |= ARES_OPT_QUERY_CACHE;
 #endif
