@@ -14,7 +14,7 @@ namespace {
 using namespace nearhop;
 using Read = client::Http1Codec::Read;
 
-std::string quoted(std::string_view bytes) {
+std::string json_string(std::string_view bytes) {
     std::string out = "\"";
     for (const char c : bytes) {
         if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
@@ -36,11 +36,11 @@ std::string bytes_of(const std::string& hex) {
 }
 
 std::string head_of(const exchange::Request& request) {
-    std::string out = R"({"method":)" + quoted(request.method) + R"(,"target":)" + quoted(request.target) +
-                      R"(,"authority":)" + quoted(request.authority) + R"(,"minor":)" + (request.http10 ? "0" : "1") +
+    std::string out = R"({"method":)" + json_string(request.method) + R"(,"target":)" + json_string(request.target) +
+                      R"(,"authority":)" + json_string(request.authority) + R"(,"minor":)" + (request.http10 ? "0" : "1") +
                       R"(,"fields":[)";
     for (const auto& field : request.fields)
-        out += (&field == request.fields.data() ? "[" : ",[") + quoted(field.name) + ',' + quoted(field.value) + ']';
+        out += (&field == request.fields.data() ? "[" : ",[") + json_string(field.name) + ',' + json_string(field.value) + ']';
     return out + ']';
 }
 
@@ -79,10 +79,10 @@ std::string seen(const std::string& bytes) {
         std::string trailers;
         if (end.empty() && !exchange::filter_trailers(codec.request_trailers(), {}, {}, trailers))
             end = exchange::info(exchange::Fault::client_bad_framing).code;
-        requests += R"(,"body":)" + quoted(body) + R"(,"complete":)" + (end.empty() ? "true}" : "false}");
+        requests += R"(,"body":)" + json_string(body) + R"(,"complete":)" + (end.empty() ? "true}" : "false}");
         if (end.empty() && !codec.keeps_alive()) end = "closed";
     }
-    return R"({"requests":[)" + requests + R"(],"end":)" + quoted(end) + '}';
+    return R"({"requests":[)" + requests + R"(],"end":)" + json_string(end) + '}';
 }
 
 }  // namespace
