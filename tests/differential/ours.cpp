@@ -37,10 +37,11 @@ std::string bytes_of(const std::string& hex) {
 
 std::string head_of(const exchange::Request& request) {
     std::string out = R"({"method":)" + json_string(request.method) + R"(,"target":)" + json_string(request.target) +
-                      R"(,"authority":)" + json_string(request.authority) + R"(,"minor":)" + (request.http10 ? "0" : "1") +
-                      R"(,"fields":[)";
+                      R"(,"authority":)" + json_string(request.authority) + R"(,"minor":)" +
+                      (request.http10 ? "0" : "1") + R"(,"fields":[)";
     for (const auto& field : request.fields)
-        out += (&field == request.fields.data() ? "[" : ",[") + json_string(field.name) + ',' + json_string(field.value) + ']';
+        out += (&field == request.fields.data() ? "[" : ",[") + json_string(field.name) + ',' +
+               json_string(field.value) + ']';
     return out + ']';
 }
 
