@@ -52,7 +52,7 @@ void Exchange::begin_hedge() {
     hedge_ = context_.fresh_attempt();
     hedge_->candidate = *next;
     hedge_->slot = std::move(slot_);
-    hedge_->counted = admin::Counted{state_->origins[next->id]->in_flight};
+    hedge_->counted = account::Counted{state_->origins[next->id]->in_flight};
     begin_connect(*hedge_, false);
     wake_.notify();  // its first turn
 }

@@ -86,10 +86,10 @@ bool Exchange::take_slot(const Considered& candidate) {
 
 /// Waits for a share of the origin's capacity.
 loop::Task<Fault> Exchange::queue_for(geo::OriginId id) {
-    OriginLoad& load = *bound_->loads[id];
+    shared::OriginLoad& load = *bound_->loads[id];
     const auto began = context_.loop.now();
     const auto until = began + std::min<loop::Clock::duration>(config_->failover.queue_time, time_left());
-    OriginLoad::Waiter place{load, wake_};
+    shared::OriginLoad::Waiter place{load, wake_};
     retry_after_ = std::chrono::seconds{1};
     if (place.refused()) {
         load.refused_at_once.fetch_add(1, std::memory_order_relaxed);
@@ -158,7 +158,7 @@ loop::Task<Fault> Exchange::offer() {
         attempt_ = context_.fresh_attempt();
         attempt_->candidate = chosen;
         attempt_->slot = std::move(slot_);
-        attempt_->counted = admin::Counted{state_->origins[chosen.id]->in_flight};
+        attempt_->counted = account::Counted{state_->origins[chosen.id]->in_flight};
         ++attempts_;
         Fault fault = co_await ask(fresh);
         if (fault == Fault::key_pinned) {  // to another origin, a moment ago
@@ -175,7 +175,7 @@ loop::Task<Fault> Exchange::offer() {
         const auto left = attempt_->candidate.position;
 
         // Whether it may go on elsewhere. The answer at hand is forwarded as it is when nothing better can be had.
-        const auto stay = [&](admin::Stay why) {
+        const auto stay = [&](account::Stay why) {
             state_->counters->not_moved[static_cast<std::size_t>(why)].add();
             return fault;
         };
@@ -191,20 +191,20 @@ loop::Task<Fault> Exchange::offer() {
             acted_ = from;  // or, with a 421, did when the same key came before
         if (move == Move::no)
             co_return stay(status == 421 || info(fault).nothing_sent || method_ != steering::MethodClass::unsafe
-                               ? admin::Stay::body_not_replayable
-                           : pin_key_ != 0 ? admin::Stay::key_pinned
-                                           : admin::Stay::not_idempotent);
-        if (!failover.enabled) co_return stay(admin::Stay::failover_disabled);
-        if (time_left() <= loop::Clock::duration::zero()) co_return stay(admin::Stay::deadline);
+                               ? account::Stay::body_not_replayable
+                           : pin_key_ != 0 ? account::Stay::key_pinned
+                                           : account::Stay::not_idempotent);
+        if (!failover.enabled) co_return stay(account::Stay::failover_disabled);
+        if (time_left() <= loop::Clock::duration::zero()) co_return stay(account::Stay::deadline);
         if (move == Move::next_origin) {
             earlier_.tried.set(left);
             if (is_pinned()) {
-                stay(admin::Stay::key_pinned);
+                stay(account::Stay::key_pinned);
                 co_return sent ? fault : Fault::key_pinned;
             }
             const bool enough = sent && sent_to_.count() >= failover.sent_candidates;
             candidate = enough || earlier_.tried.count() >= failover.connect_candidates ? nullptr : next_candidate();
-            if (!candidate) co_return stay(admin::Stay::candidates_exhausted);
+            if (!candidate) co_return stay(account::Stay::candidates_exhausted);
         } else {
             fresh_tried_.set(left);
             again_ = attempt_->candidate;
@@ -213,7 +213,7 @@ loop::Task<Fault> Exchange::offer() {
         }
         // A fresh try after a stale connection adds no load that the client did not cause: it is free.
         const bool is_free = !sent || (move == Move::same_origin && fault == Fault::origin_stale);
-        if (!is_free && !take_token()) co_return stay(admin::Stay::budget_empty);
+        if (!is_free && !take_token()) co_return stay(account::Stay::budget_empty);
         fresh = move == Move::same_origin;
         if (fault == Fault::none) {
             park(std::move(attempt_));  // with its share of the origin's capacity: its answer is not over
@@ -290,7 +290,7 @@ void Exchange::discard(std::unique_ptr<Attempt> attempt) {
 void Exchange::put_back(Attempt& attempt) {
     std::size_t dropped = 0;
     std::string_view bytes;
-    while (attempt.channel->body(bytes) == Source::Body::data && dropped <= most_discarded) {
+    while (attempt.channel->body(bytes) == message::Source::Body::data && dropped <= most_discarded) {
         dropped += bytes.size();
         attempt.channel->consume_body(bytes.size());
     }
@@ -344,7 +344,7 @@ void Exchange::note_body(Fault fault) {
     if (gateway_status(attempt_->head().status)) return;  // has counted as a failure already
     auto& pool = bound_->pools[id]->counters();
     context_.end_trial(*bound_, id);
-    if (info(fault).side != Side::origin) {
+    if (info(fault).side != account::Side::origin) {
         context_.report_ok(*bound_, id, attempt_->trial);
         return pool.ok.add();
     }

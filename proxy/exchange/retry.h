@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/exchange/fault.h"
+#include "proxy/account/fault.h"
 #include "proxy/steering/table.h"
 
 #include <chrono>
@@ -8,9 +8,7 @@
 
 namespace nearhop::exchange {
 
-/// A kept-alive connection that is closed so soon after a request was sent on it was closed before the request came;
-/// later, the origin had it, and did not answer. No two continents are half a second apart.
-inline constexpr std::chrono::milliseconds stale_within{500};
+using account::Fault;
 
 /// What may be done after an attempt failed: the table of docs/retries.md, decided by what provably happened.
 enum class Move : std::uint8_t {

@@ -12,6 +12,10 @@
 
 namespace nearhop::origin {
 
+/// A kept-alive connection that is closed so soon after a request was sent on it was closed before the request came;
+/// later, the origin had it, and did not answer. No two continents are half a second apart.
+inline constexpr std::chrono::milliseconds stale_within{500};
+
 class Pool;
 
 /// How long a connection may idle of which the origin says that it closes it so long after an answer: a little less, so

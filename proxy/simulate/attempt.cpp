@@ -1,3 +1,4 @@
+#include "proxy/origin/connection.h"
 #include "proxy/simulate/exchanges.h"
 
 #include <algorithm>
@@ -8,7 +9,7 @@ namespace nearhop::simulate {
 
 using exchange::may_move;
 using exchange::Move;
-using Code = exchange::Fault;
+using Code = account::Fault;
 using steering::Considered;
 
 void Exchanges::attempt(Index index, bool fresh) {
@@ -72,7 +73,7 @@ bool Exchanges::may_leave(const Exchange& exchange) const {
 }
 
 Code Exchanges::closed(const Exchange& exchange) const {
-    const bool young = events_.now() < exchange.sent_at + exchange::stale_within;
+    const bool young = events_.now() < exchange.sent_at + origin::stale_within;
     return exchange.reused && young ? Code::origin_stale : Code::origin_reset;
 }
 

@@ -7,7 +7,7 @@ namespace nearhop::simulate {
 
 using exchange::may_move;
 using exchange::Move;
-using Code = exchange::Fault;
+using Code = account::Fault;
 using steering::Considered;
 
 namespace {

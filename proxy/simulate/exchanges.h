@@ -88,11 +88,11 @@ private:
     const steering::Considered* next_candidate(Exchange& exchange);
     void attempt(Index index, bool fresh);
     void send(Index index);
-    void end_attempt(Index index, exchange::Fault fault, unsigned status);
-    exchange::Move move_after(const Exchange& exchange, exchange::Fault fault, unsigned status) const;
-    exchange::Fault closed(const Exchange& exchange) const;  ///< what a connection's end before the head says
-    void note(Exchange& exchange, exchange::Fault fault, unsigned status);
-    void finish(Index index, exchange::Fault fault, unsigned status);
+    void end_attempt(Index index, account::Fault fault, unsigned status);
+    exchange::Move move_after(const Exchange& exchange, account::Fault fault, unsigned status) const;
+    account::Fault closed(const Exchange& exchange) const;  ///< what a connection's end before the head says
+    void note(Exchange& exchange, account::Fault fault, unsigned status);
+    void finish(Index index, account::Fault fault, unsigned status);
     bool may_leave(const Exchange& exchange) const;
 
     void watch(Index index);

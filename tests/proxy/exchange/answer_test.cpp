@@ -20,14 +20,14 @@ TEST(Answer, IsJsonForWhoAsksForItFirst) {
 }
 
 TEST(Answer, NamesItsFaultThreeTimes) {
-    for (std::size_t i = 1; i < fault_count; ++i) {
+    for (std::size_t i = 1; i < account::fault_count; ++i) {
         const auto fault = static_cast<Fault>(i);
         for (const char* accept : {"application/json", "text/plain"}) {
             const auto answer = answer_for(fault, accept, "0123abc");
             EXPECT_EQ(answer.status, info(fault).status);
             EXPECT_NE(answer.fields.find("X-Nearhop-Fault: " + std::string{info(fault).code} + "\r\n"),
                       std::string::npos);
-            EXPECT_NE(answer.fields.find("X-Request-Id: 0123abc\r\n"), std::string::npos);
+            EXPECT_NE(answer.fields.find("X-message::Request-Id: 0123abc\r\n"), std::string::npos);
             EXPECT_NE(answer.fields.find("Cache-Control: no-store\r\n"), std::string::npos);
             EXPECT_NE(answer.body.find(info(fault).code), std::string::npos);
             const bool was_served_perhaps = fault == Fault::edge_stopped;
