@@ -21,7 +21,7 @@ struct Ended {
 };
 
 /// Asio operations that a Task waits for. Derive from it what they use (socket, buffers, messages) and make it with
-/// std::make_shared: each handler holds a share, so that the Task may be dropped in the middle; whoever drops it then
+/// std::make_shared: each handler holds a share, so that the Task may be dropped in the middle; the code that drops it
 /// calls cancel(). One deadline holds for all of them: to move it is a store.
 ///
 ///     const auto [error, bytes] = co_await socket.async_read_some(buffer, operations.token());

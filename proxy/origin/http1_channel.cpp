@@ -19,7 +19,7 @@ constexpr std::size_t read_ahead =
 }  // namespace
 
 void Http1Channel::open(std::unique_ptr<Connection> lent, const conf::Limits& limits) {
-    reset();
+    // As it was made, or as reset() left it: an attempt is recycled whole.
     connection_ = std::move(lent);
     limits_ = &limits;
     decoder_ = wire::ChunkedDecoder{limits.chunk_line_bytes, limits.trailer_bytes};

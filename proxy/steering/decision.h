@@ -121,7 +121,7 @@ struct Earlier {
     OriginSet tried;  ///< asked, and the request moved on: never candidates again
     OriginSet full;   ///< had no room when it was asked for, whatever Local says of them now
     /// Set where the request's Idempotency-Key is known: the only origin that may have the request, whatever its
-    /// verdict. An empty set: it is none of the site's any more.
+    /// verdict. An empty set: it no longer belongs to the site.
     std::optional<OriginSet> pinned{};
 };
 

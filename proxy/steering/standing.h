@@ -2,11 +2,11 @@
 
 #include "proxy/steering/rules.h"
 
-/// Where each origin stands for one request: how far back rules and health move it, and by what.
+/// The standing of each origin for one request: how far back rules and health move it, and why.
 namespace nearhop::steering {
 
-/// Up to local_skip an origin is a normal candidate. Worse ones are used only when no normal one but a skipped one is
-/// left, and those that are down only when all are.
+/// Up to local_skip an origin is a normal candidate. Worse ones serve only if no normal one but a skipped one is left,
+/// and origins that are down only if all are.
 enum class Rank : std::uint8_t {
     up,
     busy,  ///< up, but near its capacity
@@ -42,14 +42,14 @@ struct Case {
     const Earlier& earlier;
 };
 
-/// Draining is the operator's own word, not a guess of the machine that may be overruled: a draining origin gets no new
-/// exchange even when every other one is down. Who drains the last origin of a site wants it left alone; likewise who
-/// forces it down. An origin's own word is that of software, and all of them may say the same: it can be overruled.
+/// Draining is the operator's order, not a guess of the machine: a draining origin gets no new request even if every
+/// other one is down. An operator who drains or forces down the last origin of a site means it. An origin's own report
+/// comes from software, and all origins may report the same, so it can be overruled.
 ///
-/// A request that needs a failing check stays away like from an ejected origin, not only behind the others as from a
+/// A request that needs a failing check avoids the origin like an ejected one; it does not only rank it last, like a
 /// degraded one: a write on a read-only database fails, or worse, half succeeds, so that it is no second choice while
-/// an origin is there that can do it. It is the last one all the same: checks may be wrong, and an answer of the
-/// application says more than a 503 of ours.
+/// another origin can do it. It is still the last resort: checks may be wrong, and an answer of the application says
+/// more than our 503.
 Standing standing_of(Position position, const Case& request) noexcept;
 
 /// All of a site, by Position.
@@ -73,7 +73,7 @@ private:
 /// The worst rank that still makes a candidate, given the best one that is there.
 Rank worst_used(Rank best, conf::AllDown all_down) noexcept;
 
-/// What is said of a candidate: why it is one although it stands where it does, else `order`.
+/// What is said of a candidate: why it is one in spite of its standing, else `order`.
 Reason reason_of_candidate(Reason standing, Reason order) noexcept;
 
 }  // namespace nearhop::steering

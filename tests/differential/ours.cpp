@@ -36,15 +36,9 @@ std::string bytes_of(const std::string& hex) {
 }
 
 std::string head_of(const message::Request& request) {
-<<<<<<< HEAD
-    std::string out = R"({"method":)" + quoted(request.method) + R"(,"target":)" + quoted(request.target) +
-                      R"(,"authority":)" + quoted(request.authority) + R"(,"minor":)" +
-                      (request.protocol == message::Protocol::http10 ? "0" : "1") + R"(,"fields":[)";
-=======
     std::string out = R"({"method":)" + json_string(request.method) + R"(,"target":)" + json_string(request.target) +
                       R"(,"authority":)" + json_string(request.authority) + R"(,"minor":)" +
-                      (request.http10 ? "0" : "1") + R"(,"fields":[)";
->>>>>>> h/deb
+                      (request.protocol == message::Protocol::http10 ? "0" : "1") + R"(,"fields":[)";
     for (const auto& field : request.fields)
         out += (&field == request.fields.data() ? "[" : ",[") + json_string(field.name) + ',' +
                json_string(field.value) + ']';
