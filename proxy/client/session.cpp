@@ -1,10 +1,10 @@
+#include "proxy/account/logging.h"
 #include "proxy/client/proxy_protocol.h"
 #include "proxy/client/sessions.h"
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/peer_trust.h"
 
 #include <openssl/ssl.h>
-#include <spdlog/spdlog.h>
 
 #include <array>
 #include <exception>
@@ -83,7 +83,7 @@ loop::Task<void> Session::run() {
 /// Out of memory ends one request, not the process; anything else is a defect that must be seen.
 void Session::failed(const std::exception& bug) noexcept {
     context_.counters.faults[static_cast<std::size_t>(Fault::edge_internal)].add();
-    spdlog::error("event=session_failed fault=edge_internal what=\"{}\"", bug.what());
+    account::log_error("session_failed", {{"fault", "edge_internal"}, {"what", bug.what()}});
 }
 
 void Session::count_bytes() noexcept {

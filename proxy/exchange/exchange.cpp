@@ -1,6 +1,6 @@
 #include "proxy/exchange/exchange.h"
 
-#include <spdlog/spdlog.h>
+#include "proxy/account/logging.h"
 
 #include <algorithm>
 #include <chrono>
@@ -52,7 +52,8 @@ loop::Task<Outcome> Exchange::run() {
         fault = co_await carry();
     } catch (const std::exception& bug) {
         // Whoever has been taken is answered: a client may repeat what ends without an answer, even a POST.
-        spdlog::error("event=exchange_failed fault=edge_internal request={} what=\"{}\"", id_.text(), bug.what());
+        account::log_error("exchange_failed",
+                           {{"fault", "edge_internal"}, {"request", id_.text()}, {"what", bug.what()}});
         response_started_ = !client_.take_back();
         relayed_ = relayed_ && response_started_;
         if (response_started_)

@@ -36,7 +36,7 @@ H2 = "tests/e2e/http2_test.py"
 H2_REFUSALS = "tests/e2e/http2_refusals_test.py"
 H2_ABUSE = "tests/e2e/http2_abuse_test.py"
 CODEC = "tests/proxy/client/http1_codec_test.cpp"
-HEADERS = "tests/proxy/exchange/headers_test.cpp"
+HEADERS = "tests/proxy/message/headers_test.cpp"
 TLS = "tests/proxy/control/tls_context_test.cpp"
 
 COVERED = {
@@ -74,7 +74,7 @@ COVERED = {
     "CVE-2026-27588": ["tests/e2e/forwarding_test.py: CVE-2026-27588"],
     "CVE-2026-30851": [f"{HEADERS}: CVE-2026-30851", "tests/e2e/routing_test.py: test_an_untrusted_peer_cannot_pass_viewer_fields_on"],
     "CVE-2024-45806": [f"{FORWARDING}: an internal field", "tests/e2e/routing_test.py: test_an_untrusted_peer_cannot_pass_viewer_fields_on"],
-    "CVE-2024-45808": ["tests/proxy/admin/access_line_test.cpp: EscapesWhatCouldEndAStringALineOrTheTextItself"],
+    "CVE-2024-45808": ["tests/proxy/account/access_line_test.cpp: EscapesWhatCouldEndAStringALineOrTheTextItself"],
     "CVE-2026-47220": [f"{HTTP1}: test_http_1_0_with_and_without_host_is_served_and_closed"],
     "CVE-2026-46527": [f"{FORWARDING}: a forwarded chain of commas", "tests/proxy/steering/locate_test.cpp: GoesFromThePeerToTheFirstUntrustedAddress"],
     "CVE-2023-50463": ["tests/proxy/steering/locate_test.cpp: AnUntrustedPeersFieldsAreIgnored", "tests/e2e/routing_test.py: test_the_place_of_a_viewer"],

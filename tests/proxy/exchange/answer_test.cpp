@@ -27,7 +27,7 @@ TEST(Answer, NamesItsFaultThreeTimes) {
             EXPECT_EQ(answer.status, info(fault).status);
             EXPECT_NE(answer.fields.find("X-Nearhop-Fault: " + std::string{info(fault).code} + "\r\n"),
                       std::string::npos);
-            EXPECT_NE(answer.fields.find("X-message::Request-Id: 0123abc\r\n"), std::string::npos);
+            EXPECT_NE(answer.fields.find("X-Request-Id: 0123abc\r\n"), std::string::npos);
             EXPECT_NE(answer.fields.find("Cache-Control: no-store\r\n"), std::string::npos);
             EXPECT_NE(answer.body.find(info(fault).code), std::string::npos);
             const bool was_served_perhaps = fault == Fault::edge_stopped;
