@@ -70,8 +70,8 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
         answer.body = status + " " + std::string{reason_phrase(row.status)} + ": " + std::string{row.meaning} +
                       "\nfault " + std::string{row.code} + ", request " + std::string{request_id} + "\n";
     }
-    answer.fields += "X-Nearhop-Fault: " + std::string{row.code} +
-                     "\r\nX-Request-Id: " + std::string{request_id} + "\r\nCache-Control: no-store\r\n";
+    answer.fields += "X-Nearhop-Fault: " + std::string{row.code} + "\r\nX-Request-Id: " + std::string{request_id} +
+                     "\r\nCache-Control: no-store\r\n";
     // Who is cut off at the end of a drain may have been served: that is not for a client to try again by itself.
     if ((row.status == 503 && fault != Fault::edge_stopped) || row.status == 429)
         answer.fields += "Retry-After: " + std::to_string(retry_after.count()) + "\r\n";
