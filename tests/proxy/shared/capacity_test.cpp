@@ -293,7 +293,7 @@ TEST(Capacity, WithoutLimitsRefusesNobody) {
     EXPECT_EQ(edge.capacity.judge_request(at("192.0.2.1"), false), Capacity::Verdict::carry);
 }
 
-TEST(exchange::LeastRate, AStallAndADripAreTooSlowAndASteadyTransferIsNot) {
+TEST(LeastRate, AStallAndADripAreTooSlowAndASteadyTransferIsNot) {
     const auto judge = [](std::uint64_t bytes_per_step, int silent_from) {
         exchange::LeastRate rate;
         loop::TimePoint now{};
@@ -313,7 +313,7 @@ TEST(exchange::LeastRate, AStallAndADripAreTooSlowAndASteadyTransferIsNot) {
     EXPECT_EQ(judge(5000, 31), 40) << "ten seconds after its last byte";
 }
 
-TEST(exchange::LeastRate, WithoutARateAnyByteCounts) {
+TEST(LeastRate, WithoutARateAnyByteCounts) {
     exchange::LeastRate rate;
     EXPECT_FALSE(rate.is_too_slow({}, 0, 10s, 0));
     for (std::uint64_t i = 1; i < 100; ++i) EXPECT_FALSE(rate.is_too_slow(loop::TimePoint{} + 9s * i, i, 10s, 0)) << i;
