@@ -6,7 +6,7 @@ nearhop_library(proxy
     client/http2_request.cpp client/http2_session.cpp client/http2_stream.cpp client/http2_streams.cpp
     client/listener.cpp client/proxy_protocol.cpp client/session.cpp client/session_http1.cpp client/sessions.cpp
     exchange/address_counts.cpp exchange/address_hash.cpp exchange/answer.cpp exchange/ask.cpp exchange/attempt.cpp
-    exchange/capacity.cpp exchange/context.cpp exchange/exchange.cpp exchange/fault.cpp exchange/forwarded.cpp exchange/headers.cpp
+    exchange/capacity.cpp exchange/context.cpp exchange/course.cpp exchange/exchange.cpp exchange/fault.cpp exchange/forwarded.cpp exchange/headers.cpp
     exchange/hedge.cpp exchange/keyed_hash.cpp exchange/location.cpp exchange/offer.cpp exchange/origin_load.cpp exchange/peer_trust.cpp exchange/pins.cpp exchange/rate_table.cpp
     exchange/relay.cpp exchange/tunnel.cpp exchange/viewer.cpp exchange/watch.cpp
     origin/announcement.cpp origin/control_check.cpp origin/dial.cpp origin/pool.cpp origin/probe.cpp origin/probe_head.cpp origin/resolver.cpp
@@ -51,9 +51,9 @@ nearhop_library(proxy
     client/http2_memory.h client/http2_meter.h client/http2_session.h client/http2_stream.h
     client/listener.h client/proxy_protocol.h client/session.h client/sessions.h
     exchange/address_counts.h exchange/address_hash.h exchange/answer.h exchange/attempt.h exchange/budget.h
-    exchange/capacity.h exchange/codec.h exchange/context.h exchange/exchange.h exchange/fault.h exchange/forwarded.h exchange/headers.h
+    exchange/capacity.h exchange/codec.h exchange/context.h exchange/course.h exchange/exchange.h exchange/fault.h exchange/forwarded.h exchange/headers.h
     exchange/keyed_hash.h exchange/line_writer.h exchange/least_rate.h exchange/location.h exchange/failure_rows.h exchange/lost_paths.h exchange/origin_load.h exchange/origin_times.h exchange/peer_trust.h exchange/pins.h exchange/rate_table.h exchange/reader_pace.h
-    exchange/retry.h exchange/tunnel.h exchange/viewer.h
+    exchange/tunnel.h exchange/viewer.h
     origin/announcement.h origin/connection.h origin/control_check.h origin/dial.h origin/pool.h origin/probe.h
     origin/probe_head.h origin/resolver.h origin/server_name.h
     run/build.h run/build_origins.h run/control.h run/geo_watch.h run/headroom_watch.h run/isolation_watch.h run/leader_watch.h run/listener_key.h

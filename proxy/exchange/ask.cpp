@@ -73,10 +73,8 @@ bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
 
 /// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
 bool Exchange::begin_sending(Attempt& attempt) {
-    const auto id = attempt.candidate.id;
-    if (pin_key_ != 0 && !claim_pin(id)) return false;
-    sent_to_.set(id);
-    write_request_head(request_, forwarding_, *site_, bound_->routing->origins[id], attempt.staging());
+    if (!course_.sends(attempt.candidate)) return false;
+    write_request_head(request_, forwarding_, *site_, origin_of(attempt), attempt.staging());
     return true;
 }
 
@@ -136,15 +134,6 @@ bool Exchange::wants_interim(unsigned status) const {
         case conf::InterimResponses::none: break;
     }
     return false;
-}
-
-/// Whether the retry table allows to go on elsewhere although the origin may still answer.
-bool Exchange::may_leave() const {
-    const auto& failover = config_->failover;
-    if (!failover.enabled || !another_candidate()) return false;
-    if (!attempt_->connection) return tried_.count() + 1 < failover.connect_candidates && !is_pinned();
-    return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
-           may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
 }
 
 /// The head has gone, and the client sends its body only when the origin wants it: until then it is the origin that is
@@ -245,8 +234,9 @@ loop::Task<Fault> Exchange::ask(bool fresh) {
                 }
             }
             out = fault != Fault::none;
-            if (!out && !hedged_ && now >= hedge_at) begin_hedge();
-            due = std::min({due, watch.look_at, watch.ask_kernel_at, hedged_ ? TimePoint::max() : hedge_at});
+            if (!out && course_.may_hedge() && now >= hedge_at) begin_hedge();
+            due =
+                std::min({due, watch.look_at, watch.ask_kernel_at, course_.may_hedge() ? hedge_at : TimePoint::max()});
         }
         if (out) waited_ += now - since;
         if (out && !hedge_) co_return fault;

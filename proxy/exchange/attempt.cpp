@@ -1,6 +1,6 @@
 #include "proxy/exchange/attempt.h"
 
-#include "proxy/exchange/retry.h"
+#include "proxy/exchange/course.h"
 #include "proxy/wire/diagnose.h"
 
 #include <algorithm>

@@ -320,7 +320,7 @@ std::optional<steering::Reason> Exchange::passed_over() const {
     using steering::Reason;
     if (attempt_ && attempt_->candidate.id == first_.id) return std::nullopt;
     if (attempt_ && attempt_->candidate.reason == Reason::key_pinned) return Reason::key_pinned;
-    if (tried_.test(first_.id)) return Reason::failed;
+    if (course_.has_tried(first_.id)) return Reason::failed;
     if (first_.passed_over || !attempt_) return first_.passed_over;
     return Reason::late;
 }
@@ -345,7 +345,7 @@ void Exchange::record() {
         if (outcome_.status != 101) origin.duration.observe_microseconds(microseconds_of(took));
     }
     count_first_choice();
-    if (moved_) {
+    if (course_.has_moved()) {
         const bool answered = relayed_ && outcome_.status < 500;
         const auto what = info(outcome_.fault).side == Side::client ? admin::Moved::client_gone
                           : answered                                ? admin::Moved::answered
@@ -378,13 +378,13 @@ void Exchange::record() {
         line.passed_over = passed_over();
     }
     line.place = located_.place;
-    line.attempts = attempts_;
+    line.attempts = course_.attempts();
     line.fault = outcome_.fault;
     line.deviation = std::max({client_.deviations().worst(), deviations_.worst(),
                                attempt_ ? attempt_->deviations().worst() : Deviation::none});
     line.bytes_in = bytes_in_;
     line.bytes_out = bytes_out_;
-    line.edge_ms = attempts_ ? milliseconds_of(first_attempt_ - began_) : milliseconds_of(took);
+    line.edge_ms = course_.attempts() ? milliseconds_of(first_attempt_ - began_) : milliseconds_of(took);
     line.connect_ms = milliseconds_of(connect_time_);
     line.origin_ms = milliseconds_of(head_time_);
     line.total_ms = milliseconds_of(took);

@@ -99,7 +99,7 @@ void Exchange::lose_path(Attempt& attempt) {
 /// its client's own next try. Where none would, waiting is all that can be done, and nothing else is worth knowing.
 bool Exchange::may_only_wait() const {
     return config_->failover.enabled && attempt_->connection && is_asked() && !attempt_->answered_anything() &&
-           another_candidate() && !may_leave();
+           course_.has_other() && !may_leave();
 }
 
 /// Whether to give up a request that may_only_wait(), although its deadline is not over: its origin is dead, not slow.

@@ -1,7 +1,7 @@
 #include "proxy/run/rto.h"
 
 #include "conf/syntax.h"
-#include "proxy/exchange/retry.h"
+#include "proxy/exchange/course.h"
 #include "proxy/steering/coverage.h"
 
 #include <algorithm>
