@@ -1,6 +1,5 @@
 #include "proxy/origin/http1_channel.h"
 
-#include "proxy/exchange/retry.h"
 #include "proxy/origin/pool.h"
 #include "proxy/wire/diagnose.h"
 
@@ -123,7 +122,7 @@ Channel::Progress Http1Channel::end_without_head() noexcept {
 }
 
 bool Http1Channel::is_young() const noexcept {
-    return sent_at == loop::TimePoint{} || loop_.now() < sent_at + exchange::stale_within;
+    return sent_at == loop::TimePoint{} || loop_.now() < sent_at + stale_within;
 }
 
 /// What the whole head in head_bytes_ says.

@@ -1,7 +1,7 @@
 #include "proxy/run/rto.h"
 
 #include "conf/syntax.h"
-#include "proxy/exchange/retry.h"
+#include "proxy/origin/connection.h"
 #include "proxy/steering/coverage.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ health::RtoFacts facts_of(const conf::Origin& origin, const conf::Failover& fail
     facts.dial = failover.second_address_after + (origin.url->tls ? failover.tls_timeout : failover.connect_timeout);
     facts.head_timeout = limits.head_timeout;
     facts.deadline = *limits.deadline;
-    facts.stale = exchange::stale_within;
+    facts.stale = origin::stale_within;
     return facts;
 }
 

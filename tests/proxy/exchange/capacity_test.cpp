@@ -102,14 +102,14 @@ struct Edge {
         capacity.prepare(1024);
         capacity.set(most);
     }
-    Refusal open(const geo::Address& peer, bool trusted = false, bool tls = true) {
-        const Refusal why = capacity.begin_session(peer, trusted, tls, 1000s);
-        if (why == Refusal::none) held.push_back(capacity.hold(peer, What::session));
+    admin::Refusal open(const geo::Address& peer, bool trusted = false, bool tls = true) {
+        const admin::Refusal why = capacity.begin_session(peer, trusted, tls, 1000s);
+        if (why == admin::Refusal::none) held.push_back(capacity.hold(peer, What::session));
         return why;
     }
     unsigned open_many(const geo::Address& peer, unsigned count) {
         unsigned opened = 0;
-        for (unsigned i = 0; i < count; ++i) opened += open(peer) == Refusal::none ? 1 : 0;
+        for (unsigned i = 0; i < count; ++i) opened += open(peer) == admin::Refusal::none ? 1 : 0;
         return opened;
     }
 };
@@ -117,53 +117,53 @@ struct Edge {
 TEST(Capacity, TheBusiestAddressIsRefusedFirstAndOthersFindRoom) {
     Edge edge;
     EXPECT_EQ(edge.open_many(at("192.0.2.1"), 200), 80U);
-    EXPECT_EQ(edge.open(at("192.0.2.1")), Refusal::busy_address);
-    EXPECT_EQ(edge.open(at("192.0.2.2")), Refusal::none);
-    EXPECT_EQ(edge.open(at("192.0.2.1"), true), Refusal::none) << "a trusted peer speaks for many";
-    for (std::uint32_t i = 0; i < 18; ++i) EXPECT_EQ(edge.open(geo::Address::v4(i)), Refusal::none);
-    EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::sessions);
+    EXPECT_EQ(edge.open(at("192.0.2.1")), admin::Refusal::busy_address);
+    EXPECT_EQ(edge.open(at("192.0.2.2")), admin::Refusal::none);
+    EXPECT_EQ(edge.open(at("192.0.2.1"), true), admin::Refusal::none) << "a trusted peer speaks for many";
+    for (std::uint32_t i = 0; i < 18; ++i) EXPECT_EQ(edge.open(geo::Address::v4(i)), admin::Refusal::none);
+    EXPECT_EQ(edge.open(geo::Address::v4(99)), admin::Refusal::sessions);
     EXPECT_TRUE(edge.capacity.is_full());
     edge.capacity.end_session();
     EXPECT_FALSE(edge.capacity.is_full());
-    EXPECT_EQ(edge.open(geo::Address::v4(99)), Refusal::none) << "it ends by itself";
+    EXPECT_EQ(edge.open(geo::Address::v4(99)), admin::Refusal::none) << "it ends by itself";
 }
 
 TEST(Capacity, AnAddressHasALimitOfItsOwn) {
     Edge edge{{.sessions = 100, .sessions_per_address = 3}};
     EXPECT_EQ(edge.open_many(at("2001:db8::1"), 5), 3U);
-    EXPECT_EQ(edge.open(at("2001:db8::ffff")), Refusal::address) << "the same /64";
-    EXPECT_EQ(edge.open(at("2001:db8:0:1::1")), Refusal::none);
-    EXPECT_EQ(edge.open(at("2001:db8::1"), true), Refusal::none);
-    EXPECT_EQ(edge.capacity.judge_address(at("2001:db8::1"), false), Refusal::address);
+    EXPECT_EQ(edge.open(at("2001:db8::ffff")), admin::Refusal::address) << "the same /64";
+    EXPECT_EQ(edge.open(at("2001:db8:0:1::1")), admin::Refusal::none);
+    EXPECT_EQ(edge.open(at("2001:db8::1"), true), admin::Refusal::none);
+    EXPECT_EQ(edge.capacity.judge_address(at("2001:db8::1"), false), admin::Refusal::address);
     edge.held.clear();
-    EXPECT_EQ(edge.open(at("2001:db8::1")), Refusal::none);
+    EXPECT_EQ(edge.open(at("2001:db8::1")), admin::Refusal::none);
 }
 
 TEST(Capacity, HandshakesHaveALimitInProgressAndARate) {
     Edge edge{{.sessions = 100, .handshakes = 20}};
     EXPECT_EQ(edge.open_many(at("192.0.2.1"), 50), 16U) << "and the busiest address leaves some to others";
     EXPECT_EQ(edge.open_many(at("192.0.2.2"), 50), 4U);
-    EXPECT_EQ(edge.open(at("192.0.2.3")), Refusal::handshakes);
-    EXPECT_EQ(edge.open(at("192.0.2.3"), false, false), Refusal::none) << "without TLS there is none";
+    EXPECT_EQ(edge.open(at("192.0.2.3")), admin::Refusal::handshakes);
+    EXPECT_EQ(edge.open(at("192.0.2.3"), false, false), admin::Refusal::none) << "without TLS there is none";
     edge.capacity.end_handshake();
-    EXPECT_EQ(edge.open(at("192.0.2.3")), Refusal::none);
+    EXPECT_EQ(edge.open(at("192.0.2.3")), admin::Refusal::none);
 
     Edge paced{{.sessions = 100, .handshakes_per_second = 5}};
     EXPECT_EQ(paced.open_many(at("192.0.2.1"), 20), 5U);
-    EXPECT_EQ(paced.open(at("192.0.2.2")), Refusal::handshake_rate);
-    EXPECT_EQ(paced.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+    EXPECT_EQ(paced.open(at("192.0.2.2")), admin::Refusal::handshake_rate);
+    EXPECT_EQ(paced.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), admin::Refusal::none);
 }
 
 TEST(Capacity, ARateOfHandshakesHoldsAtOnceWhenItIsChanged) {
     Edge edge{{.sessions = 1000, .handshakes_per_second = 100}};
     EXPECT_EQ(edge.open_many(at("192.0.2.1"), 200), 100U);
     edge.capacity.set({.sessions = 1000, .handshakes_per_second = 2});
-    EXPECT_EQ(edge.open(at("192.0.2.2")), Refusal::handshake_rate) << "nobody gets a second burst";
-    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+    EXPECT_EQ(edge.open(at("192.0.2.2")), admin::Refusal::handshake_rate) << "nobody gets a second burst";
+    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), admin::Refusal::none);
     edge.capacity.set({.sessions = 1000, .handshakes_per_second = 0});
-    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), Refusal::none);
+    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1001s), admin::Refusal::none);
     edge.capacity.set({.sessions = 1000, .handshakes_per_second = 100});
-    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1002s), Refusal::none);
+    EXPECT_EQ(edge.capacity.begin_session(at("192.0.2.2"), false, true, 1002s), admin::Refusal::none);
 }
 
 std::vector<conf::Site> site_with(conf::Rate address, conf::Rate site = {}) {
@@ -242,7 +242,7 @@ TEST(Capacity, ShedsInItsFixedOrder) {
         const auto greedy = at("192.0.2.1");
         const auto modest = at("192.0.2.2");
         EXPECT_EQ(edge.open_many(greedy, 20), 20U);
-        EXPECT_EQ(edge.open(modest), Refusal::none);
+        EXPECT_EQ(edge.open(modest), admin::Refusal::none);
         std::vector<AddressCounts::Held> requests;
         requests.reserve(11);
         for (int i = 0; i < 10; ++i) requests.push_back(capacity.hold(greedy, What::request));
@@ -251,15 +251,15 @@ TEST(Capacity, ShedsInItsFixedOrder) {
         struct Row {
             unsigned percent;
             bool counted;
-            Refusal greedy_session, modest_session;
+            admin::Refusal greedy_session, modest_session;
             bool greedy_request, modest_request, full;
         };
-        for (const Row& row : {Row{79, false, Refusal::none, Refusal::none, true, true, false},
-                               Row{80, true, Refusal::busy_address, Refusal::none, true, true, false},
-                               Row{90, true, Refusal::overload, Refusal::overload, true, true, true},
-                               Row{95, true, Refusal::overload, Refusal::overload, false, true, true},
-                               Row{100, true, Refusal::overload, Refusal::overload, false, false, true},
-                               Row{10, false, Refusal::none, Refusal::none, true, true, false}}) {
+        for (const Row& row : {Row{79, false, admin::Refusal::none, admin::Refusal::none, true, true, false},
+                               Row{80, true, admin::Refusal::busy_address, admin::Refusal::none, true, true, false},
+                               Row{90, true, admin::Refusal::overload, admin::Refusal::overload, true, true, true},
+                               Row{95, true, admin::Refusal::overload, admin::Refusal::overload, false, true, true},
+                               Row{100, true, admin::Refusal::overload, admin::Refusal::overload, false, false, true},
+                               Row{10, false, admin::Refusal::none, admin::Refusal::none, true, true, false}}) {
             SCOPED_TRACE(row.percent);
             load(row.percent);
             EXPECT_EQ(capacity.is_full(), row.full);
@@ -283,7 +283,7 @@ TEST(Capacity, DescriptorsAreClientsAndOriginsTogether) {
     EXPECT_FALSE(edge.capacity.is_out_of_descriptors());
     edge.capacity.add_origin_connections(20);
     EXPECT_TRUE(edge.capacity.is_out_of_descriptors());
-    EXPECT_EQ(edge.open(at("192.0.2.2")), Refusal::overload);
+    EXPECT_EQ(edge.open(at("192.0.2.2")), admin::Refusal::overload);
 }
 
 TEST(Capacity, WithoutLimitsRefusesNobody) {
