@@ -1,7 +1,7 @@
 #pragma once
 
-#include "proxy/admin/registry.h"
-#include "proxy/run/status.h"
+#include "proxy/control/status.h"
+#include "proxy/shared/registry.h"
 
 #include <prometheus/metric_family.h>
 
@@ -27,7 +27,7 @@ public:
         if (value != 0) add(labels, value);
     }
     /// A histogram as admin::Histogram and run::PhaseHistogram hold it.
-    void add(Labels labels, const run::PhaseHistogram& histogram);
+    void add(Labels labels, const control::PhaseHistogram& histogram);
 
     prometheus::MetricFamily take() { return std::move(family_); }
 
@@ -52,10 +52,10 @@ void take_all(Families& out, Each&... families) {
 }
 
 // The groups, in the order of docs/metrics.md; one file each.
-void add_traffic(Families& out, const Snapshot& snapshot, const Registry& registry);
-void add_sessions(Families& out, const Registry& registry);
-void add_origins(Families& out, const Registry& registry, const run::Control::Status& status);
-void add_edge(Families& out, const Registry& registry, const run::Control::Status& status);
+void add_traffic(Families& out, const shared::Snapshot& snapshot, const shared::Registry& registry);
+void add_sessions(Families& out, const shared::Registry& registry);
+void add_origins(Families& out, const shared::Registry& registry, const control::Control::Status& status);
+void add_edge(Families& out, const shared::Registry& registry, const control::Control::Status& status);
 void add_process(Families& out);
 
 }  // namespace nearhop::admin

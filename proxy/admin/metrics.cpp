@@ -35,14 +35,14 @@ void Family::add(Labels labels, double value) {
     family_.metric.push_back(std::move(row));
 }
 
-void Family::add(Labels labels, const run::PhaseHistogram& histogram) {
+void Family::add(Labels labels, const control::PhaseHistogram& histogram) {
     prometheus::ClientMetric row;
     row.label = labels_of(labels);
     std::uint64_t below = 0;
     for (std::size_t i = 0; i < histogram.buckets.size(); ++i) {
         below += histogram.buckets[i];
-        const double bound =
-            i < Histogram::bounds.size() ? Histogram::bounds[i] : std::numeric_limits<double>::infinity();
+        const double bound = i < account::Histogram::bounds.size() ? account::Histogram::bounds[i]
+                                                                   : std::numeric_limits<double>::infinity();
         row.histogram.bucket.push_back({below, bound});
     }
     // From the buckets, not from a counter beside them: a worker may be between the two.
@@ -51,8 +51,9 @@ void Family::add(Labels labels, const run::PhaseHistogram& histogram) {
     family_.metric.push_back(std::move(row));
 }
 
-std::vector<prometheus::MetricFamily> metric_families(const Snapshot& snapshot, const Registry& registry,
-                                                      const run::Control::Status& status) {
+std::vector<prometheus::MetricFamily> metric_families(const shared::Snapshot& snapshot,
+                                                      const shared::Registry& registry,
+                                                      const control::Control::Status& status) {
     Families out;
     add_traffic(out, snapshot, registry);
     add_sessions(out, registry);
@@ -62,7 +63,8 @@ std::vector<prometheus::MetricFamily> metric_families(const Snapshot& snapshot, 
     return out;
 }
 
-std::string metrics_text(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status) {
+std::string metrics_text(const shared::Snapshot& snapshot, const shared::Registry& registry,
+                         const control::Control::Status& status) {
     return prometheus::TextSerializer{}.Serialize(metric_families(snapshot, registry, status));
 }
 

@@ -1,7 +1,7 @@
+#include "proxy/account/logging.h"
+#include "proxy/account/version.h"
 #include "proxy/admin/family.h"
 #include "proxy/admin/metrics.h"
-#include "proxy/run/logging.h"
-#include "proxy/run/version.h"
 
 #include <chrono>
 #include <map>
@@ -14,7 +14,7 @@ double seconds_since_epoch(std::chrono::system_clock::time_point time) {
     return std::chrono::duration<double>(time.time_since_epoch()).count();
 }
 
-void add_databases(Families& out, const run::Control::Status& status) {
+void add_databases(Families& out, const control::Control::Status& status) {
     Family built = gauge("nearhop_geo_database_built_timestamp_seconds", "When the geo database in use was built.");
     Family old = gauge("nearhop_geo_database_old", "1 while the geo database in use is old: built over 45 days ago.");
     Family errors = counter("nearhop_geo_database_errors_total", "Look-ups that met a corrupt record.");
@@ -39,7 +39,7 @@ void add_databases(Families& out, const run::Control::Status& status) {
     take_all(out, built, old, errors, changes, bytes);
 }
 
-void add_ranges(Families& out, const run::Control::Status& status) {
+void add_ranges(Families& out, const control::Control::Status& status) {
     Family networks = gauge("nearhop_ip_ranges_networks", "Networks in force of a service that is trusted by file.");
     Family changes = counter("nearhop_ip_ranges_changes_total", "Changed ip_ranges files, taken into use or refused.");
     std::map<std::string_view, bool> seen;
@@ -51,7 +51,7 @@ void add_ranges(Families& out, const run::Control::Status& status) {
     take_all(out, networks, changes);
 }
 
-void add_certificates(Families& out, const run::Control::Status& status) {
+void add_certificates(Families& out, const control::Control::Status& status) {
     Family expiry = gauge("nearhop_certificate_expiry_timestamp_seconds", "When the certificate expires.");
     std::vector<std::string> paths;
     paths.reserve(status.certificates.size());
@@ -64,7 +64,7 @@ void add_certificates(Families& out, const run::Control::Status& status) {
     take_all(out, expiry);
 }
 
-void add_isolation(Families& out, const run::Control::Status& status) {
+void add_isolation(Families& out, const control::Control::Status& status) {
     Family isolated = gauge("nearhop_isolated", "1 while this edge regards itself as cut off; verdicts freeze.");
     isolated.add({}, status.isolation.isolated() ? 1.0 : 0.0);
     Family times = counter("nearhop_isolations_total", "Times that this edge was cut off.");
@@ -78,7 +78,7 @@ void add_isolation(Families& out, const run::Control::Status& status) {
 
 }  // namespace
 
-void add_edge(Families& out, const Registry& registry, const run::Control::Status& status) {
+void add_edge(Families& out, const shared::Registry& registry, const control::Control::Status& status) {
     add_databases(out, status);
     add_ranges(out, status);
     add_certificates(out, status);
@@ -97,13 +97,13 @@ void add_edge(Families& out, const Registry& registry, const run::Control::Statu
     dropped.add({}, lines);
     Family lost =
         counter("nearhop_event_log_dropped_total", "Lines of the event log lost to a slow reader or a full disk.");
-    lost.add({}, run::event_lines_lost());
+    lost.add({}, account::event_lines_lost());
     Family failures =
         counter("nearhop_task_failures_total", "Times that a task of the control thread failed and restarted.");
-    for (std::size_t i = 0; i < duty_count; ++i)
-        failures.add({{"task", name(static_cast<Duty>(i))}}, registry.task_failures[i].get());
+    for (std::size_t i = 0; i < account::duty_count; ++i)
+        failures.add({{"task", name(static_cast<account::Duty>(i))}}, registry.task_failures[i].get());
     Family build = gauge("nearhop_build_info", "Always 1; the label says what runs.");
-    build.add({{"version", run::version()}}, 1.0);
+    build.add({{"version", account::version()}}, 1.0);
     take_all(out, generation, loaded, reloads, dropped, lost, failures, build);
 }
 

@@ -5,10 +5,10 @@
 namespace nearhop::admin {
 namespace {
 
-constexpr std::array<health::Verdict, run::verdict_count> verdicts{health::Verdict::unknown, health::Verdict::up,
-                                                                   health::Verdict::degraded, health::Verdict::down};
+constexpr std::array<health::Verdict, control::verdict_count> verdicts{
+    health::Verdict::unknown, health::Verdict::up, health::Verdict::degraded, health::Verdict::down};
 
-void add_states(Families& out, const run::Control::Status& status) {
+void add_states(Families& out, const control::Control::Status& status) {
     Family verdict = gauge("nearhop_origin_verdict", "1 for the verdict that the origin has, 0 for the others.");
     Family ejected = gauge("nearhop_origin_ejected", "1 while failures of live traffic eject the origin.");
     Family draining = gauge("nearhop_origin_draining", "1 while the operator keeps new requests away.");
@@ -51,7 +51,7 @@ void add_states(Families& out, const run::Control::Status& status) {
     take_all(out, verdict, ejected, draining, share, agent, ordered, checks, missing, rtt, addresses, dropped);
 }
 
-void add_figures(Families& out, const run::Control::Status& status) {
+void add_figures(Families& out, const control::Control::Status& status) {
     Family changes = counter("nearhop_verdict_changes_total", "Changes of the origin's verdict, by the new one.");
     Family ejections =
         counter("nearhop_origin_ejections_total", "Times that failures of live traffic ejected the origin.");
@@ -86,14 +86,14 @@ void add_figures(Families& out, const run::Control::Status& status) {
     take_all(out, changes, ejections, probes, phases, resolves, moves, detection, recovery);
 }
 
-void add_pools(Families& out, const Registry& registry) {
+void add_pools(Families& out, const shared::Registry& registry) {
     Family connections = gauge("nearhop_pool_connections", "Connections to the origin, waiting or in use.");
     Family opened = counter("nearhop_pool_opened_total", "Connections made to the origin.");
     Family reused = counter("nearhop_pool_reused_total", "Attempts that went over a kept-alive connection.");
     Family stalls = counter("nearhop_origin_stalls_total",
                             "Times that requests to the origin waited and no answer came, by worker.");
     for (const auto& [origin, blocks] : registry.pools()) {
-        PoolCounters sum;
+        account::PoolCounters sum;
         for (const auto& block : blocks) {
             if (!block) continue;
             sum.idle.add(block->idle.get());
@@ -112,7 +112,7 @@ void add_pools(Families& out, const Registry& registry) {
 }
 
 /// Of origins with a capacity, and of those that had one.
-void add_loads(Families& out, const Registry& registry, const run::Control::Status& status) {
+void add_loads(Families& out, const shared::Registry& registry, const control::Control::Status& status) {
     Family capacity = gauge("nearhop_origin_capacity", "Requests that the origin may have in flight from this edge.");
     Family in_flight = gauge("nearhop_origin_in_flight", "Requests in flight at an origin with a capacity.");
     Family queued = gauge("nearhop_origin_queued", "Requests that wait for room at the origin now.");
@@ -135,7 +135,7 @@ void add_loads(Families& out, const Registry& registry, const run::Control::Stat
 
 }  // namespace
 
-void add_origins(Families& out, const Registry& registry, const run::Control::Status& status) {
+void add_origins(Families& out, const shared::Registry& registry, const control::Control::Status& status) {
     add_states(out, status);
     add_figures(out, status);
     add_pools(out, registry);

@@ -4,7 +4,7 @@ namespace nearhop::admin {
 namespace {
 
 template <class Read>
-std::uint64_t sum(const Registry& registry, Read read) {
+std::uint64_t sum(const shared::Registry& registry, Read read) {
     std::uint64_t total = 0;
     for (unsigned i = 0; i < registry.workers(); ++i) total += read(registry.worker(i)).get();
     return total;
@@ -12,12 +12,12 @@ std::uint64_t sum(const Registry& registry, Read read) {
 
 /// What began and has not ended. Ends are read first: what begins in between cannot make the difference negative.
 template <class Begun, class Ended>
-std::uint64_t difference(const Registry& registry, Begun begun, Ended ended) {
+std::uint64_t difference(const shared::Registry& registry, Begun begun, Ended ended) {
     const std::uint64_t over = sum(registry, ended);
     return sum(registry, begun) - over;
 }
 
-void add_located(Families& out, const Registry& registry) {
+void add_located(Families& out, const shared::Registry& registry) {
     Family located = counter("nearhop_located_total", "Requests by how their client was located, and how precisely.");
     for (std::size_t source = 0; source < 4; ++source)
         for (std::size_t level = 0; level < 5; ++level)
@@ -33,7 +33,7 @@ void add_located(Families& out, const Registry& registry) {
     take_all(out, located, bad, disagreed);
 }
 
-void add_http2(Families& out, const Registry& registry) {
+void add_http2(Families& out, const shared::Registry& registry) {
     Family sessions = counter("nearhop_http2_sessions_total", "Client connections that speak HTTP/2.");
     sessions.add({}, sum(registry, [](const auto& w) -> auto& { return w.http2_sessions; }));
     Family streams = counter("nearhop_http2_streams_total", "Streams that HTTP/2 clients opened.");
@@ -44,23 +44,23 @@ void add_http2(Families& out, const Registry& registry) {
     resets.add({{"by", "client"}}, sum(registry, [](const auto& w) -> auto& { return w.http2_client_resets; }));
     resets.add({{"by", "edge"}}, sum(registry, [](const auto& w) -> auto& { return w.http2_edge_resets; }));
     Family ended = counter("nearhop_http2_ended_total", "HTTP/2 sessions that ended, and why.");
-    for (std::size_t why = 1; why < http2_end_count; ++why)
-        ended.add({{"why", name(static_cast<Http2End>(why))}},
+    for (std::size_t why = 1; why < account::http2_end_count; ++why)
+        ended.add({{"why", name(static_cast<account::Http2End>(why))}},
                   sum(registry, [why](const auto& w) -> auto& { return w.http2_ended[why]; }));
     take_all(out, sessions, streams, refused, resets, ended);
 }
 
 }  // namespace
 
-void add_sessions(Families& out, const Registry& registry) {
+void add_sessions(Families& out, const shared::Registry& registry) {
     const auto total = [&](auto member) {
         return sum(registry, [member](const auto& w) -> auto& { return w.*member; });
     };
-    using W = WorkerCounters;
+    using W = account::WorkerCounters;
 
     Family faults = counter("nearhop_faults_total", "Exchanges and sessions that met a fault, by its code.");
-    for (std::size_t i = 1; i < exchange::fault_count; ++i)
-        faults.add({{"fault", exchange::info(static_cast<exchange::Fault>(i)).code}},
+    for (std::size_t i = 1; i < account::fault_count; ++i)
+        faults.add({{"fault", account::info(static_cast<account::Fault>(i)).code}},
                    sum(registry, [i](const auto& w) -> auto& { return w.faults[i]; }));
 
     Family deviations = counter("nearhop_deviations_total",
@@ -82,15 +82,15 @@ void add_sessions(Families& out, const Registry& registry) {
     Family opened = counter("nearhop_sessions_total", "Client connections accepted.");
     opened.add({}, total(&W::sessions_opened));
     Family refused = counter("nearhop_sessions_refused_total", "Client connections closed at once, by the limit.");
-    for (std::size_t i = 1; i < refusal_count; ++i)
-        refused.add({{"limit", name(static_cast<Refusal>(i))}},
+    for (std::size_t i = 1; i < account::refusal_count; ++i)
+        refused.add({{"limit", name(static_cast<account::Refusal>(i))}},
                     sum(registry, [i](const auto& w) -> auto& { return w.sessions_refused[i]; }));
     Family used_up = counter("nearhop_sessions_used_up_total", "Client connections ended after their requests.");
     used_up.add({}, total(&W::sessions_used_up));
     Family load = gauge("nearhop_load_ratio", "Share of a limit in use; shedding begins at 0.8.");
-    for (std::size_t i = 0; i < exchange::resource_count; ++i) {
-        const auto what = static_cast<exchange::Resource>(i);
-        load.add({{"resource", exchange::name(what)}}, registry.capacity.load(what) / 100.0);
+    for (std::size_t i = 0; i < shared::resource_count; ++i) {
+        const auto what = static_cast<shared::Resource>(i);
+        load.add({{"resource", name(what)}}, registry.capacity.load(what) / 100.0);
     }
     Family forgotten =
         counter("nearhop_rate_buckets_forgotten_total",

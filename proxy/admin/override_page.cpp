@@ -40,17 +40,17 @@ loop::Task<Page> override_page(const Ask& ask, const Process& process) {
 
     if (auto problem = parameter_problem({ask.query, ask.body}, {"author", "reason", "for", "force"}); !problem.empty())
         co_return bad(std::move(problem));
-    run::OverrideOrder wanted{.origin = std::string{rest.substr(0, slash)},
-                              .order = *order,
-                              .author = parameter(ask, "author"),
-                              .why = parameter(ask, "reason")};
-    if (!run::is_note(wanted.author, run::author_limit))
+    control::OverrideOrder wanted{.origin = std::string{rest.substr(0, slash)},
+                                  .order = *order,
+                                  .author = parameter(ask, "author"),
+                                  .why = parameter(ask, "reason")};
+    if (!control::is_note(wanted.author, control::author_limit))
         co_return bad("want author: who orders this, 1 to 64 bytes of text without control characters");
-    if (!run::is_note(wanted.why, run::why_limit))
+    if (!control::is_note(wanted.why, control::why_limit))
         co_return bad("want reason: why, 1 to 256 bytes of text without control characters");
     if (const auto lasts = parameter(ask, "for"); !lasts.empty()) {
         const auto duration = conf::duration_from(lasts);
-        if (!duration || *duration < std::chrono::seconds{1} || *duration > run::override_longest)
+        if (!duration || *duration < std::chrono::seconds{1} || *duration > control::override_longest)
             co_return bad("want for: a duration with its unit (s, m, h) from 1s to 168h");
         wanted.lasts = std::chrono::duration_cast<std::chrono::seconds>(*duration);
     }
@@ -69,7 +69,7 @@ loop::Task<Page> override_page(const Ask& ask, const Process& process) {
     if (result.record) body["override"] = override_json(*result.record);
     if (!result.saved) body["not_saved"] = printable(result.not_saved) + "; it holds until a restart";
     // Without a state file nobody expects it to be kept; where there is one, an operator must see that it was not.
-    const bool failed = !result.saved && result.not_saved != run::no_state_file;
+    const bool failed = !result.saved && result.not_saved != control::no_state_file;
     co_return Page{.status = failed ? 500u : 200u, .type = "application/json", .body = json::serialize(body) + "\n"};
 }
 

@@ -43,12 +43,12 @@ bool has_token(std::string_view authorization, std::string_view token) noexcept 
            is_same_secret(authorization.substr(scheme.size()), token);
 }
 
-std::string_view what_health_is(const Snapshot& snapshot) noexcept {
+std::string_view what_health_is(const shared::Snapshot& snapshot) noexcept {
     return snapshot.isolated ? "as it was before this edge was cut off: every origin and every control target is silent"
                              : "live";
 }
 
-Page explain_page(std::string_view query, const Snapshot& snapshot) {
+Page explain_page(std::string_view query, const shared::Snapshot& snapshot) {
     if (auto problem = parameter_problem({query}, {"ip", "country", "lat", "lon", "host", "path", "method", "format"});
         !problem.empty())
         return {.status = 400, .body = std::move(problem) + "\n"};
@@ -69,7 +69,7 @@ Page explain_page(std::string_view query, const Snapshot& snapshot) {
 }
 
 /// nullopt: the caller may change things.
-std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
+std::optional<Page> refused(const Ask& ask, const shared::Snapshot& snapshot) {
     if (ask.method != "POST") return Page{.status = 405, .body = "want POST\n", .fields = "Allow: POST\r\n"};
     const auto& config = snapshot.routing->config;
     if (config.admin.token.value.empty())
@@ -81,14 +81,14 @@ std::optional<Page> refused(const Ask& ask, const Snapshot& snapshot) {
     return std::nullopt;
 }
 
-Page ready_page(const Snapshot& snapshot, const Registry& registry) {
+Page ready_page(const shared::Snapshot& snapshot, const shared::Registry& registry) {
     if (snapshot.isolated) return {.status = 503, .body = "not ready: cut off from every origin\n"};
     if (!snapshot.ready) return {.status = 503, .body = "not ready\n"};
     if (registry.capacity.is_full()) return {.status = 503, .body = "not ready: at its limits\n"};
     return {.body = "ready\n"};
 }
 
-loop::Task<Page> reload_page(std::string_view query, const Snapshot& snapshot, const Process& process) {
+loop::Task<Page> reload_page(std::string_view query, const shared::Snapshot& snapshot, const Process& process) {
     if (auto problem = parameter_problem({query}, {}); !problem.empty())
         co_return Page{.status = 400, .body = std::move(problem) + "\n"};
     const auto& config = snapshot.routing->config;
@@ -99,7 +99,8 @@ loop::Task<Page> reload_page(std::string_view query, const Snapshot& snapshot, c
     co_return Page{.status = result.ok ? 200u : 422u, .type = json_type, .body = boost::json::serialize(body) + "\n"};
 }
 
-Page readable_page(const Ask& ask, const Snapshot& snapshot, const Registry& registry, const Process& process) {
+Page readable_page(const Ask& ask, const shared::Snapshot& snapshot, const shared::Registry& registry,
+                   const Process& process) {
     constexpr std::string_view readable[] = {"/", "/metrics", "/livez", "/readyz", "/status", "/explain"};
     if (std::find(std::begin(readable), std::end(readable), ask.path) == std::end(readable))
         return {.status = 404, .body = "no such page; / lists them\n"};
@@ -119,14 +120,14 @@ bool is_large(const Ask& ask) noexcept {
     return (ask.path == "/metrics" || ask.path == "/status") && (ask.method == "GET" || ask.method == "HEAD");
 }
 
-Page large_page(std::string_view path, const Snapshot& snapshot, const Registry& registry,
-                const run::Control::Status& status) {
+Page large_page(std::string_view path, const shared::Snapshot& snapshot, const shared::Registry& registry,
+                const control::Control::Status& status) {
     if (path == "/status") return {.type = json_type, .body = status_json(snapshot, registry, status)};
     return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(snapshot, registry, status)};
 }
 
-loop::Task<Page> answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry,
-                        const Process& process) {
+loop::Task<Page> answer(const Ask& ask, bool allowed, const shared::Snapshot& snapshot,
+                        const shared::Registry& registry, const Process& process) {
     if (!allowed) co_return Page{.status = 403, .body = "this address is not in admin.allow\n"};
     const bool reloads = ask.path == "/reload";
     if (!reloads && !ask.path.starts_with(origins_path)) co_return readable_page(ask, snapshot, registry, process);

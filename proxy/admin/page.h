@@ -1,10 +1,10 @@
 #pragma once
 
-#include "proxy/admin/registry.h"
+#include "proxy/control/control.h"
+#include "proxy/control/status.h"
 #include "proxy/loop/task.h"
-#include "proxy/run/control.h"
-#include "proxy/run/status.h"
-#include "proxy/snapshot.h"
+#include "proxy/shared/registry.h"
+#include "proxy/shared/snapshot.h"
 
 #include <exception>
 #include <functional>
@@ -16,9 +16,9 @@ namespace nearhop::admin {
 /// What the admin listener reads of the process and what it may do to it; run::Control behind functions, so that pages
 /// are tested without one.
 struct Process {
-    std::function<const run::Control::Status&()> status;
-    std::function<loop::Task<run::Control::ReloadResult>()> reload;
-    std::function<loop::Task<run::Control::OverrideResult>(run::OverrideOrder)> override_origin{};
+    std::function<const control::Control::Status&()> status;
+    std::function<loop::Task<control::Control::ReloadResult>()> reload;
+    std::function<loop::Task<control::Control::OverrideResult>(control::OverrideOrder)> override_origin{};
     std::function<void(const std::exception&)> failed{};  ///< a session or a long-lived task threw; does not throw
 };
 
@@ -38,13 +38,13 @@ struct Page {
 
 /// Every route, from state alone: no sockets. `allowed` says whether the peer is in admin.allow. What the arguments
 /// refer to stays until the Task ends.
-loop::Task<Page> answer(const Ask& ask, bool allowed, const Snapshot& snapshot, const Registry& registry,
-                        const Process& process);
+loop::Task<Page> answer(const Ask& ask, bool allowed, const shared::Snapshot& snapshot,
+                        const shared::Registry& registry, const Process& process);
 
 /// Pages that grow with the configuration, /metrics and /status. They only read: any thread.
 bool is_large(const Ask& ask) noexcept;
-Page large_page(std::string_view path, const Snapshot& snapshot, const Registry& registry,
-                const run::Control::Status& status);
+Page large_page(std::string_view path, const shared::Snapshot& snapshot, const shared::Registry& registry,
+                const control::Control::Status& status);
 
 /// True when `peer` may use the admin listener: admin.allow, or loopback without one.
 bool is_allowed(const conf::Admin& admin, const geo::Address& peer);

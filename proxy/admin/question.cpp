@@ -38,7 +38,7 @@ std::string fields_of(const Question& question, steering::ViewerFields& fields) 
 }
 
 /// Without a host the question is about the default site, or about the first one.
-std::string host_of(const Question& question, const Routing& routing) {
+std::string host_of(const Question& question, const shared::Routing& routing) {
     if (!question.host.empty() || routing.table->default_site || routing.config.sites.empty())
         return std::string{client::host_of(question.host)};
     const auto& hosts = routing.config.sites.front().hosts;
@@ -68,7 +68,7 @@ std::string refusal(const std::string& method, std::string& path, const steering
 
 }  // namespace
 
-Answer explain(const Question& question, const Snapshot& snapshot, const health::Table& health) {
+Answer explain(const Question& question, const shared::Snapshot& snapshot, const health::Table& health) {
     Answer answer;
     steering::ViewerFields fields;
     answer.error = fields_of(question, fields);
@@ -88,7 +88,7 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     }
 
     auto& what = answer.explanation;
-    const Routing& routing = *snapshot.routing;
+    const shared::Routing& routing = *snapshot.routing;
     what.host = host_of(question, routing);
     what.path = question.path.empty() ? "/" : question.path.substr(0, question.path.find('?'));
     what.method = question.method.empty() ? "GET" : question.method;
@@ -103,12 +103,12 @@ Answer explain(const Question& question, const Snapshot& snapshot, const health:
     return answer;
 }
 
-std::string answer_text(const Answer& answer, const Snapshot& snapshot, const health::Table& health,
+std::string answer_text(const Answer& answer, const shared::Snapshot& snapshot, const health::Table& health,
                         const std::string& health_is) {
     return steering::explain_text(answer.explanation, *snapshot.routing->table, health) + "health: " + health_is + "\n";
 }
 
-std::string answer_json(const Answer& answer, const Snapshot& snapshot, const health::Table& health,
+std::string answer_json(const Answer& answer, const shared::Snapshot& snapshot, const health::Table& health,
                         const std::string& health_is) {
     auto value = boost::json::parse(steering::explain_json(answer.explanation, *snapshot.routing->table, health));
     value.as_object()["health"] = health_is;

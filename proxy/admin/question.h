@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/snapshot.h"
+#include "proxy/shared/snapshot.h"
 #include "proxy/steering/explain.h"
 
 #include <string>
@@ -24,12 +24,12 @@ struct Answer {
 
 /// Locates and decides exactly as a worker would for a trusted peer that says so in its viewer fields, by the health
 /// given. Local skips are a worker's own and not in it.
-Answer explain(const Question& question, const Snapshot& snapshot, const health::Table& health);
+Answer explain(const Question& question, const shared::Snapshot& snapshot, const health::Table& health);
 
 /// The answer in print; `health_is` says what the verdicts are worth: "live" or "assumed: every origin is up".
-std::string answer_text(const Answer& answer, const Snapshot& snapshot, const health::Table& health,
+std::string answer_text(const Answer& answer, const shared::Snapshot& snapshot, const health::Table& health,
                         const std::string& health_is);
-std::string answer_json(const Answer& answer, const Snapshot& snapshot, const health::Table& health,
+std::string answer_json(const Answer& answer, const shared::Snapshot& snapshot, const health::Table& health,
                         const std::string& health_is);
 
 }  // namespace nearhop::admin

@@ -4,7 +4,7 @@
 #include "proxy/admin/http_session.h"
 #include "proxy/loop/keeper.h"
 #include "proxy/loop/pause.h"
-#include "proxy/run/failures.h"
+#include "proxy/shared/failures.h"
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -85,15 +85,18 @@ struct AdminServer::Session {
     loop::Task<void> task{};
 };
 
-AdminServer::AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry)
-    : AdminServer(loop,
-                  Process{[&control]() -> const run::Control::Status& { return control.status(); },
-                          [&control] { return control.reload(); },
-                          [&control](run::OverrideOrder order) { return control.override_origin(std::move(order)); },
-                          run::noting(registry, Duty::admin)},
-                  board, registry) {}
+AdminServer::AdminServer(loop::Loop& loop, control::Control& control, const shared::Board& board,
+                         shared::Registry& registry)
+    : AdminServer(
+          loop,
+          Process{[&control]() -> const control::Control::Status& { return control.status(); },
+                  [&control] { return control.reload(); },
+                  [&control](control::OverrideOrder order) { return control.override_origin(std::move(order)); },
+                  shared::noting(registry, account::Duty::admin)},
+          board, registry) {}
 
-AdminServer::AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry)
+AdminServer::AdminServer(loop::Loop& loop, Process process, const shared::Board& board,
+                         const shared::Registry& registry)
     : loop_{loop},
       process_{std::move(process)},
       board_{board},
@@ -238,13 +241,13 @@ loop::Task<void> AdminServer::serve(Session& session) {
     co_await http.end();
 }
 
-loop::Task<Page> AdminServer::page_for(const Ask& ask, std::shared_ptr<const Snapshot> snapshot, bool allowed) {
+loop::Task<Page> AdminServer::page_for(const Ask& ask, std::shared_ptr<const shared::Snapshot> snapshot, bool allowed) {
     if (allowed && is_large(ask)) co_return co_await large_page_for(std::string{ask.path}, std::move(snapshot));
     co_return co_await answer(ask, allowed, *snapshot, registry_, process_);
 }
 
 /// Where a configuration is large, such a page takes long to make: the loop has probes to do meanwhile.
-loop::Task<Page> AdminServer::large_page_for(std::string path, std::shared_ptr<const Snapshot> snapshot) {
+loop::Task<Page> AdminServer::large_page_for(std::string path, std::shared_ptr<const shared::Snapshot> snapshot) {
     const auto turn = co_await page_turn_.take();
     if (held_ >= most_held)
         co_return Page{.status = 503, .body = "other readers still hold large pages\n", .fields = "Retry-After: 5\r\n"};

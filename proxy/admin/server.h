@@ -1,10 +1,10 @@
 #pragma once
 
 #include "proxy/admin/page.h"
+#include "proxy/loop/background.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/loop/turn.h"
-#include "proxy/run/background.h"
 
 #include <cstddef>
 #include <exception>
@@ -29,9 +29,9 @@ public:
     /// Bytes of large pages that are being read: who asks for one above that gets 503.
     std::size_t most_held = std::size_t{32} * 1024 * 1024;
 
-    AdminServer(loop::Loop& loop, run::Control& control, const Board& board, Registry& registry);
+    AdminServer(loop::Loop& loop, control::Control& control, const shared::Board& board, shared::Registry& registry);
     /// `registry` outlives the pages that are being made, for which the destructor waits.
-    AdminServer(loop::Loop& loop, Process process, const Board& board, const Registry& registry);
+    AdminServer(loop::Loop& loop, Process process, const shared::Board& board, const shared::Registry& registry);
     ~AdminServer();
     AdminServer(const AdminServer&) = delete;
     AdminServer& operator=(const AdminServer&) = delete;
@@ -52,19 +52,19 @@ private:
     loop::Task<void> reap();
     loop::Task<void> run(Session& session);
     loop::Task<void> serve(Session& session);
-    loop::Task<Page> page_for(const Ask& ask, std::shared_ptr<const Snapshot> snapshot, bool allowed);
-    loop::Task<Page> large_page_for(std::string path, std::shared_ptr<const Snapshot> snapshot);
+    loop::Task<Page> page_for(const Ask& ask, std::shared_ptr<const shared::Snapshot> snapshot, bool allowed);
+    loop::Task<Page> large_page_for(std::string path, std::shared_ptr<const shared::Snapshot> snapshot);
     void failed(const std::exception& error) const noexcept;
     void admit();
 
     loop::Loop& loop_;
     Process process_;
-    const Board& board_;
-    const Registry& registry_;
+    const shared::Board& board_;
+    const shared::Registry& registry_;
     bool open_ = false;
     std::shared_ptr<Listener> listener_;
     loop::Task<void> accepting_;
-    run::Background pages_;
+    loop::Background pages_;
     loop::Turn page_turn_;
     std::size_t held_ = 0;  ///< bytes of large pages
     loop::Wake ended_;      ///< a session is over, or all of them

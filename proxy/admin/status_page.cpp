@@ -1,7 +1,7 @@
 #include "proxy/admin/status_page.h"
 
 #include "health/describe.h"
-#include "proxy/run/version.h"
+#include "proxy/account/version.h"
 #include "proxy/wire/json_text.h"
 
 #include <boost/json.hpp>
@@ -49,7 +49,7 @@ json::object state_json(const health::State& state) {
             {"agent", health::name(state.agent)}};
 }
 
-json::object address_json(const run::Control::Status::Address& address) {
+json::object address_json(const control::Control::Status::Address& address) {
     json::object out = state_json(address.state);
     out["address"] = address.text;
     if (!address.probed) {
@@ -72,7 +72,7 @@ json::object address_json(const run::Control::Status::Address& address) {
 }
 
 /// Requests and tunnels at each origin, of all sites and workers.
-std::map<std::string, std::uint64_t> in_flight_of(const Registry& registry) {
+std::map<std::string, std::uint64_t> in_flight_of(const shared::Registry& registry) {
     std::map<std::string, std::uint64_t> all;
     for (const auto& [pair, blocks] : registry.origins())
         for (const auto& block : blocks)
@@ -80,7 +80,7 @@ std::map<std::string, std::uint64_t> in_flight_of(const Registry& registry) {
     return all;
 }
 
-json::object origin_json(const run::Control::Status::Origin& origin, std::uint64_t in_flight) {
+json::object origin_json(const control::Control::Status::Origin& origin, std::uint64_t in_flight) {
     json::object out{{"name", origin.name}};
     for (auto& member : state_json(origin.state)) out.insert(std::move(member));
     out["ejections"] = origin.state.ejections;
@@ -111,7 +111,7 @@ json::object origin_json(const run::Control::Status::Origin& origin, std::uint64
     return out;
 }
 
-json::object isolation_json(const run::Control::Status& status) {
+json::object isolation_json(const control::Control::Status& status) {
     const auto& guard = status.isolation;
     json::array targets;
     for (const auto& target : status.control_targets)
@@ -127,7 +127,7 @@ json::object isolation_json(const run::Control::Status& status) {
             {"control", std::move(targets)}};
 }
 
-json::array headroom_json(const run::Control::Status& status) {
+json::array headroom_json(const control::Control::Status& status) {
     json::array out;
     for (const auto& row : status.headroom) {
         json::object takes;
@@ -141,7 +141,7 @@ json::array headroom_json(const run::Control::Status& status) {
     return out;
 }
 
-json::array sites_json(const Snapshot& snapshot) {
+json::array sites_json(const shared::Snapshot& snapshot) {
     json::array out;
     const auto& table = *snapshot.routing->table;
     for (std::size_t id = 0; id < table.sites.size(); ++id) {
@@ -157,7 +157,7 @@ json::array sites_json(const Snapshot& snapshot) {
     return out;
 }
 
-json::object sessions_json(const Registry& registry) {
+json::object sessions_json(const shared::Registry& registry) {
     std::uint64_t open = 0, total = 0, exchanges = 0;
     for (unsigned i = 0; i < registry.workers(); ++i) {
         const auto& worker = registry.worker(i);
@@ -179,7 +179,7 @@ std::string printable(std::string text) {
     return text;
 }
 
-json::value override_json(const run::OverrideRecord& record) {
+json::value override_json(const control::OverrideRecord& record) {
     return json::object{{"order", health::name(record.order)},
                         {"author", record.author},
                         {"reason", record.why},
@@ -187,7 +187,8 @@ json::value override_json(const run::OverrideRecord& record) {
                         {"expires", time_json(record.expires)}};
 }
 
-std::string status_json(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status) {
+std::string status_json(const shared::Snapshot& snapshot, const shared::Registry& registry,
+                        const control::Control::Status& status) {
     json::array origins, databases, ranges, certificates;
     auto in_flight = in_flight_of(registry);
     for (const auto& origin : status.origins) origins.push_back(origin_json(origin, in_flight[origin.name]));
@@ -208,7 +209,7 @@ std::string status_json(const Snapshot& snapshot, const Registry& registry, cons
         certificates.push_back(
             json::object{{"certificate", certificate.certificate}, {"not_after", time_json(certificate.not_after)}});
     const json::object out{
-        {"version", run::version()},
+        {"version", account::version()},
         {"ready", snapshot.ready && !registry.capacity.is_full()},
         {"at_limits", registry.capacity.is_full()},
         {"isolation", isolation_json(status)},

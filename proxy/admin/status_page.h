@@ -1,8 +1,8 @@
 #pragma once
 
-#include "proxy/admin/registry.h"
-#include "proxy/run/status.h"
-#include "proxy/snapshot.h"
+#include "proxy/control/status.h"
+#include "proxy/shared/registry.h"
+#include "proxy/shared/snapshot.h"
 
 #include <boost/json/value.hpp>
 
@@ -14,9 +14,10 @@ namespace nearhop::admin {
 std::string printable(std::string text);
 
 /// {"order", "author", "reason", "set", "expires"}
-boost::json::value override_json(const run::OverrideRecord& record);
+boost::json::value override_json(const control::OverrideRecord& record);
 
 /// /status: what is known now, as JSON for people and scripts. docs/metrics.md has the figures over time.
-std::string status_json(const Snapshot& snapshot, const Registry& registry, const run::Control::Status& status);
+std::string status_json(const shared::Snapshot& snapshot, const shared::Registry& registry,
+                        const control::Control::Status& status);
 
 }  // namespace nearhop::admin

@@ -1,7 +1,7 @@
 #include "proxy/client/http1_codec.h"
 
 #include "proxy/client/authority.h"
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 #include "proxy/wire/diagnose.h"
 
 #include <algorithm>
@@ -9,9 +9,9 @@
 
 namespace nearhop::client {
 
-using exchange::Fault;
-using exchange::Protocol;
+using account::Fault;
 using loop::Io;
+using message::Protocol;
 using wire::Deviation;
 using wire::Framing;
 using wire::Name;
@@ -273,7 +273,7 @@ void Http1Codec::interim(unsigned status, std::span<const wire::Field> fields) {
     auto& out = writer_.staging();
     const std::string line = "HTTP/1.1 " + std::to_string(status) + (status == 100 ? " Continue\r\n" : " \r\n");
     out.append(line);
-    exchange::write_response_fields(fields, out);
+    message::write_response_fields(fields, out);
     out.append("\r\n");
 }
 
@@ -304,7 +304,7 @@ void Http1Codec::start(const exchange::ResponseStart& start) {
     out.append({digits, 4});
     out.append(start.reason);
     out.append("\r\n");
-    exchange::write_response_fields(start.fields, out);
+    message::write_response_fields(start.fields, out);
     out.append(start.extra);
     bodyless_out_ = start.bodyless;
     const auto write_length = [&](std::string_view value) {
@@ -341,7 +341,7 @@ void Http1Codec::start_tunnel(const exchange::ResponseStart& start, std::string_
     begin_response();
     auto& out = writer_.staging();
     out.append("HTTP/1.1 101 Switching Protocols\r\n");
-    exchange::write_response_fields(start.fields, out);
+    message::write_response_fields(start.fields, out);
     out.append(start.extra);
     out.append("Connection: Upgrade\r\nUpgrade: ");
     out.append(protocol);

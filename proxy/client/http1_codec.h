@@ -22,8 +22,8 @@ public:
     Read read_head();
     bool head_started() const noexcept { return started_; }
     /// Of a refused or incomplete head, only the parts that were understood.
-    const exchange::Request& request() const noexcept { return request_; }
-    exchange::Fault fault() const noexcept { return fault_; }
+    const message::Request& request() const noexcept { return request_; }
+    account::Fault fault() const noexcept { return fault_; }
     wire::Deviations deviations() const override { return deviations_; }
 
     /// Answers from now on carry Connection: close.
@@ -56,17 +56,15 @@ public:
     exchange::ReaderPace::Taken taken() const noexcept override;
 
 private:
-    exchange::Fault refuse(exchange::Fault fault, wire::Deviation why) noexcept {
+    account::Fault refuse(account::Fault fault, wire::Deviation why) noexcept {
         deviations_.add(why);
         return fault;
     }
-    exchange::Fault bad_request(wire::Deviation why) noexcept {
-        return refuse(exchange::Fault::client_bad_request, why);
-    }
-    exchange::Fault check();
-    exchange::Fault check_target();
-    exchange::Fault check_host();
-    exchange::Fault check_expectations();
+    account::Fault bad_request(wire::Deviation why) noexcept { return refuse(account::Fault::client_bad_request, why); }
+    account::Fault check();
+    account::Fault check_target();
+    account::Fault check_host();
+    account::Fault check_expectations();
     void find_upgrade();
     Body tunnelled();
     void begin_response() noexcept;
@@ -78,8 +76,8 @@ private:
     wire::HeadScan scan_;
     wire::Buffer head_bytes_;
     wire::RequestHead head_;
-    exchange::Request request_;
-    exchange::Fault fault_ = exchange::Fault::none;
+    message::Request request_;
+    account::Fault fault_ = account::Fault::none;
     wire::Deviations deviations_;
     wire::ChunkedDecoder decoder_;
     std::uint64_t left_ = 0;

@@ -8,8 +8,8 @@
 /// Between nghttp2 and a session: what it tells, what it asks for, and the options it is made with.
 namespace nearhop::client {
 
-using admin::Http2End;
-using exchange::Fault;
+using account::Fault;
+using account::Http2End;
 
 namespace {
 

@@ -8,8 +8,8 @@
 /// How a session comes to its end: the times that it keeps, the notice to its client, and the reason that is counted.
 namespace nearhop::client {
 
-using admin::Http2End;
-using exchange::Fault;
+using account::Fault;
+using account::Http2End;
 using loop::TimePoint;
 
 namespace {

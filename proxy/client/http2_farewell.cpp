@@ -16,7 +16,7 @@ using namespace std::string_view_literals;
 /// has decided to end the session. It ends the use of the table, as a client that has made its own smaller wants to
 /// hear at the beginning of the next block (section 4.2).
 struct Farewell {
-    explicit Farewell(const exchange::FaultInfo& fault)
+    explicit Farewell(const account::FaultInfo& fault)
         : block{
               "\x20"      // a table of 0 bytes
               "\x08\x03"  // :status
@@ -50,12 +50,12 @@ struct Farewell {
 }  // namespace
 
 /// Clients repeat a request whose connection ends without an answer, a POST too, and an origin may be carrying it out.
-void Http2Session::answer_waiting(exchange::Fault why) {
-    const Farewell farewell{exchange::info(why)};
+void Http2Session::answer_waiting(account::Fault why) {
+    const Farewell farewell{account::info(why)};
     for (auto& stream : streams_) {
         if (stream->closed_) continue;
         stream->dismissed_ = why;
-        const bool taken = stream->request_.protocol == exchange::Protocol::http2;  // its head is whole
+        const bool taken = stream->request_.protocol == message::Protocol::http2;  // its head is whole
         if (!taken || (stream->started_ && stream->heads_waiting_ == 0)) continue;
         const auto head = farewell.frame_head(stream->id_);
         frames_.append({head.data(), head.size()});

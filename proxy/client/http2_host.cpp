@@ -5,7 +5,7 @@
 /// A session whose client speaks HTTP/2: what Http2Session needs of the connection's owner.
 namespace nearhop::client {
 
-using exchange::Fault;
+using account::Fault;
 
 loop::Task<void> Session::serve_http2() {
     http2_ = std::make_unique<Http2Session>(*this, owner_.http2_streams(), stream_, wake_, timer_,

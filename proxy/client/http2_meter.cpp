@@ -7,7 +7,7 @@
 
 namespace nearhop::client {
 
-using admin::Http2End;
+using account::Http2End;
 
 std::uint32_t TokenBucket::milliseconds_of(loop::TimePoint time) noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<loop::milliseconds>(time.time_since_epoch()).count());

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "conf/config.h"
-#include "proxy/admin/counters.h"
+#include "proxy/account/counters.h"
 #include "proxy/loop/loop.h"
 
 #include <cstddef>
@@ -40,15 +40,15 @@ public:
           empty_{limits.empty_frames, limits.empty_rate, now} {}
 
     /// A frame's header came: RFC 9113 section 4.1.
-    admin::Http2End frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept;
+    account::Http2End frame(std::uint8_t type, std::uint8_t flags, std::size_t length, loop::TimePoint now) noexcept;
     /// RST_STREAM for a closed stream: an answer to a late DATA frame, or else a frame without effect.
-    admin::Http2End late_reset(loop::TimePoint now) noexcept { return reply(now); }
+    account::Http2End late_reset(loop::TimePoint now) noexcept { return reply(now); }
     /// A DATA frame that was all padding and ended nothing.
-    admin::Http2End padding(loop::TimePoint now) noexcept;
+    account::Http2End padding(loop::TimePoint now) noexcept;
     /// A frame without effect.
-    admin::Http2End control(loop::TimePoint now) noexcept;
+    account::Http2End control(loop::TimePoint now) noexcept;
     /// The edge reset a stream because of the client (CVE-2025-8671).
-    admin::Http2End edge_reset(loop::TimePoint now) noexcept;
+    account::Http2End edge_reset(loop::TimePoint now) noexcept;
     /// A request, or a body that moves towards the client: control frames belong to both.
     void request() noexcept { control_.give(4); }
     /// A DATA frame left; `all`: with everything that there was of the body.
@@ -61,7 +61,7 @@ private:
     static constexpr std::size_t per_reply = 1024;
     static constexpr std::uint32_t most_replies = 1u << 22;  // for 2 GiB, the largest window
 
-    admin::Http2End reply(loop::TimePoint now) noexcept;
+    account::Http2End reply(loop::TimePoint now) noexcept;
 
     std::uint32_t replies_ = 0;  ///< frames that are due for what was sent, however late they come
     TokenBucket resets_, edge_resets_, control_, empty_;

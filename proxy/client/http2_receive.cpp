@@ -9,7 +9,7 @@
 /// From the socket to nghttp2, one frame at a time: each is judged by its head before nghttp2 sees it.
 namespace nearhop::client {
 
-using admin::Http2End;
+using account::Http2End;
 using loop::Io;
 using loop::TimePoint;
 

@@ -7,7 +7,7 @@
 /// The request's half of a stream: its head, checked like HTTP/1.1's, and its body.
 namespace nearhop::client {
 
-using exchange::Fault;
+using account::Fault;
 using wire::Deviation;
 using wire::Framing;
 using wire::Name;
@@ -93,7 +93,7 @@ bool Http2Stream::add_trailer(std::string_view name, std::string_view value, con
 }
 
 void Http2Stream::head_complete(bool ended) {
-    request_.protocol = exchange::Protocol::http2;
+    request_.protocol = message::Protocol::http2;
     request_.method = pseudo_[method];
     request_.fields = fields_;
     if (fault_ == Fault::none) fault_ = check(ended);

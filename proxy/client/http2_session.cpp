@@ -10,7 +10,7 @@
 
 namespace nearhop::client {
 
-using admin::Http2End;
+using account::Http2End;
 using loop::Io;
 using loop::TimePoint;
 
@@ -28,7 +28,7 @@ std::string_view view(const std::uint8_t* bytes, std::size_t size) {
 void Http2Session::Delete::operator()(nghttp2_session* session) const noexcept { nghttp2_session_del(session); }
 
 Http2Session::Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& stream, loop::Wake& wake,
-                           loop::Timer& timer, const conf::Http2& limits, admin::WorkerCounters& counters)
+                           loop::Timer& timer, const conf::Http2& limits, account::WorkerCounters& counters)
     : host_{host},
       pool_{pool},
       stream_{stream},
@@ -110,12 +110,12 @@ bool Http2Session::turn() {
 
 /// Requests that were cancelled in the bytes that brought them never reach an exchange (CVE-2023-44487), nor do those
 /// whose session the same bytes ended: these are refused for `ended`.
-void Http2Session::start_begun(exchange::Fault ended) {
+void Http2Session::start_begun(account::Fault ended) {
     // Each is taken off before anything can throw: fail() goes on with the others, and with none twice.
     for (std::size_t next = 0; next < begun_.size(); ++next) {
         auto* const stream = std::exchange(begun_[next], nullptr);
         if (!stream) continue;
-        const bool told = stream->closed_ && stream->fault_ == exchange::Fault::client_bad_framing;  // by a reset
+        const bool told = stream->closed_ && stream->fault_ == account::Fault::client_bad_framing;  // by a reset
         if (end_ != Http2End::open && !stream->closed_) stream->refuse(ended);
         if ((stream->closed_ && !told) || over_) {
             stream->finished_ = true;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/account/counters.h"
 #include "proxy/client/http2_cut_streams.h"
 #include "proxy/client/http2_frame.h"
 #include "proxy/client/http2_large_values.h"
@@ -54,7 +54,7 @@ private:
 class Http2Session {
 public:
     Http2Session(Http2Host& host, Http2Streams& pool, wire::Stream& stream, loop::Wake& wake, loop::Timer& timer,
-                 const conf::Http2& limits, admin::WorkerCounters& counters);
+                 const conf::Http2& limits, account::WorkerCounters& counters);
     ~Http2Session();
     Http2Session(const Http2Session&) = delete;
     Http2Session& operator=(const Http2Session&) = delete;
@@ -90,17 +90,17 @@ private:
     void announce(const conf::Http2& limits);
     bool read();
     void feed();
-    admin::Http2End admit(const FrameHead& frame);
-    admin::Http2End admit_dead(const FrameHead& frame);
-    void start_begun(exchange::Fault ended = exchange::Fault::client_session_ended);
+    account::Http2End admit(const FrameHead& frame);
+    account::Http2End admit_dead(const FrameHead& frame);
+    void start_begun(account::Fault ended = account::Fault::client_session_ended);
     void check_times();
     void check_streams(loop::TimePoint now);
     loop::TimePoint release_at() const noexcept;  ///< when an idle connection gives its buffers back
     loop::TimePoint idle_ends() const noexcept;   ///< of a connection without streams
     void arm() noexcept;
-    void end(admin::Http2End why, unsigned code);
+    void end(account::Http2End why, unsigned code);
     void end_for(int error);
-    bool judge(admin::Http2End verdict) noexcept;
+    bool judge(account::Http2End verdict) noexcept;
     void sweep();
     /// Whether a frame of `bytes` may join what leaves at once, which ends where a send is largest.
     bool has_room(std::size_t bytes) const noexcept {
@@ -110,7 +110,7 @@ private:
     void serialise();
     void write_frames();
     void go_away();
-    void answer_waiting(exchange::Fault why);
+    void answer_waiting(account::Fault why);
     exchange::ReaderPace::Taken taken() const noexcept;
 
     // For streams.
@@ -132,7 +132,7 @@ private:
     wire::Stream& stream_;
     loop::Wake& wake_;
     loop::Timer& timer_;
-    admin::WorkerCounters& counters_;
+    account::WorkerCounters& counters_;
     Http2Meter meter_;
     Http2Memory memory_;
     std::unique_ptr<nghttp2_session, Delete> session_;
@@ -165,8 +165,8 @@ private:
     bool unread_ = false;     ///< reading stopped because the client does not read either
     bool held_back_ = false;  ///< no frame fits any more
     bool over_ = false;
-    admin::Http2End end_ = admin::Http2End::open;
-    admin::Http2End verdict_ = admin::Http2End::open;  ///< of a callback that stopped nghttp2
+    account::Http2End end_ = account::Http2End::open;
+    account::Http2End verdict_ = account::Http2End::open;  ///< of a callback that stopped nghttp2
 };
 
 }  // namespace nearhop::client

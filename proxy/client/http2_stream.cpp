@@ -1,7 +1,7 @@
 #include "proxy/client/http2_stream.h"
 
 #include "proxy/client/http2_session.h"
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -12,7 +12,7 @@
 
 namespace nearhop::client {
 
-using exchange::Fault;
+using account::Fault;
 using loop::Io;
 using wire::Framing;
 using wire::Name;
@@ -115,7 +115,7 @@ void Http2Stream::interim(unsigned status, std::span<const wire::Field> fields) 
     auto& block = scratch();
     const Digits digits{status};
     block.push_back(pair_of(":status", digits.view()));
-    exchange::for_each_response_field(
+    message::for_each_response_field(
         fields, [&](const wire::Field& field) { block.push_back(pair_of(field.name, field.value)); });
     if (nghttp2_submit_headers(session_->session_.get(), NGHTTP2_FLAG_NONE, id_, nullptr, block.data(), block.size(),
                                nullptr) == 0)
@@ -139,7 +139,7 @@ void Http2Stream::respond(unsigned status, const exchange::ResponseStart& start,
     auto& block = scratch();
     const Digits digits{status};
     block.push_back(pair_of(":status", digits.view()));
-    exchange::for_each_response_field(start.fields, [&](const wire::Field& field) {
+    message::for_each_response_field(start.fields, [&](const wire::Field& field) {
         if (tunnel_ && wire::equal_ignoring_case(field.name, "sec-websocket-accept")) return;
         block.push_back(pair_of(field.name, field.value));
     });

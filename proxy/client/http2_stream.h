@@ -24,9 +24,9 @@ public:
     Http2Stream(const Http2Stream&) = delete;
     Http2Stream& operator=(const Http2Stream&) = delete;
 
-    const exchange::Request& request() const noexcept { return request_; }
+    const message::Request& request() const noexcept { return request_; }
     /// Why the request is refused; none: it may be served.
-    exchange::Fault fault() const noexcept { return fault_; }
+    account::Fault fault() const noexcept { return fault_; }
     loop::Wake& wake() noexcept { return wake_; }
     /// A request without content has not ended: what follows may contradict that (RFC 9113 section 8.1.1).
     bool awaits_end() const noexcept {
@@ -47,7 +47,7 @@ public:
     std::size_t unsent() const override { return closed_ ? 0 : out_.size(); }
     bool is_delivered() const noexcept override { return unsent() == 0; }  // a reset of the stream overtakes nothing
     bool gone() override { return closed_; }
-    exchange::Fault why_gone() const noexcept override;
+    account::Fault why_gone() const noexcept override;
     exchange::ReaderPace::Taken taken() const noexcept override;
     wire::Deviations deviations() const override { return deviations_; }
 
@@ -78,10 +78,10 @@ private:
     /// A field of the head. False when the session has to end.
     bool add_field(std::string_view name, std::string_view value, const HeadLimits& limits);
     bool add_trailer(std::string_view name, std::string_view value, const HeadLimits& limits);
-    void refuse(exchange::Fault fault) noexcept;
-    exchange::Fault bad_request(wire::Deviation why) noexcept {
+    void refuse(account::Fault fault) noexcept;
+    account::Fault bad_request(wire::Deviation why) noexcept {
         deviations_.add(why);
-        return exchange::Fault::client_bad_request;
+        return account::Fault::client_bad_request;
     }
     void head_complete(bool ended);
     void add_body(std::string_view bytes) { in_.append(bytes); }
@@ -97,11 +97,11 @@ private:
     Part next_part(std::size_t most) const noexcept;
     void sent_part(std::size_t bytes, loop::TimePoint now) noexcept;
 
-    exchange::Fault check(bool ended);
+    account::Fault check(bool ended);
     void respond(unsigned status, const exchange::ResponseStart& start, bool has_body);
-    exchange::Fault check_method();
-    exchange::Fault check_authority();
-    exchange::Fault check_target();
+    account::Fault check_method();
+    account::Fault check_authority();
+    account::Fault check_target();
     void join_cookies();
     std::string_view store(std::string_view text);
     void make_room(std::size_t bytes);
@@ -118,16 +118,16 @@ private:
     std::array<std::string_view, pseudo_count> pseudo_{};
     std::vector<wire::Field> fields_;
     unsigned cookies_ = 0;
-    exchange::Request request_;
-    exchange::Fault fault_ = exchange::Fault::none;
+    message::Request request_;
+    account::Fault fault_ = account::Fault::none;
     wire::Deviations deviations_;
 
     wire::Buffer in_;  ///< request body that the exchange has not consumed: bounded by the stream's window
     std::string trailers_in_;
     std::size_t trailer_size_ = 0;  ///< of all that came
-    exchange::Fault body_fault_ = exchange::Fault::none;
-    exchange::Fault dismissed_ = exchange::Fault::none;  ///< why the edge ended the connection, and told this stream
-    wire::Buffer out_;                                   ///< response body that has not left
+    account::Fault body_fault_ = account::Fault::none;
+    account::Fault dismissed_ = account::Fault::none;  ///< why the edge ended the connection, and told this stream
+    wire::Buffer out_;                                 ///< response body that has not left
     std::string trailers_out_;
     loop::TimePoint progress_{};   ///< when response bytes left last
     loop::TimePoint told_{};       ///< when the exchange was last told so

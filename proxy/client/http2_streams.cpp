@@ -8,7 +8,7 @@
 /// The streams of a session: opened, refused, answered, closed, and freed when both sides are done.
 namespace nearhop::client {
 
-using exchange::Fault;
+using account::Fault;
 
 namespace {
 

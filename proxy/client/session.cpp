@@ -12,8 +12,8 @@
 
 namespace nearhop::client {
 
-using exchange::Fault;
-using admin::Refusal;
+using account::Fault;
+using account::Refusal;
 using loop::Io;
 
 namespace {
@@ -27,11 +27,11 @@ Party own_end(int descriptor) noexcept {
 
 }  // namespace
 
-bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer) {
+bool announces_clients(const shared::Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer) {
     return snapshot.routing->rules_of(*listener.rules).proxy_protocol.contains(peer.canonical());
 }
 
-bool is_trusted(const Snapshot& snapshot, const geo::Address& peer) { return snapshot.trust->trusts_hop(peer); }
+bool is_trusted(const shared::Snapshot& snapshot, const geo::Address& peer) { return snapshot.trust->trusts_hop(peer); }
 
 Session::Session(Sessions& owner, exchange::Context& context, std::shared_ptr<const ListenerFacts> listener,
                  int descriptor, const Party& peer)
@@ -129,7 +129,7 @@ loop::Task<bool> Session::read_proxy_header() {
                 context_.counters.sessions_refused[static_cast<std::size_t>(why)].add();
                 co_return false;
             }
-            held_ = context_.capacity.hold(peer_.address, exchange::AddressCounts::What::session);
+            held_ = context_.capacity.hold(peer_.address, shared::AddressCounts::What::session);
             co_return true;
         }
         const Io got = stream_.fill(8 * 1024);
@@ -194,7 +194,7 @@ void Session::count_deviations(const exchange::Codec& codec) noexcept {
 
 /// Answers that need no origin: the load balancer's check, and the redirect to https of clients that did not come by
 /// https.
-bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& request) {
+bool Session::answer_itself(exchange::Codec& codec, const message::Request& request) {
     exchange::Answer answer;
     if (!listener_->ready_path.empty() && request.path == listener_->ready_path) {
         const bool ready = context_.snapshot()->ready && !context_.capacity.is_full();
@@ -219,26 +219,26 @@ bool Session::answer_itself(exchange::Codec& codec, const exchange::Request& req
 }
 
 /// The answer to a request that was not understood, or must not be.
-void Session::refuse(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
+void Session::refuse(exchange::Codec& codec, const message::Request& request, Fault fault) {
     count_deviations(codec);
     deny(codec, request, fault);
 }
 
 /// An answer of the session's own to a fault, with its access line.
-void Session::deny(exchange::Codec& codec, const exchange::Request& request, Fault fault) {
+void Session::deny(exchange::Codec& codec, const message::Request& request, Fault fault) {
     context_.counters.faults[static_cast<std::size_t>(fault)].add();
     exchange::send(codec, exchange::answer_for(fault, {}, "-"), request.method == "HEAD", context_.date());
     if (!context_.log) return;
-    run::AccessRecord line;
+    account::AccessRecord line;
     line.time = std::chrono::system_clock::now();
     line.client = peer_.address;
-    line.method = exchange::method_in_log(request);
+    line.method = message::method_in_log(request);
     line.host = request.host;
     line.path = request.target;
     line.query = &routing_->config.log.query;
-    line.protocol = exchange::name(request.protocol);
-    const bool reset = request.protocol == exchange::Protocol::http2 && codec.gone() && codec.why_gone() != fault;
-    line.status = reset ? 0 : exchange::info(fault).status;
+    line.protocol = name(request.protocol);
+    const bool reset = request.protocol == message::Protocol::http2 && codec.gone() && codec.why_gone() != fault;
+    line.status = reset ? 0 : account::info(fault).status;
     line.fault = fault;
     line.deviation = codec.deviations().worst();
     context_.log->write(line);

@@ -18,7 +18,7 @@ class Sessions;
 
 /// What a session knows about the listener that accepted it; shared by its sessions, outlives them.
 struct ListenerFacts {
-    std::shared_ptr<const ListenerRules> rules;
+    std::shared_ptr<const shared::ListenerRules> rules;
     conf::ListenerKind kind = conf::ListenerKind::https;
     conf::PlainPolicy plain = conf::PlainPolicy::redirect;
     std::uint16_t https_port = 443;  ///< where a plain listener redirects to
@@ -29,9 +29,9 @@ struct ListenerFacts {
 };
 
 /// A peer that must send a PROXY header: only the header names the client.
-bool announces_clients(const Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer);
+bool announces_clients(const shared::Snapshot& snapshot, const ListenerFacts& listener, const geo::Address& peer);
 /// A peer that speaks for many clients, such as a CDN's.
-bool is_trusted(const Snapshot& snapshot, const geo::Address& peer);
+bool is_trusted(const shared::Snapshot& snapshot, const geo::Address& peer);
 
 /// One client connection, from accept to close: serve() is its whole life. After the handshake it speaks HTTP/1.1 by
 /// itself or gives its stream to an Http2Session.
@@ -78,15 +78,15 @@ private:
     void count_deviations(const exchange::Codec& codec) noexcept;
     loop::Task<void> serve_http2();
     bool turn_http2() noexcept;
-    bool answer_itself(exchange::Codec& codec, const exchange::Request& request);
-    void refuse(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault);
-    void deny(exchange::Codec& codec, const exchange::Request& request, exchange::Fault fault);
+    bool answer_itself(exchange::Codec& codec, const message::Request& request);
+    void refuse(exchange::Codec& codec, const message::Request& request, account::Fault fault);
+    void deny(exchange::Codec& codec, const message::Request& request, account::Fault fault);
     void count_bytes() noexcept;
     const conf::Limits& limits() const noexcept override { return routing_->config.limits; }
 
     // Http2Host
     loop::Task<void> serve(Http2Stream& stream) override;
-    loop::Task<exchange::Fault> ended(Http2Stream& stream);
+    loop::Task<account::Fault> ended(Http2Stream& stream);
     void failed(const std::exception& bug) noexcept override;
     void wants_send() noexcept override;
 
@@ -94,16 +94,16 @@ private:
     exchange::Context& context_;
     std::shared_ptr<const ListenerFacts> listener_;
     /// Of the current request: its limits. Not the snapshot: a session may live for days, and would keep its databases.
-    std::shared_ptr<const Routing> routing_;
+    std::shared_ptr<const shared::Routing> routing_;
     loop::Wake wake_;
     loop::Timer timer_;
     wire::Stream stream_;
     std::unique_ptr<Http1Codec> codec_;  ///< where HTTP/2 was not agreed on
     exchange::Peer peer_;
-    exchange::AddressCounts::Held held_;  ///< among the address's sessions
-    bool in_handshake_;                   ///< counted as one
-    unsigned requests_ = 0;               ///< heads that came, good or bad
-    unsigned pipelined_ = 0;              ///< in a row that arrived before the previous answer was sent
+    shared::AddressCounts::Held held_;  ///< among the address's sessions
+    bool in_handshake_;                 ///< counted as one
+    unsigned requests_ = 0;             ///< heads that came, good or bad
+    unsigned pipelined_ = 0;            ///< in a row that arrived before the previous answer was sent
     bool draining_ = false;
     bool finished_ = false;
     bool lingers_ = false;          ///< everything was sent; further input is discarded

@@ -6,7 +6,7 @@
 /// A session whose client speaks HTTP/1.1: one request and its response after the other, and the waits between them.
 namespace nearhop::client {
 
-using exchange::Fault;
+using account::Fault;
 using loop::Io;
 
 namespace {

@@ -6,7 +6,7 @@
 
 namespace nearhop::client {
 
-using admin::Refusal;
+using account::Refusal;
 
 bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descriptor, const Party& peer) {
     context_.counters.sessions_opened.add();
@@ -38,7 +38,7 @@ bool Sessions::open(std::shared_ptr<const ListenerFacts> listener, int descripto
         throw;
     }
     auto& session = sessions_.front();
-    if (!announced) session.held_ = context_.capacity.hold(peer.address, exchange::AddressCounts::What::session);
+    if (!announced) session.held_ = context_.capacity.hold(peer.address, shared::AddressCounts::What::session);
     session.place_ = sessions_.begin();
     session.start();
     return true;

@@ -61,13 +61,13 @@ Fault Exchange::admit() {
     auto& capacity = context_.capacity;
     if (capacity.counts_requests()) {
         const bool speaks_for_many = snapshot_->trust->trusts_hop(located_.client);
-        if (capacity.judge_request(located_.client, speaks_for_many) == Capacity::Verdict::shed)
+        if (capacity.judge_request(located_.client, speaks_for_many) == shared::Capacity::Verdict::shed)
             return Fault::edge_overloaded;
-        held_ = capacity.hold(located_.client, AddressCounts::What::request);
+        held_ = capacity.hold(located_.client, shared::AddressCounts::What::request);
     }
     if (const Fault fault = decide(); fault != Fault::none) return fault;
     const std::chrono::nanoseconds now = times_.began.time_since_epoch();
-    const auto limited = [&](const Taken& taken) {
+    const auto limited = [&](const shared::Taken& taken) {
         if (taken.forgot) context_.counters.buckets_forgotten.add();
         if (!taken.allowed)
             retry_after_ =
@@ -116,13 +116,13 @@ Fault Exchange::check_request() {
         if (field.id == Name::underscored || field.id == Name::underscore_twin) underscores = true;
     }
     if (nameless) idempotency_key_ = {};
-    if (passed && passes(request_.fields) >= most_passes) return Fault::edge_loop;
+    if (passed && message::passes(request_.fields) >= message::most_passes) return Fault::edge_loop;
     if (underscores) {
         const bool refuse = config_->clients.underscores == conf::Underscores::refuse;
         note(refuse ? Deviation::underscore_refused : Deviation::underscore_name);
         if (refuse) return Fault::client_bad_request;
     }
-    const auto hops = max_forwards(request_);
+    const auto hops = message::max_forwards(request_);
     if (hops.malformed) {
         note(Deviation::bad_max_forwards);
         return Fault::client_bad_request;
@@ -154,7 +154,7 @@ void Exchange::note(Deviation found) noexcept {
 }
 
 void Exchange::choose_upgrade() {
-    forwarding_.upgrade = chosen_upgrade(request_, site_->routes[decision_.route].upgrades);
+    forwarding_.upgrade = message::chosen_upgrade(request_, site_->routes[decision_.route].upgrades);
     if (!request_.extended_connect || forwarding_.upgrade != "websocket") return;
     // RFC 8441 section 5: the key and its answer are of HTTP/1.1 only, so they are between us and the origin.
     unsigned char nonce[16];

@@ -50,7 +50,7 @@ std::string_view reason_phrase(unsigned status) noexcept {
 }
 
 Answer answer_for(Fault fault, std::string_view accept, std::string_view request_id, std::chrono::seconds retry_after) {
-    const FaultInfo& row = info(fault);
+    const account::FaultInfo& row = info(fault);
     Answer answer;
     answer.status = row.status;
     answer.fault = fault;
@@ -58,7 +58,7 @@ Answer answer_for(Fault fault, std::string_view accept, std::string_view request
     // answered with something that could not: the origin may have read another request than we sent. Nor of one on
     // which something went wrong here.
     const bool is_understood = row.status == 421 || row.status == 403 || fault == Fault::client_rate_limited;
-    answer.close = (row.side == Side::client && !is_understood) || fault == Fault::origin_bad_response ||
+    answer.close = (row.side == account::Side::client && !is_understood) || fault == Fault::origin_bad_response ||
                    fault == Fault::edge_internal || fault == Fault::edge_stopped;
     const std::string status = std::to_string(row.status);
     if (wants_json(accept)) {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "proxy/exchange/codec.h"
-#include "proxy/exchange/source.h"
+#include "proxy/message/source.h"
 
 #include <chrono>
 #include <string>
@@ -30,7 +30,7 @@ Answer redirect_to_https(std::string_view host, std::uint16_t port, std::string_
 Answer options_answer();
 
 /// An answer of the edge's own as the source of its body.
-class OwnAnswer final : public Source {
+class OwnAnswer final : public message::Source {
 public:
     /// `answer` outlives it.
     explicit OwnAnswer(const Answer& answer) : left_{answer.body} {

@@ -13,7 +13,7 @@ using origin::Channel;
 
 /// What the origin says of itself in the head at hand is for us, not for the client.
 void Exchange::hear_agent(Attempt& attempt) {
-    const OriginInfo& origin = bound_->routing->origins[attempt.candidate.id];
+    const shared::OriginInfo& origin = bound_->routing->origins[attempt.candidate.id];
     if (origin.agent_header.empty()) return;
     if (const auto word = origin::agent_of(attempt.head().fields, origin.agent_header); word != health::Agent::none)
         context_.report_agent(*bound_, attempt.candidate.id, word);
@@ -72,7 +72,7 @@ Exchange::Turn Exchange::take_turn(Attempt& attempt, Fault& fault) {
 bool Exchange::wants_interim(unsigned status) const {
     if (status == 100) return request_.expects_continue && !continue_sent_;
     switch (site_->interim_responses) {
-        case conf::InterimResponses::http2: return request_.protocol == Protocol::http2;
+        case conf::InterimResponses::http2: return request_.protocol == message::Protocol::http2;
         case conf::InterimResponses::all: return true;
         case conf::InterimResponses::none: break;
     }
@@ -146,7 +146,7 @@ bool Exchange::misleading_success() const {
     const auto& head = attempt_->head();
     if (!switched()) return head.status < 300;
     if (websocket_key_.empty()) return false;
-    const std::string wanted = websocket_accept(websocket_key_);
+    const std::string wanted = message::websocket_accept(websocket_key_);
     return std::none_of(head.fields.begin(), head.fields.end(), [&](const wire::Field& field) {
         return wire::equal_ignoring_case(field.name, "sec-websocket-accept") && field.value == wanted;
     });

@@ -18,8 +18,8 @@ public:
     explicit Attempt(Context& context) noexcept : http1_{context.loop, context.counters} {}
 
     steering::Considered candidate;
-    OriginLoad::Slot slot;               ///< where the origin has a capacity
-    admin::Counted counted;              ///< among what its origin has in flight, capacity or not
+    shared::OriginLoad::Slot slot;       ///< where the origin has a capacity
+    account::Counted counted;            ///< among what its origin has in flight, capacity or not
     std::unique_ptr<origin::Dial> dial;  ///< until there is a connection
     origin::Channel* channel = nullptr;  ///< null: not connected yet
     Upload upload;                       ///< the request's body

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "proxy/exchange/fault.h"
+#include "proxy/account/fault.h"
 #include "proxy/exchange/reader_pace.h"
-#include "proxy/exchange/request.h"
 #include "proxy/loop/socket.h"
+#include "proxy/message/request.h"
 #include "proxy/wire/deviation.h"
 #include "proxy/wire/framing.h"
 #include "proxy/wire/head.h"
@@ -15,6 +15,8 @@
 #include <string_view>
 
 namespace nearhop::exchange {
+
+using account::Fault;
 
 /// How a response's body is announced to the client.
 struct ResponseStart {

@@ -10,11 +10,11 @@ namespace nearhop::exchange {
 void Exchange::begin_connect(Attempt& attempt, bool fresh) {
     const auto id = attempt.candidate.id;
     origin::Pool& pool = *bound_->pools[id];
-    const OriginInfo& origin = bound_->routing->origins[id];
+    const shared::OriginInfo& origin = bound_->routing->origins[id];
     attempt.began_at = context_.loop.now();
     attempt.trial = context_.begin_trial(*bound_, id);
     const auto announcement = origin.proxy_protocol ? this->announcement() : origin::Announcement{};
-    auto server_name = origin::followed_name(origin, host_sent(request_, *site_, origin));
+    auto server_name = origin::followed_name(origin, message::host_sent(request_, *site_, origin));
     if (!fresh) {
         if (auto idle = pool.take(announcement, server_name)) {
             idle->stream.socket().notify_to(wake_);
@@ -53,7 +53,7 @@ void Exchange::end_dial(Attempt& attempt, Fault fault) {
 /// it is probes alone that count.
 bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
     const bool is_of_name = fault == Fault::origin_tls || fault == Fault::origin_certificate;
-    return info(fault).side == Side::origin && !(is_of_name && origin_of(attempt).follows_host);
+    return info(fault).side == account::Side::origin && !(is_of_name && origin_of(attempt).follows_host);
 }
 
 /// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.

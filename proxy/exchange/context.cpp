@@ -28,8 +28,8 @@ std::uint64_t Dice::next() noexcept {
     return result;
 }
 
-Context::Context(unsigned index, loop::Loop& owner, const Board& board, admin::Registry& registry,
-                 shared::ReportSink& reports, run::AccessLog& access)
+Context::Context(unsigned index, loop::Loop& owner, const shared::Board& board, shared::Registry& registry,
+                 shared::ReportSink& reports, account::AccessLog& access)
     : loop{owner},
       counters{registry.worker(index)},
       capacity{registry.capacity},
@@ -55,7 +55,7 @@ void Context::recycle(std::unique_ptr<Attempt> attempt) noexcept {
     if (free_attempts_.size() < 256) free_attempts_.push_back(std::move(attempt));
 }
 
-const std::shared_ptr<const Snapshot>& Context::snapshot() {
+const std::shared_ptr<const shared::Snapshot>& Context::snapshot() {
     const auto& latest = view_.get();
     if (latest != seen_) {
         if (!bound_ || bound_->routing != latest->routing) bind(*latest);  // may throw: then it has not been seen
@@ -86,28 +86,28 @@ auto find_or_make(Known& known, const std::string& name, Make make) {
 
 }  // namespace
 
-admin::SiteCounters* SiteCounting::make() const noexcept {
+account::SiteCounters* SiteCounting::make() const noexcept {
     try {
         counters_ = registry_->site(worker_, *site_);
         return counters_.get();
     } catch (const std::bad_alloc&) {
-        thread_local admin::SiteCounters lost;
+        thread_local account::SiteCounters lost;
         return &lost;
     }
 }
 
-admin::OriginCounters* OriginCounting::make(std::size_t id) const noexcept {
+account::OriginCounters* OriginCounting::make(std::size_t id) const noexcept {
     try {
         counters_.resize(origins_->size());
         counters_[id] = registry_->origin(worker_, *site_, (*origins_)[id].name);
         return counters_[id].get();
     } catch (const std::bad_alloc&) {
-        thread_local admin::OriginCounters lost;
+        thread_local account::OriginCounters lost;
         return &lost;
     }
 }
 
-void Context::bind(const Snapshot& latest) {
+void Context::bind(const shared::Snapshot& latest) {
     auto fresh = std::make_shared<Bound>();
     fresh->routing = latest.routing;
     const auto& config = fresh->routing->config;

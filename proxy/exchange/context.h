@@ -1,14 +1,14 @@
 #pragma once
 
-#include "proxy/admin/registry.h"
+#include "proxy/account/access_log.h"
 #include "proxy/exchange/budget.h"
 #include "proxy/exchange/dice.h"
 #include "proxy/exchange/origin_times.h"
 #include "proxy/loop/loop.h"
 #include "proxy/origin/pool.h"
-#include "proxy/run/access_log.h"
+#include "proxy/shared/registry.h"
 #include "proxy/shared/reports.h"
-#include "proxy/snapshot.h"
+#include "proxy/shared/snapshot.h"
 #include "proxy/wire/date.h"
 
 #include <array>
@@ -26,33 +26,33 @@ class Attempt;
 /// them, and of their origins one or two. Without memory for it, counts go where nobody looks.
 class SiteCounting {
 public:
-    SiteCounting(admin::Registry& registry, unsigned worker, const std::string& site) noexcept
+    SiteCounting(shared::Registry& registry, unsigned worker, const std::string& site) noexcept
         : registry_{&registry}, worker_{worker}, site_{&site} {}
-    admin::SiteCounters* operator->() const noexcept { return counters_ ? counters_.get() : make(); }
+    account::SiteCounters* operator->() const noexcept { return counters_ ? counters_.get() : make(); }
 
 private:
-    admin::SiteCounters* make() const noexcept;
-    admin::Registry* registry_;
+    account::SiteCounters* make() const noexcept;
+    shared::Registry* registry_;
     unsigned worker_;
     const std::string* site_;
-    mutable std::shared_ptr<admin::SiteCounters> counters_;
+    mutable std::shared_ptr<account::SiteCounters> counters_;
 };
 class OriginCounting {
 public:
-    OriginCounting(admin::Registry& registry, unsigned worker, const std::string& site,
-                   const std::vector<OriginInfo>& origins) noexcept
+    OriginCounting(shared::Registry& registry, unsigned worker, const std::string& site,
+                   const std::vector<shared::OriginInfo>& origins) noexcept
         : registry_{&registry}, worker_{worker}, site_{&site}, origins_{&origins} {}
-    admin::OriginCounters* operator[](std::size_t id) const noexcept {
+    account::OriginCounters* operator[](std::size_t id) const noexcept {
         return id < counters_.size() && counters_[id] ? counters_[id].get() : make(id);
     }
 
 private:
-    admin::OriginCounters* make(std::size_t id) const noexcept;
-    admin::Registry* registry_;
+    account::OriginCounters* make(std::size_t id) const noexcept;
+    shared::Registry* registry_;
     unsigned worker_;
     const std::string* site_;
-    const std::vector<OriginInfo>* origins_;
-    mutable std::vector<std::shared_ptr<admin::OriginCounters>> counters_;  ///< by OriginId; empty: none yet
+    const std::vector<shared::OriginInfo>* origins_;
+    mutable std::vector<std::shared_ptr<account::OriginCounters>> counters_;  ///< by OriginId; empty: none yet
 };
 
 /// What one site needs on one worker beside the shared configuration.
@@ -61,17 +61,17 @@ struct SiteState {
     OriginCounting origins;         ///< by OriginId
     steering::OriginSet limited{};  ///< those with a capacity: the others' loads are not looked at
     std::shared_ptr<RetryBudget> budget{};
-    Capacity::Rates rates{};
+    shared::Capacity::Rates rates{};
 };
 
 /// The worker's resolved view of one configuration: counters and pools by index, looked up once per change. An
 /// exchange keeps the one that it began with.
 struct Bound {
-    std::shared_ptr<const Routing> routing;
+    std::shared_ptr<const shared::Routing> routing;
     std::vector<SiteState> sites;                      ///< by SiteId
     std::vector<std::shared_ptr<origin::Pool>> pools;  ///< by OriginId, as what follows
     std::vector<std::shared_ptr<OriginTimes>> times;
-    std::vector<std::shared_ptr<OriginLoad>> loads;
+    std::vector<std::shared_ptr<shared::OriginLoad>> loads;
     std::vector<std::uint64_t> pin_ids;  ///< what Pins know origins by
 };
 
@@ -79,24 +79,24 @@ struct Bound {
 /// thread, except where noted.
 class Context {
 public:
-    Context(unsigned index, loop::Loop& loop, const Board& board, admin::Registry& registry, shared::ReportSink& reports,
-            run::AccessLog& log);
+    Context(unsigned index, loop::Loop& loop, const shared::Board& board, shared::Registry& registry,
+            shared::ReportSink& reports, account::AccessLog& log);
 
     ~Context();
     Context(const Context&) = delete;
     Context& operator=(const Context&) = delete;
 
     loop::Loop& loop;
-    admin::WorkerCounters& counters;
-    Capacity& capacity;         ///< of the process, shared by all workers
-    Pins& pins;                 ///< the same
-    run::AccessLog::Lane* log;  ///< null when the access log is off
+    account::WorkerCounters& counters;
+    shared::Capacity& capacity;     ///< of the process, shared by all workers
+    shared::Pins& pins;             ///< the same
+    account::AccessLog::Lane* log;  ///< null when the access log is off
     Dice dice;
     /// Our Date field with its CRLF, for now.
     std::string_view date() noexcept { return date_.line(loop.now()); }
 
     /// The latest snapshot and, with it, the bound configuration. Cheap when nothing changed.
-    const std::shared_ptr<const Snapshot>& snapshot();
+    const std::shared_ptr<const shared::Snapshot>& snapshot();
     const std::shared_ptr<const Bound>& bound();
 
     /// Origins that this worker passes over for a moment because a connection to them just failed or requests waited in
@@ -149,7 +149,7 @@ public:
     void close_pools() noexcept;
 
 private:
-    void bind(const Snapshot& latest);
+    void bind(const shared::Snapshot& latest);
     void forget_others() noexcept;
 
     /// What this worker found out about an origin a moment ago.
@@ -177,12 +177,12 @@ private:
     std::vector<std::unique_ptr<Attempt>> free_attempts_;
     wire::Date date_;
     unsigned index_;
-    admin::Registry& registry_;
+    shared::Registry& registry_;
     shared::ReportSink& control_;
-    View view_;
-    std::shared_ptr<const Snapshot> seen_;
+    shared::View view_;
+    std::shared_ptr<const shared::Snapshot> seen_;
     std::shared_ptr<const Bound> bound_;
-    std::shared_ptr<const Addresses> retained_;
+    std::shared_ptr<const shared::Addresses> retained_;
     // Of the present configuration; what an earlier one had besides goes with the last exchange that began with it.
     std::unordered_map<std::string, std::shared_ptr<origin::Pool>> pools_;  // by identity
     std::unordered_map<std::string, std::weak_ptr<OriginTimes>> times_;     // by identity

@@ -4,7 +4,7 @@
 
 namespace nearhop::exchange {
 
-using admin::Stay;
+using account::Stay;
 using steering::Considered;
 using steering::MethodClass;
 using steering::OriginSet;

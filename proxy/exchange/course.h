@@ -1,8 +1,8 @@
 #pragma once
 
 #include "conf/config.h"
-#include "proxy/admin/counters.h"
-#include "proxy/exchange/fault.h"
+#include "proxy/account/counters.h"
+#include "proxy/account/fault.h"
 #include "proxy/exchange/origin_times.h"
 #include "proxy/steering/decision.h"
 
@@ -36,7 +36,7 @@ struct AttemptEnd {
     bool is_answer() const noexcept { return fault == Fault::none && !is_retried(status); }
     /// No origin can mend it: what the edge lacks it lacks everywhere, but for local ports.
     bool is_final() const noexcept {
-        return exchange::is_final(fault) || (fault == Fault::edge_overloaded && !out_of_ports);
+        return account::is_final(fault) || (fault == Fault::edge_overloaded && !out_of_ports);
     }
 };
 
@@ -90,7 +90,7 @@ public:
         bool again = false;                     ///< ask: the same origin, on a fresh connection
         std::chrono::milliseconds back_off{0};  ///< ask: a random part of it is waited before
         Fault fault = Fault::none;              ///< stop: none if the answer at hand is forwarded
-        std::optional<admin::Stay> stay{};      ///< stop: why it stays where it failed
+        std::optional<account::Stay> stay{};    ///< stop: why it stays where it failed
     };
 
     explicit Course(Edge& edge) noexcept : edge_{edge} {}
@@ -142,7 +142,7 @@ private:
     Step onward(const AttemptEnd& end);
     Move move_after(const AttemptEnd& end) const;
     Move may_move(const AttemptEnd& end) const noexcept;
-    admin::Stay why_bound(const AttemptEnd& end) const noexcept;
+    account::Stay why_bound(const AttemptEnd& end) const noexcept;
     void note_key(const AttemptEnd& end);
     std::optional<steering::Considered> next_candidate();
     std::optional<steering::OriginSet> pinned() const;

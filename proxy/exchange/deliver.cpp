@@ -1,8 +1,8 @@
 #include "proxy/exchange/exchange.h"
-#include "proxy/exchange/forwarded.h"
-#include "proxy/exchange/location.h"
 #include "proxy/exchange/relay.h"
 #include "proxy/exchange/tunnel.h"
+#include "proxy/message/forwarded.h"
+#include "proxy/message/location.h"
 #include "proxy/steering/explain.h"
 
 #include <algorithm>
@@ -34,13 +34,13 @@ void Exchange::append_own_fields(std::string& out) const {
 /// What the origin says of the name that it was asked by, in the client's own.
 void Exchange::mend_locations() {
     if (site_->host_header == "client") return;
-    const auto asked = host_sent(request_, *site_, origin_of(*attempt_));
+    const auto asked = message::host_sent(request_, *site_, origin_of(*attempt_));
     if (wire::equal_ignoring_case(asked, request_.authority)) return;
-    const bool secure = wire::equal_ignoring_case(client_proto(request_, forwarding_), "https");
+    const bool secure = wire::equal_ignoring_case(message::client_proto(request_, forwarding_), "https");
     attempt_->channel->mend_fields([&](const wire::Field& field) {
         const bool locates = wire::equal_ignoring_case(field.name, "location") ||
                              wire::equal_ignoring_case(field.name, "content-location");
-        return locates ? mended_location(field.value, asked, request_.authority, secure) : std::string{};
+        return locates ? message::mended_location(field.value, asked, request_.authority, secure) : std::string{};
     });
 }
 
@@ -90,8 +90,8 @@ void Exchange::end_relay(const Relay& relay, Fault fault) {
     outcome_.response_complete = fault == Fault::none;
     if (fault == Fault::none) attempt_->channel->finish(relay.is_clean());
     note_body(fault);
-    if (info(fault).side == Side::origin)
-        state_->counters->not_moved[static_cast<std::size_t>(admin::Stay::response_started)].add();
+    if (info(fault).side == account::Side::origin)
+        state_->counters->not_moved[static_cast<std::size_t>(account::Stay::response_started)].add();
 }
 
 /// After a 101: raw bytes both ways. The connection is never used for HTTP again.

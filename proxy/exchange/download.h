@@ -1,19 +1,21 @@
 #pragma once
 
 #include "proxy/exchange/codec.h"
-#include "proxy/exchange/source.h"
+#include "proxy/message/source.h"
 #include "proxy/wire/stream.h"
 
 #include <cstdint>
 
 namespace nearhop::exchange {
 
+using account::Fault;
+
 /// The other direction: bytes of an answer's source, or of a tunnel's, to the client, and the pace at which the client
 /// must take them. Nothing here waits.
 class Download {
 public:
     /// `bytes` counts the body as the client's side takes it.
-    Download(Source& from, Codec& client, std::uint64_t& bytes) noexcept
+    Download(message::Source& from, Codec& client, std::uint64_t& bytes) noexcept
         : from_{from}, client_{client}, bytes_{bytes} {}
 
     enum class State : std::uint8_t {
@@ -28,10 +30,10 @@ public:
         // Its end goes with its last bytes: HTTP/2 would send it later only where the client has opened its window.
         while (client_.unsent() < wire::Stream::high_water || from_.body_read()) {
             switch (from_.body(bytes)) {
-                case Source::Body::pending: return State::open;
-                case Source::Body::complete: return State::complete;
-                case Source::Body::failed: return State::failed;
-                case Source::Body::data: break;
+                case message::Source::Body::pending: return State::open;
+                case message::Source::Body::complete: return State::complete;
+                case message::Source::Body::failed: return State::failed;
+                case message::Source::Body::data: break;
             }
             const std::size_t taken = client_.write(bytes);
             if (taken == 0) return State::blocked;
@@ -50,7 +52,7 @@ public:
     loop::TimePoint due() const noexcept { return client_.reader().due(); }
 
 private:
-    Source& from_;
+    message::Source& from_;
     Codec& client_;
     std::uint64_t& bytes_;
 };

@@ -20,7 +20,7 @@ std::uint64_t microseconds_of(loop::Clock::duration time) noexcept {
 
 }  // namespace
 
-Exchange::Exchange(Context& context, loop::Wake& wake, Codec& client, const Request& request, const Peer& peer)
+Exchange::Exchange(Context& context, loop::Wake& wake, Codec& client, const message::Request& request, const Peer& peer)
     : context_{context},
       wake_{wake},
       client_{client},
@@ -116,14 +116,14 @@ void Exchange::let_go() noexcept {
 
 /// The latest verdicts and addresses, as long as they count in the configuration that this exchange began with.
 /// Not after let_go().
-const Snapshot& Exchange::current() {
+const shared::Snapshot& Exchange::current() {
     const auto& latest = context_.snapshot();
     return latest->routing == bound_->routing ? *latest : *snapshot_;
 }
 
 void Exchange::answer(Fault fault) {
     // By nghttp2, for a body that contradicts its head; or else the edge has told the fault as it ended the connection.
-    const bool reset = request_.protocol == Protocol::http2 && client_.gone() && client_.why_gone() != fault;
+    const bool reset = request_.protocol == message::Protocol::http2 && client_.gone() && client_.why_gone() != fault;
     if (fault == Fault::client_gone || fault == Fault::client_write_timeout || reset) {
         client_.abort();
         return;
@@ -167,18 +167,18 @@ void Exchange::record() {
     count_first_choice();
     if (course_.has_moved()) {
         const bool answered = relayed_ && outcome_.status < 500;
-        const auto what = info(outcome_.fault).side == Side::client ? admin::Moved::client_gone
-                          : answered                                ? admin::Moved::answered
-                                                                    : admin::Moved::failed;
+        const auto what = info(outcome_.fault).side == account::Side::client ? account::Moved::client_gone
+                          : answered                                         ? account::Moved::answered
+                                                                             : account::Moved::failed;
         state_->counters->moved[static_cast<std::size_t>(what)].add();
     }
     counters.exchanges_finished.add();
     if (!context_.log) return;
-    run::AccessRecord line;
+    account::AccessRecord line;
     line.time = std::chrono::system_clock::now();
     line.id = id_.text();
     line.client = located_.client;
-    line.method = method_in_log(request_);
+    line.method = message::method_in_log(request_);
     line.host = request_.host;
     line.path = request_.target;
     if (config_) line.query = &config_->log.query;

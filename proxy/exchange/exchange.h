@@ -5,12 +5,12 @@
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
 #include "proxy/exchange/course.h"
-#include "proxy/exchange/headers.h"
 #include "proxy/exchange/patience.h"
 #include "proxy/exchange/relay.h"
 #include "proxy/exchange/request_id.h"
 #include "proxy/exchange/stopwatch.h"
 #include "proxy/loop/task.h"
+#include "proxy/message/headers.h"
 #include "proxy/origin/dial.h"
 
 #include <chrono>
@@ -22,9 +22,9 @@ namespace nearhop::exchange {
 
 /// What a session knows of the peer at the other end.
 struct Peer {
-    geo::Address address;                     ///< the TCP peer, or what its PROXY header said
-    const ListenerRules* listener = nullptr;  ///< as it was when the connection came; never null
-    std::string server_name{};                ///< SNI; empty: none, or no TLS
+    geo::Address address;                             ///< the TCP peer, or what its PROXY header said
+    const shared::ListenerRules* listener = nullptr;  ///< as it was when the connection came; never null
+    std::string server_name{};                        ///< SNI; empty: none, or no TLS
     wire::ClientRule::Id client_rule{};  ///< under which the handshake was made; zero: no certificate was asked for
     std::string identity{};              ///< field lines of the verified client certificate
     std::unique_ptr<const wire::CertificateNames> certificate{};  ///< of the same; null: none
@@ -47,7 +47,7 @@ struct Outcome {
 /// until one answers, relays the answer, counts and logs. Read run() from top to bottom to follow a request.
 class Exchange final : private Course::Edge {
 public:
-    Exchange(Context& context, loop::Wake& wake, Codec& client, const Request& request, const Peer& peer);
+    Exchange(Context& context, loop::Wake& wake, Codec& client, const message::Request& request, const Peer& peer);
     ~Exchange();
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
@@ -97,7 +97,7 @@ private:
     bool begin_sending(Attempt& attempt);
     enum class Turn : std::uint8_t { pending, head, failed };
     Turn take_turn(Attempt& attempt, Fault& fault);
-    TrailerRules trailer_rules(const Attempt& attempt) const noexcept {  ///< of the request
+    message::TrailerRules trailer_rules(const Attempt& attempt) const noexcept {  ///< of the request
         return {forwarding_.secret_headers,
                 forwarding_.identity_headers,
                 {},
@@ -107,12 +107,12 @@ private:
     Upload::Terms upload_terms(const Attempt& attempt) noexcept {
         return {&request_, trailer_rules(attempt), &replay_, limits_->body_limit, bytes_.in};
     }
-    const OriginInfo& origin_of(const Attempt& attempt) const noexcept {
+    const shared::OriginInfo& origin_of(const Attempt& attempt) const noexcept {
         return bound_->routing->origins[attempt.candidate.id];
     }
     /// Each request of HTTP/1.1 has a wake-up of its own, those of an HTTP/2 connection share one: they follow each
     /// other closely as it is, and waiting would only let them out of the cache.
-    bool sends_apart() const noexcept { return request_.protocol != Protocol::http2; }
+    bool sends_apart() const noexcept { return request_.protocol != message::Protocol::http2; }
     bool wants_interim(unsigned status) const;
     bool may_leave() const { return course_.may_leave(attempt_->channel != nullptr, replay_.whole()); }
     bool awaits_continue() const;
@@ -162,7 +162,7 @@ private:
     void record();
     std::optional<steering::Reason> passed_over() const;
     void count_first_choice();
-    const Snapshot& current();
+    const shared::Snapshot& current();
     void let_go() noexcept;
     void discard(std::unique_ptr<Attempt> attempt);
     void put_back(Attempt& attempt);
@@ -181,11 +181,12 @@ private:
     Context& context_;
     loop::Wake& wake_;
     Codec& client_;
-    const Request& request_;
+    const message::Request& request_;
     const Peer& peer_;
     loop::Timer timer_;
 
-    std::shared_ptr<const Snapshot> snapshot_;  ///< as it was when the exchange began; null once its origin is chosen
+    std::shared_ptr<const shared::Snapshot>
+        snapshot_;  ///< as it was when the exchange began; null once its origin is chosen
     std::shared_ptr<const steering::Trust> trust_;  ///< what is left of it then, where it is needed
     std::shared_ptr<const Bound> bound_;
     const conf::Config* config_ = nullptr;
@@ -193,10 +194,10 @@ private:
     const conf::ExchangeLimits* limits_ = nullptr;
     const SiteState* state_ = nullptr;
 
-    AddressCounts::Held held_;             ///< among the client's requests; counted only when much is in flight
+    shared::AddressCounts::Held held_;     ///< among the client's requests; counted only when much is in flight
     std::chrono::seconds retry_after_{5};  ///< of an answer that asks for patience
     steering::Located located_;
-    Forwarding forwarding_;
+    message::Forwarding forwarding_;
     steering::Decision decision_;
     steering::FirstChoice first_;  ///< as it was when the first origin was asked
     Course course_{*this};
@@ -215,7 +216,7 @@ private:
 
     std::unique_ptr<Attempt> attempt_;
     std::unique_ptr<Attempt> hedge_;   ///< the second one, while two are asked
-    OriginLoad::Slot slot_;            ///< for the next attempt
+    shared::OriginLoad::Slot slot_;    ///< for the next attempt
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
     Stopwatch waited_;  ///< for origins, over all attempts: what the deadline counts

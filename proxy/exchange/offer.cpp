@@ -67,10 +67,10 @@ bool Exchange::take_slot(const Considered& candidate) {
 
 /// Waits for a share of the origin's capacity.
 loop::Task<Fault> Exchange::queue_for(geo::OriginId id) {
-    OriginLoad& load = *bound_->loads[id];
+    shared::OriginLoad& load = *bound_->loads[id];
     const auto began = context_.loop.now();
     const auto until = began + std::min<loop::Clock::duration>(config_->failover.queue_time, time_left());
-    OriginLoad::Waiter place{load, wake_};
+    shared::OriginLoad::Waiter place{load, wake_};
     retry_after_ = std::chrono::seconds{1};
     if (place.refused()) {
         load.refused_at_once.fetch_add(1, std::memory_order_relaxed);
@@ -159,7 +159,7 @@ std::unique_ptr<Attempt> Exchange::next_attempt(const Considered& candidate) {
     auto attempt = context_.fresh_attempt();
     attempt->candidate = candidate;
     attempt->slot = std::move(slot_);
-    attempt->counted = admin::Counted{state_->origins[candidate.id]->in_flight};
+    attempt->counted = account::Counted{state_->origins[candidate.id]->in_flight};
     return attempt;
 }
 
@@ -237,7 +237,7 @@ void Exchange::discard(std::unique_ptr<Attempt> attempt) {
 void Exchange::put_back(Attempt& attempt) {
     std::size_t dropped = 0;
     std::string_view bytes;
-    while (attempt.channel->body(bytes) == Source::Body::data && dropped <= most_discarded) {
+    while (attempt.channel->body(bytes) == message::Source::Body::data && dropped <= most_discarded) {
         dropped += bytes.size();
         attempt.channel->consume_body(bytes.size());
     }
@@ -291,7 +291,7 @@ void Exchange::note_body(Fault fault) {
     if (is_gateway(attempt_->head().status)) return;  // has counted as a failure already
     auto& pool = bound_->pools[id]->counters();
     context_.end_trial(*bound_, id);
-    if (info(fault).side != Side::origin) {
+    if (info(fault).side != account::Side::origin) {
         context_.report_ok(*bound_, id, attempt_->trial);
         return pool.ok.add();
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/exchange/fault.h"
+#include "proxy/account/fault.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/socket.h"
 
@@ -9,6 +9,8 @@
 #include <optional>
 
 namespace nearhop::exchange {
+
+using account::Fault;
 
 /// How long an exchange waits for an attempt's response head, and why not longer: docs/retries.md has the rules. Pure:
 /// what happened comes in, the next step comes out. Each turn of the exchange calls turn_to(), then questions() and

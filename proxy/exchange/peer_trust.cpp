@@ -1,14 +1,14 @@
 #include "proxy/exchange/peer_trust.h"
 
-#include "proxy/exchange/forwarded.h"
 #include "proxy/exchange/viewer.h"
+#include "proxy/message/forwarded.h"
 
 #include <string_view>
 #include <vector>
 
 namespace nearhop::exchange {
 
-bool is_trusted(const steering::Trust& trust, const Request& request, const Peer& peer) {
+bool is_trusted(const steering::Trust& trust, const message::Request& request, const Peer& peer) {
     if (trust.empty()) return false;
     // As many as are configured. It is kept for the next request, which then allocates nothing; what it refers to is
     // gone by then.
@@ -23,13 +23,13 @@ bool is_trusted(const steering::Trust& trust, const Request& request, const Peer
     return trust.trusts(peer.address, secrets, shown);
 }
 
-bool ended_tls(const Snapshot& snapshot, const Request& request, const Peer& peer) {
+bool ended_tls(const shared::Snapshot& snapshot, const message::Request& request, const Peer& peer) {
     if (!is_trusted(*snapshot.trust, request, peer)) return false;
-    Forwarding how;
+    message::Forwarding how;
     how.trusted = true;
     how.hops =
         steering::locate(peer.address, true, viewer_fields(request.fields), *snapshot.trust, *snapshot.locator).hops;
-    const auto proto = client_proto(request, how);
+    const auto proto = message::client_proto(request, how);
     return wire::equal_ignoring_case(proto, "https") || wire::equal_ignoring_case(proto, "wss");
 }
 

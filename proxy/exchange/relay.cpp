@@ -15,7 +15,7 @@ constexpr std::uint64_t fair_share = 512 * 1024;  // relayed in one turn, while 
 
 }  // namespace
 
-Relay::Relay(const To& to, Source& source, std::uint64_t& bytes, const How& how, std::optional<Origin> origin)
+Relay::Relay(const To& to, message::Source& source, std::uint64_t& bytes, const How& how, std::optional<Origin> origin)
     : context_{to.context},
       wake_{to.wake},
       timer_{to.timer},
@@ -65,8 +65,8 @@ loop::Task<Fault> Relay::run() {
 
 void Relay::finish() {
     std::string trailers;
-    const TrailerRules rules{.agent_header = how_.agent_header, .keep_underscores = true};
-    clean_ = filter_trailers(source_.trailers(), source_.head().fields, rules, trailers);
+    const message::TrailerRules rules{.agent_header = how_.agent_header, .keep_underscores = true};
+    clean_ = message::filter_trailers(source_.trailers(), source_.head().fields, rules, trailers);
     if (!clean_) trailers.clear();
     client_.finish(trailers);
 }

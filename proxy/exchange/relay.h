@@ -11,6 +11,8 @@
 
 namespace nearhop::exchange {
 
+using account::Fault;
+
 /// Carries an answer whose head has gone out from its source to the client, and beside it what is left of the request
 /// to its origin. A cut answer is aborted, so that the client sees it.
 class Relay {
@@ -39,7 +41,7 @@ public:
     };
 
     /// `bytes` counts the answer's body; no `origin` where the source is none.
-    Relay(const To& to, Source& source, std::uint64_t& bytes, const How& how, std::optional<Origin> origin);
+    Relay(const To& to, message::Source& source, std::uint64_t& bytes, const How& how, std::optional<Origin> origin);
 
     /// Until the answer is whole (`none`), a side fails, is too slow, or the edge ends.
     loop::Task<Fault> run();
@@ -60,7 +62,7 @@ private:
     loop::Wake& wake_;
     loop::Timer& timer_;
     Codec& client_;
-    Source& source_;
+    message::Source& source_;
     std::uint64_t& bytes_;
     How how_;
     std::optional<Origin> origin_;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admin/counters.h"
+#include "proxy/account/counters.h"
 #include "proxy/wire/framing.h"
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace nearhop::exchange {
 class Replay {
 public:
     /// `held`: by all requests of the worker; `gauge` shows it.
-    Replay(std::uint64_t& held, admin::Counter& gauge) noexcept : held_{held}, gauge_{gauge} {}
+    Replay(std::uint64_t& held, account::Counter& gauge) noexcept : held_{held}, gauge_{gauge} {}
     ~Replay() { forget(); }
     Replay(const Replay&) = delete;
     Replay& operator=(const Replay&) = delete;
@@ -27,7 +27,7 @@ public:
 private:
     void forget() noexcept;
     std::uint64_t& held_;
-    admin::Counter& gauge_;
+    account::Counter& gauge_;
     std::string bytes_;
     std::uint64_t limit_ = 0;
     std::uint64_t total_limit_ = 0;

@@ -57,7 +57,8 @@ Fault Upload::take(Codec& client, origin::Channel& to, const Terms& terms, loop:
 Fault Upload::end(const Codec& client, origin::Channel& to, const Terms& terms) {
     std::string lines;
     const bool may_have_trailers = terms.request && terms.request->framing.kind == wire::Framing::Kind::chunked;
-    if (may_have_trailers && !filter_trailers(client.request_trailers(), terms.request->fields, terms.trailers, lines))
+    if (may_have_trailers &&
+        !message::filter_trailers(client.request_trailers(), terms.request->fields, terms.trailers, lines))
         return Fault::client_bad_framing;
     to.end_body(lines);
     complete_ = true;

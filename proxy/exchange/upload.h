@@ -1,9 +1,9 @@
 #pragma once
 
 #include "proxy/exchange/codec.h"
-#include "proxy/exchange/headers.h"
 #include "proxy/exchange/least_rate.h"
 #include "proxy/exchange/replay.h"
+#include "proxy/message/headers.h"
 #include "proxy/origin/channel.h"
 
 #include <cstddef>
@@ -11,17 +11,19 @@
 
 namespace nearhop::exchange {
 
+using account::Fault;
+
 /// One direction of an attempt or a tunnel: bytes of the client's to one origin, as fast as the slower of both, and the
 /// pace at which the client must send them. Nothing here waits.
 class Upload {
 public:
     /// What is sent, and how much of it may be.
     struct Terms {
-        const Request* request = nullptr;  ///< whose body it is; null: raw bytes of a tunnel
-        TrailerRules trailers{};           ///< what may follow the body
-        Replay* replay = nullptr;          ///< what an attempt before had of it is sent again; null: nothing
-        std::uint64_t limit = 0;           ///< of the body, over all attempts; 0: none
-        std::uint64_t& read;               ///< the client's bytes, over all attempts
+        const message::Request* request = nullptr;  ///< whose body it is; null: raw bytes of a tunnel
+        message::TrailerRules trailers{};           ///< what may follow the body
+        Replay* replay = nullptr;                   ///< what an attempt before had of it is sent again; null: nothing
+        std::uint64_t limit = 0;                    ///< of the body, over all attempts; 0: none
+        std::uint64_t& read;                        ///< the client's bytes, over all attempts
     };
 
     /// Sends what can be sent now. Client faults are returned; a broken origin shows when it is read.

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "proxy/exchange/headers.h"
-#include "proxy/exchange/source.h"
 #include "proxy/loop/socket.h"
+#include "proxy/message/headers.h"
+#include "proxy/message/source.h"
 #include "proxy/wire/deviation.h"
 
 #include <cstddef>
@@ -18,11 +18,11 @@ namespace nearhop::origin {
 ///
 /// What was provably not sent is told by the fault: a request with one of which info(fault).nothing_sent is true has
 /// not been processed by the origin.
-class Channel : public exchange::Source {
+class Channel : public message::Source {
 public:
     using Delivery = loop::Socket::Delivery;
 
-    virtual void send_head(const exchange::RequestStart& start) = 0;
+    virtual void send_head(const message::RequestStart& start) = 0;
     /// Takes as much of the body as fits; returns how much. What broke takes nothing.
     virtual std::size_t send_body(std::string_view bytes) = 0;
     /// The request is whole, with ready trailer lines. Of a tunnel: our direction ends once all of it is sent.

@@ -11,7 +11,7 @@
 
 namespace nearhop::origin {
 
-using exchange::Fault;
+using account::Fault;
 using loop::Io;
 
 namespace {
@@ -35,8 +35,8 @@ Fault fault_of_connect(int error) noexcept {
 
 }  // namespace
 
-Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-           const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement,
+Dial::Dial(Pool& pool, const shared::OriginInfo& origin, std::shared_ptr<const shared::Addresses> addresses,
+           geo::OriginId id, const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement,
            std::string server_name)
     : pool_{pool},
       origin_{origin},
@@ -55,7 +55,7 @@ Dial::Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses
 }
 
 void Dial::begin(Try& attempt) {
-    const Endpoint& endpoint = *endpoints_[started_++];
+    const shared::Endpoint& endpoint = *endpoints_[started_++];
     attempt.began = pool_.loop().now();
     // What is left of the descriptors is the reserve of probes and the admin listener.
     if (pool_.capacity() && pool_.capacity()->is_out_of_descriptors()) return fail(attempt, Fault::edge_overloaded);
@@ -91,7 +91,7 @@ void Dial::fail(Try& attempt, Fault fault) {
     out_of_ports_ = false;
     if (failure_count_ < failures_.size()) failures_[failure_count_++] = {endpoints_[started_ - 1]->text, fault};
     if (attempt.connection) {
-        for (const Endpoint* endpoint : endpoints_)
+        for (const shared::Endpoint* endpoint : endpoints_)
             if (endpoint && endpoint->text == attempt.connection->address)
                 failures_[failure_count_ - 1].address = endpoint->text;
         tls_failure_ = attempt.connection->stream.tls_failure();

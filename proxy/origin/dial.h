@@ -1,9 +1,9 @@
 #pragma once
 
 #include "conf/config.h"
-#include "proxy/exchange/fault.h"
+#include "proxy/account/fault.h"
 #include "proxy/origin/pool.h"
-#include "proxy/snapshot.h"
+#include "proxy/shared/snapshot.h"
 
 #include <array>
 #include <memory>
@@ -20,8 +20,8 @@ class Dial {
 public:
     enum class Step : std::uint8_t { pending, ready, failed };
 
-    Dial(Pool& pool, const OriginInfo& origin, std::shared_ptr<const Addresses> addresses, geo::OriginId id,
-         const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement = {},
+    Dial(Pool& pool, const shared::OriginInfo& origin, std::shared_ptr<const shared::Addresses> addresses,
+         geo::OriginId id, const conf::Failover& limits, loop::Notify& notify, const Announcement& announcement = {},
          std::string server_name = {});
 
     Step step();
@@ -29,7 +29,7 @@ public:
     loop::TimePoint due() const noexcept;
     std::unique_ptr<Connection> take() noexcept { return std::move(winner_); }
     /// Of the attempt as a whole; after `failed`.
-    exchange::Fault fault() const noexcept { return fault_; }
+    account::Fault fault() const noexcept { return fault_; }
     const wire::TlsFailure& tls_failure() const noexcept { return tls_failure_; }
     /// After `failed`: no local port was left, which is so towards one address, not towards others.
     bool is_out_of_ports() const noexcept { return out_of_ports_; }
@@ -37,7 +37,7 @@ public:
     /// Addresses that failed and why, also when another one won.
     struct Failure {
         std::string_view address;
-        exchange::Fault fault;
+        account::Fault fault;
     };
     std::span<const Failure> failures() const noexcept { return {failures_.data(), failure_count_}; }
 
@@ -49,24 +49,24 @@ private:
         loop::TimePoint began{};
     };
     void begin(Try& attempt);
-    void fail(Try& attempt, exchange::Fault fault);
+    void fail(Try& attempt, account::Fault fault);
     bool advance(Try& attempt);
     bool begin_tls(Connection& connection);
 
     Pool& pool_;
-    const OriginInfo& origin_;
-    std::shared_ptr<const Addresses> addresses_;
+    const shared::OriginInfo& origin_;
+    std::shared_ptr<const shared::Addresses> addresses_;
     const conf::Failover& limits_;
     loop::Notify& notify_;
     const Announcement announcement_;
     const std::string server_name_;  ///< followed_name()
-    std::array<const Endpoint*, 2> endpoints_{};
+    std::array<const shared::Endpoint*, 2> endpoints_{};
     std::size_t endpoint_count_ = 0;
     std::size_t started_ = 0;
     std::array<Try, 2> tries_;
     std::unique_ptr<Connection> winner_;
     bool out_of_ports_ = false;
-    exchange::Fault fault_ = exchange::Fault::origin_resolve;
+    account::Fault fault_ = account::Fault::origin_resolve;
     wire::TlsFailure tls_failure_;
     std::array<Failure, 2> failures_{};
     std::size_t failure_count_ = 0;

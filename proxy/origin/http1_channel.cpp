@@ -7,7 +7,7 @@
 
 namespace nearhop::origin {
 
-using exchange::Fault;
+using account::Fault;
 using loop::Io;
 using wire::Deviation;
 using wire::Framing;
@@ -42,7 +42,7 @@ void Http1Channel::reset() noexcept {
     deviations_ = {};
 }
 
-void Http1Channel::send_head(const exchange::RequestStart& start) {
+void Http1Channel::send_head(const message::RequestStart& start) {
     method_ = start.request.method;
     upgrade_ = start.forwarding.upgrade;
     chunked_out_ = start.request.framing.kind == Framing::Kind::chunked;
@@ -138,7 +138,7 @@ Channel::Progress Http1Channel::judge_head() {
                 note(Deviation::length_without_content);
     if (head_.status < 200) {
         if (head_.status == 101) {
-            if (upgrade_.empty() || !exchange::switches_to(head_.fields, upgrade_))
+            if (upgrade_.empty() || !message::switches_to(head_.fields, upgrade_))
                 return bad_response(Deviation::unasked_switch);
             return Progress::head;  // framing none, never reusable: what follows is not HTTP
         }

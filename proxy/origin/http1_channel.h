@@ -1,7 +1,7 @@
 #pragma once
 
 #include "conf/config.h"
-#include "proxy/admin/counters.h"
+#include "proxy/account/counters.h"
 #include "proxy/origin/channel.h"
 #include "proxy/origin/connection.h"
 #include "proxy/wire/chunked.h"
@@ -14,12 +14,13 @@ namespace nearhop::origin {
 /// HTTP/1.1: a connection of its own for each request, lent by a pool.
 class Http1Channel final : public Channel {
 public:
-    Http1Channel(const loop::Loop& loop, admin::WorkerCounters& counters) noexcept : loop_{loop}, counters_{counters} {}
+    Http1Channel(const loop::Loop& loop, account::WorkerCounters& counters) noexcept
+        : loop_{loop}, counters_{counters} {}
 
     /// Begins with a connection; `limits` outlive the request.
     void open(std::unique_ptr<Connection> lent, const conf::Limits& limits);
 
-    void send_head(const exchange::RequestStart& start) override;
+    void send_head(const message::RequestStart& start) override;
     std::size_t send_body(std::string_view bytes) override;
     void end_body(std::string_view trailers) override;
     loop::Io flush() override;
@@ -46,20 +47,20 @@ public:
     void reset() noexcept override;
 
 private:
-    Progress fail(exchange::Fault fault) noexcept {
+    Progress fail(account::Fault fault) noexcept {
         fault_ = fault;
         return Progress::failed;
     }
     Progress bad_response(wire::Deviation why) noexcept {
         note(why);
-        return fail(exchange::Fault::origin_bad_response);
+        return fail(account::Fault::origin_bad_response);
     }
     void note(wire::Deviation found) noexcept;
     bool is_young() const noexcept;
     Progress take_head(std::size_t size);
     Progress judge_head();
     Progress end_without_head() noexcept;
-    Body fail_body(exchange::Fault fault) noexcept {
+    Body fail_body(account::Fault fault) noexcept {
         fault_ = fault;
         return Body::failed;
     }
@@ -69,7 +70,7 @@ private:
     bool is_reusable() const noexcept;
 
     const loop::Loop& loop_;
-    admin::WorkerCounters& counters_;
+    account::WorkerCounters& counters_;
     std::unique_ptr<Connection> connection_;
     const conf::Limits* limits_ = nullptr;
     std::string_view method_;

@@ -24,7 +24,7 @@ Connection::~Connection() {
 
 void Connection::notify() noexcept { pool_.remove(*this); }
 
-Pool::Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters, exchange::Capacity* capacity)
+Pool::Pool(loop::Loop& loop, std::shared_ptr<account::PoolCounters> counters, shared::Capacity* capacity)
     : loop_{loop},
       counters_{std::move(counters)},
       capacity_{capacity},
@@ -146,7 +146,7 @@ void Pool::drop(std::size_t index) noexcept {
     idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-void Pool::retain(const std::vector<Endpoint>& endpoints) {
+void Pool::retain(const std::vector<shared::Endpoint>& endpoints) {
     addresses_.clear();
     for (const auto& endpoint : endpoints) addresses_.push_back(endpoint.text);
     std::erase_if(sessions_, [&](const auto& session) {
@@ -154,7 +154,7 @@ void Pool::retain(const std::vector<Endpoint>& endpoints) {
         return std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end();
     });
     for (std::size_t i = idle_.size(); i-- > 0;) {
-        const bool good = std::any_of(endpoints.begin(), endpoints.end(), [&](const Endpoint& endpoint) {
+        const bool good = std::any_of(endpoints.begin(), endpoints.end(), [&](const shared::Endpoint& endpoint) {
             return !endpoint.down && endpoint.text == idle_[i]->address;
         });
         if (!good) drop(i);

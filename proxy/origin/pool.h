@@ -1,10 +1,10 @@
 #pragma once
 
 #include "conf/config.h"
-#include "proxy/admin/counters.h"
-#include "proxy/exchange/capacity.h"
+#include "proxy/account/counters.h"
 #include "proxy/origin/connection.h"
-#include "proxy/snapshot.h"
+#include "proxy/shared/capacity.h"
+#include "proxy/shared/snapshot.h"
 
 #include <algorithm>
 #include <memory>
@@ -26,7 +26,7 @@ namespace nearhop::origin {
 class Pool final : private loop::Notify {
 public:
     /// `capacity`, where given, hears of every connection and outlives the pool.
-    Pool(loop::Loop& loop, std::shared_ptr<admin::PoolCounters> counters, exchange::Capacity* capacity = nullptr);
+    Pool(loop::Loop& loop, std::shared_ptr<account::PoolCounters> counters, shared::Capacity* capacity = nullptr);
     ~Pool();
 
     static constexpr std::size_t least_idle = 64;
@@ -43,7 +43,7 @@ public:
     void remove(Connection& connection) noexcept;
     /// Closes idle connections to addresses that are gone from DNS or down by their probes; leased ones finish. What
     /// was known of addresses that are gone is forgotten, and none is kept of their connections.
-    void retain(const std::vector<Endpoint>& endpoints);
+    void retain(const std::vector<shared::Endpoint>& endpoints);
     void close_idle() noexcept;
     /// The origin is not in the configuration any more: nothing is kept from now on.
     void retire() noexcept;
@@ -65,8 +65,8 @@ public:
     static constexpr std::size_t most_sessions = 256;
     unsigned tls_era() const noexcept { return tls_era_; }  ///< another one after each change of the digest
     std::size_t session_count() const noexcept { return sessions_.size(); }
-    admin::PoolCounters& counters() noexcept { return *counters_; }
-    exchange::Capacity* capacity() const noexcept { return capacity_; }
+    account::PoolCounters& counters() noexcept { return *counters_; }
+    shared::Capacity* capacity() const noexcept { return capacity_; }
     loop::Loop& loop() noexcept { return loop_; }
     unsigned next_turn() noexcept { return turn_++; }  ///< spreads connections over an origin's addresses
 
@@ -88,8 +88,8 @@ private:
     }
 
     loop::Loop& loop_;
-    std::shared_ptr<admin::PoolCounters> counters_;
-    exchange::Capacity* capacity_;
+    std::shared_ptr<account::PoolCounters> counters_;
+    shared::Capacity* capacity_;
     std::size_t connections_ = 0;  ///< all that are open
     /// Most that were in use at once, in the present period of `idle_timeout_` and in the one before.
     std::size_t peak_ = 0, last_peak_ = 0;

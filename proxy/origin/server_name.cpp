@@ -17,7 +17,7 @@ std::string name_in(std::string_view host_field) {
     return name;
 }
 
-std::string followed_name(const OriginInfo& origin, std::string_view host_field) {
+std::string followed_name(const shared::OriginInfo& origin, std::string_view host_field) {
     if (!origin.tls || !origin.follows_host) return {};
     std::string name = name_in(host_field);
     return name.empty() ? origin.server_name : name;

@@ -5,7 +5,7 @@
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
 #include "proxy/run/admin_trust.h"
-#include "proxy/run/secrets.h"
+#include "proxy/setup/secrets.h"
 
 #include <cerrno>
 #include <charconv>
@@ -83,7 +83,7 @@ conf::Admin admin_from(const std::string& file) {
         throw runtime_error{"want a configuration without errors, found " +
                             (parsed.problems.empty() ? file : conf::to_string(parsed.problems.front(), file))};
     conf::Problems ignored;  // of secrets that this command has no use for
-    read_secrets(*parsed.config, ignored);
+    setup::read_secrets(*parsed.config, ignored);
     return parsed.config->admin;
 }
 

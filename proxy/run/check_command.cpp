@@ -1,8 +1,8 @@
 #include "conf/parse.h"
-#include "proxy/run/build.h"
 #include "proxy/run/commands.h"
-#include "proxy/run/rto.h"
 #include "proxy/run/try_start.h"
+#include "proxy/setup/build.h"
+#include "proxy/setup/rto.h"
 #include "proxy/steering/coverage.h"
 #include "proxy/wire/stream.h"
 
@@ -13,7 +13,7 @@ namespace nearhop::run {
 
 int check_file(const std::string& file) {
     wire::initialise_tls();
-    auto checked = load(file, wire::make_ticket_keys());
+    auto checked = setup::load(file, wire::make_ticket_keys());
     if (checked.snapshot) try_start(checked.snapshot->routing->config, checked.problems);
     std::stable_sort(checked.problems.begin(), checked.problems.end(), conf::earlier);
     for (const auto& problem : checked.problems) std::fprintf(stderr, "%s\n", conf::to_string(problem, file).c_str());
@@ -27,7 +27,7 @@ int check_file(const std::string& file) {
                 warnings == 0   ? ""
                 : warnings == 1 ? ", 1 warning"
                                 : (", " + std::to_string(warnings) + " warnings").c_str());
-    std::fputs(rto_text(routing.config, *routing.table).c_str(), stdout);
+    std::fputs(setup::rto_text(routing.config, *routing.table).c_str(), stdout);
     std::fputs(steering::residency_text(routing.config, *routing.table).c_str(), stdout);
     return exit_ok;
 }

@@ -2,7 +2,7 @@
 
 #include "conf/parse.h"
 #include "conf/syntax.h"
-#include "proxy/run/version.h"
+#include "proxy/account/version.h"
 
 #include <CLI/CLI.hpp>
 
@@ -52,8 +52,8 @@ void add_admin(CLI::App& command, AdminOptions& at) {
     command.add_option("--token-file", at.token_file, "File with admin.token; default: as --config");
     command.add_option("--ca", at.ca, "Authorities to trust, PEM; then the connection is TLS. Default: as --config");
     command.add_option("--server-name", at.server_name, "Name in the certificate; default: the host of --admin");
-    CLI::Option* certificate =
-        command.add_option("--certificate", at.certificate, "The certificate to show if admin.tls has a client_ca, PEM");
+    CLI::Option* certificate = command.add_option("--certificate", at.certificate,
+                                                  "The certificate to show if admin.tls has a client_ca, PEM");
     CLI::Option* key = command.add_option("--private-key", at.private_key, "Its key, PEM");
     certificate->needs(key);
     key->needs(certificate);
@@ -99,7 +99,7 @@ int chosen(const CLI::App& app, const std::string& config, const std::string& fi
     if (app.got_subcommand("explain")) return explain_request(explain);
     if (app.got_subcommand("simulate")) return simulate_file(simulate.file, simulate.json);
     if (app.got_subcommand("demo")) return run_demo(demo);
-    std::printf("nearhop %.*s\n", static_cast<int>(version().size()), version().data());
+    std::printf("nearhop %.*s\n", static_cast<int>(account::version().size()), account::version().data());
     return exit_ok;
 }
 

@@ -1,9 +1,9 @@
 #include "conf/parse.h"
-#include "proxy/run/build.h"
+#include "proxy/account/logging.h"
 #include "proxy/run/commands.h"
 #include "proxy/run/demo_origin.h"
-#include "proxy/run/logging.h"
 #include "proxy/run/server.h"
+#include "proxy/setup/build.h"
 #include "proxy/wire/stream.h"
 
 #include <openssl/evp.h>
@@ -122,7 +122,7 @@ void print_tour(const Server& server, const DemoOrigins& origins) {
 
 int run_demo(const DemoOptions& options) {
     block_signals();
-    const EventLog events;
+    const account::EventLog events;
     raise_descriptor_limit();
     wire::initialise_tls();
     try {
@@ -131,19 +131,19 @@ int run_demo(const DemoOptions& options) {
         const DemoOrigins origins{regions};
         auto parsed = conf::parse(configuration(options, folder, origins), "demo");
         const auto keys = wire::make_ticket_keys();
-        BuildResult built;
-        if (parsed.config) built = build(std::move(*parsed.config), keys);
+        setup::BuildResult built;
+        if (parsed.config) built = setup::build(std::move(*parsed.config), keys);
         for (const auto* problems : {&parsed.problems, &built.problems})
             for (const auto& problem : *problems)
                 if (problem.severity == conf::Severity::error || !built.snapshot)
-                    log_plain(conf::to_string(problem, "demo"));
+                    account::log_plain(conf::to_string(problem, "demo"));
         if (!built.snapshot) return exit_failed;
-        set_log_level("warning");
+        account::set_log_level("warning");
         Server server{std::move(*built.snapshot), keys};
         server.on_ready([&origins](const Server& running) { print_tour(running, origins); });
         return server.run() == 0 ? exit_ok : exit_failed;
     } catch (const std::exception& error) {
-        log_error("demo_failed", {{"what", error.what()}});
+        account::log_error("demo_failed", {{"what", error.what()}});
         return exit_failed;
     }
 }

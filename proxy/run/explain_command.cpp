@@ -1,7 +1,7 @@
 #include "conf/parse.h"
 #include "proxy/admin/question.h"
-#include "proxy/run/build.h"
 #include "proxy/run/commands.h"
+#include "proxy/setup/build.h"
 #include "proxy/wire/stream.h"
 
 #include <cstdio>
@@ -39,11 +39,11 @@ void forget_files(conf::Config& config) {
     for (auto& peer : config.clients.trusted) peer.secret = {};
 }
 
-BuildResult load_or_built_in(const std::string& file) {
+setup::BuildResult load_or_built_in(const std::string& file) {
     auto parsed = file.empty() ? conf::parse(built_in, "built-in") : conf::parse_file(file);
     if (!parsed.config) return {std::nullopt, std::move(parsed.problems)};
     forget_files(*parsed.config);
-    return build(std::move(*parsed.config), wire::make_ticket_keys());
+    return setup::build(std::move(*parsed.config), wire::make_ticket_keys());
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include "proxy/run/server.h"
 
+#include "proxy/account/logging.h"
 #include "proxy/loop/keeper.h"
 #include "proxy/loop/pause.h"
-#include "proxy/run/failures.h"
-#include "proxy/run/listener_key.h"
-#include "proxy/run/logging.h"
-#include "proxy/run/memory_limit.h"
 #include "proxy/run/notify.h"
+#include "proxy/setup/listener_key.h"
+#include "proxy/setup/memory_limit.h"
+#include "proxy/shared/failures.h"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -77,11 +77,11 @@ private:
     signalfd_siginfo got_{};
 };
 
-Server::Server(Snapshot first, const wire::TicketKeys& keys)
+Server::Server(shared::Snapshot first, const wire::TicketKeys& keys)
     : worker_count_{worker_count(first.routing->config)},
       registry_{worker_count_},
       log_{first.routing->config.log, registry_.all_workers(), registry_.log_write_dropped} {
-    control_ = std::make_unique<Control>(loop_, board_, registry_, std::move(first), keys);
+    control_ = std::make_unique<control::Control>(loop_, board_, registry_, std::move(first), keys);
     admin_ = std::make_unique<admin::AdminServer>(loop_, *control_, board_, registry_);
     for (unsigned index = 0; index < worker_count_; ++index)
         workers_.push_back(std::make_unique<Worker>(index, board_, registry_, *control_, log_));
@@ -89,7 +89,7 @@ Server::Server(Snapshot first, const wire::TicketKeys& keys)
     registry_.capacity.prepare(*config().limits.addresses);
     registry_.pins.prepare(*config().failover.idempotency_keys);
     set_capacity(config());
-    memory_ = std::make_unique<MemoryWatch>(loop_, registry_.capacity);
+    memory_ = std::make_unique<control::MemoryWatch>(loop_, registry_.capacity);
 }
 
 Server::~Server() {
@@ -106,15 +106,17 @@ int Server::run() {
         if (!conf::has_errors(problems)) set_capacity(next);  // before workers see the change
     });
     control_->on_reload([this] {
-        set_log_level(config().log.level);
+        account::set_log_level(config().log.level);
         if (accepts()) match_listeners();
         look();
     });
     control_->on_new_files([this] { look(); });
-    loop_.on_failure(noting(registry_, admin::Duty::mail));
-    reloading_ = loop::keep(loop_, [this] { return keep_reloading(); }, noting(registry_, admin::Duty::reload));
+    loop_.on_failure(shared::noting(registry_, account::Duty::mail));
+    reloading_ =
+        loop::keep(loop_, [this] { return keep_reloading(); }, shared::noting(registry_, account::Duty::reload));
     reloading_.start();
-    hearing_ = loop::keep(loop_, [this] { return keep_reading_signals(); }, noting(registry_, admin::Duty::signals));
+    hearing_ =
+        loop::keep(loop_, [this] { return keep_reading_signals(); }, shared::noting(registry_, account::Duty::signals));
     hearing_.start();
     control_->start([this] { start_serving(); });
     loop_.run();
@@ -140,7 +142,7 @@ void Server::start_serving() {
     serving_ = true;
     control_->set_ready(true);
     notify_ready();
-    log_info("ready", {{"workers", worker_count_}});
+    account::log_info("ready", {{"workers", worker_count_}});
     if (on_ready_) on_ready_(*this);
 }
 
@@ -149,11 +151,11 @@ bool Server::open_admin() {
     if (!admin.listen) return true;
     std::string error;
     if (!admin_->open(admin, error)) {
-        log_error("listen_failed", {{"listener", "admin"}, {"what", error}});
+        account::log_error("listen_failed", {{"listener", "admin"}, {"what", error}});
         return false;
     }
     addresses_["admin"] = admin_->address();
-    log_info("listening", {{"listener", "admin"}, {"address", admin_->address()}});
+    account::log_info("listening", {{"listener", "admin"}, {"address", admin_->address()}});
     return true;
 }
 
@@ -182,7 +184,7 @@ void Server::set_capacity(const conf::Config& next) {
                             .requests = or_half(limits.requests),
                             .handshakes = limits.handshakes,
                             .descriptors = free,
-                            .memory = memory_limit(limits),
+                            .memory = setup::memory_limit(limits),
                             .handshakes_per_second = limits.handshakes_per_second});
 }
 
@@ -209,7 +211,7 @@ loop::Task<> Server::keep_reading_signals() {
     while (const int number = co_await signals_->next()) try {
             on_signal(number);
         } catch (const std::exception& error) {
-            note_failure(registry_, admin::Duty::signals, error);
+            shared::note_failure(registry_, account::Duty::signals, error);
         }
 }
 
@@ -221,7 +223,7 @@ void Server::on_signal(int number) {
             break;
         case SIGUSR1: log_.reopen(); break;
         default:
-            log_info("stopping", {{"signal", number}, {"at_once", stage_ != Stage::running}});
+            account::log_info("stopping", {{"signal", number}, {"at_once", stage_ != Stage::running}});
             stage_ == Stage::running ? next_stage() : end();
     }
 }
@@ -242,7 +244,7 @@ void Server::next_stage() {
             open_.clear();
             for (const auto& worker : workers_) worker->drain();
             stage_ends_ = loop_.now() + shutdown.drain;
-            log_info("draining");
+            account::log_info("draining");
             break;
         case Stage::draining: return end();
         case Stage::ending:
@@ -252,7 +254,8 @@ void Server::next_stage() {
             return;
     }
     if (!stopping_.done()) return;
-    stopping_ = loop::keep(loop_, [this] { return keep_stopping(); }, noting(registry_, admin::Duty::signals));
+    stopping_ =
+        loop::keep(loop_, [this] { return keep_stopping(); }, shared::noting(registry_, account::Duty::signals));
     stopping_.start();
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "proxy/admin/registry.h"
+#include "proxy/account/access_log.h"
 #include "proxy/admin/server.h"
-#include "proxy/run/access_log.h"
-#include "proxy/run/control.h"
-#include "proxy/run/memory_watch.h"
+#include "proxy/control/control.h"
+#include "proxy/control/memory_watch.h"
 #include "proxy/run/worker.h"
-#include "proxy/snapshot.h"
+#include "proxy/shared/registry.h"
+#include "proxy/shared/snapshot.h"
 
 #include <functional>
 #include <map>
@@ -21,7 +21,7 @@ namespace nearhop::run {
 class Server {
 public:
     /// `first` comes from load() or build(). Throws std::runtime_error when the log cannot be opened.
-    Server(Snapshot first, const wire::TicketKeys& keys);
+    Server(shared::Snapshot first, const wire::TicketKeys& keys);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
@@ -59,15 +59,15 @@ private:
     const conf::Config& config() const { return control_->current().routing->config; }
 
     loop::Loop loop_;
-    Board board_;
+    shared::Board board_;
     unsigned worker_count_;
-    admin::Registry registry_;
-    AccessLog log_;
-    std::unique_ptr<Control> control_;
+    shared::Registry registry_;
+    account::AccessLog log_;
+    std::unique_ptr<control::Control> control_;
     std::unique_ptr<admin::AdminServer> admin_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::shared_ptr<Signals> signals_;
-    std::unique_ptr<MemoryWatch> memory_;
+    std::unique_ptr<control::MemoryWatch> memory_;
     /// By key "https 0.0.0.0:443"; with the kernel's port.
     std::map<std::string, conf::ListenAddress> open_;
     struct Opened {

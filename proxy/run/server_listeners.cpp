@@ -1,6 +1,6 @@
-#include "proxy/run/listener_key.h"
-#include "proxy/run/logging.h"
+#include "proxy/account/logging.h"
 #include "proxy/run/server.h"
+#include "proxy/setup/listener_key.h"
 
 #include <set>
 #include <unistd.h>
@@ -11,7 +11,7 @@ namespace nearhop::run {
 namespace {
 
 void refuse(const conf::Listener& listener, const std::string& error, conf::Problems& problems) {
-    log_error("listen_failed", {{"listener", name(listener.kind)}, {"what", error}});
+    account::log_error("listen_failed", {{"listener", setup::name(listener.kind)}, {"what", error}});
     problems.push_back({conf::Severity::error, listener.address.mark, listener.address.path,
                         "want an address to listen on, found " + error});
 }
@@ -38,7 +38,7 @@ bool Server::open_missing(const conf::Config& next, conf::Problems& problems) {
     bool all = true;
     const auto& listeners = next.listeners;
     for (std::size_t index = 0; index < listeners.size(); ++index) {
-        const auto key = key_of(listeners, index);
+        const auto key = setup::key_of(listeners, index);
         if (open_.contains(key)) continue;
         const auto& listener = listeners[index];
         auto& opened = opened_[key] = {*listener.address};
@@ -66,17 +66,17 @@ void Server::match_listeners() {
     std::set<std::string> wanted;
     const auto& listeners = config().listeners;
     for (std::size_t index = 0; index < listeners.size(); ++index) {
-        const auto key = key_of(listeners, index);
+        const auto key = setup::key_of(listeners, index);
         wanted.insert(key);
         if (!open_.contains(key)) serve_on(key, listeners[index], index);
     }
     // Now that all ports are known, those that redirect know where to.
     for (std::size_t index = 0; index < listeners.size(); ++index)
-        for (const auto& worker : workers_) worker->update(key_of(listeners, index), facts_of(index));
+        for (const auto& worker : workers_) worker->update(setup::key_of(listeners, index), facts_of(index));
     std::erase_if(open_, [&](const auto& open) {
         if (wanted.contains(open.first)) return false;
         for (const auto& worker : workers_) worker->stop_listening(open.first);
-        log_info("listener_closed", {{"address", text_of(open.second)}});
+        account::log_info("listener_closed", {{"address", setup::text_of(open.second)}});
         return true;
     });
 }
@@ -86,8 +86,9 @@ void Server::serve_on(const std::string& key, const conf::Listener& listener, st
     open_[key] = opened.address;
     const auto facts = facts_of(index);
     for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->listen(key, opened.descriptors[i], facts);
-    addresses_.emplace(name(listener.kind), text_of(opened.address));
-    log_info("listening", {{"listener", name(listener.kind)}, {"address", text_of(opened.address)}});
+    addresses_.emplace(setup::name(listener.kind), setup::text_of(opened.address));
+    account::log_info("listening",
+                      {{"listener", setup::name(listener.kind)}, {"address", setup::text_of(opened.address)}});
 }
 
 std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index) const {
@@ -102,7 +103,7 @@ std::shared_ptr<const client::ListenerFacts> Server::facts_of(std::size_t index)
     facts->ciphers = *listener.ciphers;
     facts->http2 = listener.http2;
     for (std::size_t other = listeners.size(); other-- > 0;)  // the first https listener is where redirects lead
-        if (const auto open = open_.find(key_of(listeners, other));
+        if (const auto open = open_.find(setup::key_of(listeners, other));
             open != open_.end() && listeners[other].kind == conf::ListenerKind::https)
             facts->https_port = open->second.port;
     if (listener.redirect_port != 0) facts->https_port = static_cast<std::uint16_t>(listener.redirect_port);

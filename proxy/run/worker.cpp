@@ -1,16 +1,17 @@
 #include "proxy/run/worker.h"
 
-#include "proxy/run/failures.h"
+#include "proxy/shared/failures.h"
 
 #include <utility>
 
 namespace nearhop::run {
 
-Worker::Worker(unsigned index, const Board& board, admin::Registry& registry, shared::ReportSink& control, AccessLog& log)
+Worker::Worker(unsigned index, const shared::Board& board, shared::Registry& registry, shared::ReportSink& control,
+               account::AccessLog& log)
     : context_{index, loop_, board, registry, control, log}, sessions_{context_} {
     loop_.on_failure([this](const std::exception& error) {
-        context_.counters.faults[static_cast<std::size_t>(exchange::Fault::edge_internal)].add();
-        log_failure("worker", error);
+        context_.counters.faults[static_cast<std::size_t>(account::Fault::edge_internal)].add();
+        shared::log_failure("worker", error);
     });
     loop_.after_batch([this] {
         sessions_.flush();

@@ -16,7 +16,8 @@ namespace nearhop::run {
 /// another thread but through its loop's mailbox.
 class Worker {
 public:
-    Worker(unsigned index, const Board& board, admin::Registry& registry, shared::ReportSink& control, AccessLog& log);
+    Worker(unsigned index, const shared::Board& board, shared::Registry& registry, shared::ReportSink& control,
+           account::AccessLog& log);
     ~Worker();
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "health/verdict.h"
-#include "proxy/snapshot.h"
+#include "proxy/shared/snapshot.h"
 
 #include <memory>
 #include <string>

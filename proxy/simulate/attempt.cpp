@@ -7,7 +7,7 @@
 /// One attempt of an exchange, or two at once: the connection, the wait for its answer, and what may cut that short.
 namespace nearhop::simulate {
 
-using Code = exchange::Fault;
+using Code = account::Fault;
 using exchange::Course;
 using exchange::is_gateway;
 using exchange::is_retried;

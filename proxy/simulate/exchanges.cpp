@@ -6,7 +6,7 @@
 
 namespace nearhop::simulate {
 
-using Code = exchange::Fault;
+using Code = account::Fault;
 using exchange::Course;
 using steering::Considered;
 
@@ -27,7 +27,7 @@ Exchanges::Exchanges(const Scenario& scenario, Events& events, Network& network,
         worker.skips.resize(scenario.origins.size());
     }
     for (const auto& origin : scenario.config.origins) {
-        loads_.push_back(std::make_unique<exchange::OriginLoad>());
+        loads_.push_back(std::make_unique<shared::OriginLoad>());
         loads_.back()->set(origin.capacity, scenario.config.failover.queue);
     }
     pins_.prepare(*scenario.config.failover.idempotency_keys);

@@ -2,9 +2,9 @@
 
 #include "proxy/exchange/budget.h"
 #include "proxy/exchange/course.h"
-#include "proxy/exchange/origin_load.h"
 #include "proxy/exchange/origin_times.h"
-#include "proxy/exchange/pins.h"
+#include "proxy/shared/origin_load.h"
+#include "proxy/shared/pins.h"
 #include "proxy/simulate/network.h"
 #include "proxy/simulate/outcome.h"
 #include "proxy/simulate/verdicts.h"
@@ -65,7 +65,7 @@ private:
     struct Attempt {
         std::uint64_t stage = 0;  ///< what was planned for an earlier stage has no effect
         steering::Considered candidate;
-        exchange::OriginLoad::Slot slot;  ///< where the origin has a capacity
+        shared::OriginLoad::Slot slot;  ///< where the origin has a capacity
         unsigned address = 0;
         bool sent = false, reused = false, silent = false;
         unsigned status = 0;
@@ -73,9 +73,9 @@ private:
         std::unique_ptr<Watch> watch{};
     };
     struct Place {  ///< in the queue of an origin
-        Place(exchange::OriginLoad& load, loop::Loop& loop) : wake{loop}, waiter{load, wake} {}
+        Place(shared::OriginLoad& load, loop::Loop& loop) : wake{loop}, waiter{load, wake} {}
         loop::Wake wake;
-        exchange::OriginLoad::Waiter waiter;
+        shared::OriginLoad::Waiter waiter;
     };
     struct Exchange final : exchange::Course::Edge {
         Exchange(Exchanges& owner, Index number, const Errand& wanted) : all{owner}, index{number}, errand{wanted} {}
@@ -100,7 +100,7 @@ private:
         std::uint64_t stage = 0;         ///< while it waits without an attempt, as an attempt's
         std::unique_ptr<Place> waiting;  ///< for room at the candidate
         steering::Considered candidate;
-        exchange::OriginLoad::Slot slot;  ///< for the next attempt
+        shared::OriginLoad::Slot slot;  ///< for the next attempt
         std::unique_ptr<Attempt> first, hedge;
         std::unique_ptr<Attempt> parked;  ///< answered 503, which is forwarded if nobody does better
     };
@@ -127,7 +127,7 @@ private:
     bool leave_queue(Exchange& exchange);
     bool take_room(Exchange& exchange, geo::OriginId origin);
     void room_at(geo::OriginId origin);
-    void finish(Exchange& exchange, exchange::Fault fault);
+    void finish(Exchange& exchange, account::Fault fault);
     void repeat(const Exchange& exchange);
 
     // One attempt: attempt.cpp.
@@ -141,13 +141,13 @@ private:
     void late(Exchange& exchange);
     void begin_hedge(Exchange& exchange);
     void hedge_won(Exchange& exchange);
-    void end(Exchange& exchange, Attempt& attempt, exchange::Fault fault, unsigned status);
+    void end(Exchange& exchange, Attempt& attempt, account::Fault fault, unsigned status);
     void keep_connection(const Exchange& exchange, const Attempt& attempt);
-    void settle(const Attempt& attempt, exchange::Fault fault, unsigned status);
+    void settle(const Attempt& attempt, account::Fault fault, unsigned status);
     void park(Exchange& exchange, std::unique_ptr<Attempt> attempt);
     void drop(std::unique_ptr<Attempt> attempt);
     bool may_leave(const Exchange& exchange) const { return exchange.course.may_leave(exchange.first->sent, true); }
-    exchange::Fault closed(const Attempt& attempt) const;  ///< what a connection's end before the head says
+    account::Fault closed(const Attempt& attempt) const;  ///< what a connection's end before the head says
 
     void watch(Exchange& exchange, Attempt& attempt);
     void look(const Exchange& exchange, geo::OriginId origin);
@@ -171,8 +171,8 @@ private:
     Outcome& outcome_;
     std::vector<Worker> workers_;
     loop::Loop loop_;  ///< what queues of the product know a worker by; it never runs
-    std::vector<std::unique_ptr<exchange::OriginLoad>> loads_;  ///< by origin
-    exchange::Pins pins_{1, 2};
+    std::vector<std::unique_ptr<shared::OriginLoad>> loads_;  ///< by origin
+    shared::Pins pins_{1, 2};
     std::unordered_map<std::uint32_t, geo::OriginId> executed_at_;  ///< by the number of the errand; POST
     std::vector<bool> troubled_;                                    ///< by origin: as exchange::FailureRows
     std::set<std::pair<geo::OriginId, unsigned>> troubled_addresses_;

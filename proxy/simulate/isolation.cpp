@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-/// Whether the edge itself is cut off: what proxy/run/isolation_watch.cpp and control.cpp do.
+/// Whether the edge itself is cut off: what proxy/control/isolation_watch.cpp and control.cpp do.
 namespace nearhop::simulate {
 
 void Verdicts::plan_check(Control& control, TimePoint due) {

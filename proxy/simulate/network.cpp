@@ -6,7 +6,7 @@
 
 namespace nearhop::simulate {
 
-using Code = exchange::Fault;
+using Code = account::Fault;
 using Hits = Fault::Hits;
 
 Network::Network(const Scenario& scenario, Events& events, Random& random)

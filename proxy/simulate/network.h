@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/exchange/fault.h"
+#include "proxy/account/fault.h"
 #include "proxy/simulate/events.h"
 #include "proxy/simulate/random.h"
 #include "proxy/simulate/scenario.h"
@@ -28,9 +28,9 @@ public:
     struct Dialled {
         struct Failure {
             unsigned address = 0;
-            exchange::Fault fault = exchange::Fault::none;
+            account::Fault fault = account::Fault::none;
         };
-        exchange::Fault fault = exchange::Fault::none;
+        account::Fault fault = account::Fault::none;
         microseconds took{};
         unsigned address = 0;  ///< connected to this one, 0-based
         std::vector<Failure> failures;
@@ -61,7 +61,7 @@ private:
     };
     struct Try {
         microseconds ends{};
-        exchange::Fault fault = exchange::Fault::none;
+        account::Fault fault = account::Fault::none;
     };
     Try dial_address(geo::OriginId origin, unsigned address, microseconds begins, const conf::Failover& limits);
 

@@ -14,9 +14,9 @@
 
 namespace nearhop::simulate {
 
-/// What the control thread does (proxy/run/control.cpp, origin_watch.cpp, origin_verdict.cpp), on the virtual clock and
-/// with the production machines: probes by schedule, passive reports, traffic counts once a second, the way back, the
-/// leaders of sites by latency; and the table that workers decide by, published when it differs.
+/// What the control thread does (proxy/control/control.cpp, origin_watch.cpp, origin_verdict.cpp), on the virtual clock
+/// and with the production machines: probes by schedule, passive reports, traffic counts once a second, the way back,
+/// the leaders of sites by latency; and the table that workers decide by, published when it differs.
 class Verdicts {
 public:
     Verdicts(const Scenario& scenario, Events& events, Network& network, Random& random,

@@ -1,6 +1,6 @@
+#include "proxy/account/fault.h"
 #include "proxy/client/http1_codec.h"
-#include "proxy/exchange/fault.h"
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 
 #include <cstdio>
 #include <iostream>
@@ -35,10 +35,10 @@ std::string bytes_of(const std::string& hex) {
     return bytes;
 }
 
-std::string head_of(const exchange::Request& request) {
+std::string head_of(const message::Request& request) {
     std::string out = R"({"method":)" + quoted(request.method) + R"(,"target":)" + quoted(request.target) +
                       R"(,"authority":)" + quoted(request.authority) + R"(,"minor":)" +
-                      (request.protocol == exchange::Protocol::http10 ? "0" : "1") + R"(,"fields":[)";
+                      (request.protocol == message::Protocol::http10 ? "0" : "1") + R"(,"fields":[)";
     for (const auto& field : request.fields)
         out += (&field == request.fields.data() ? "[" : ",[") + quoted(field.name) + ',' + quoted(field.value) + ']';
     return out + ']';
@@ -50,7 +50,7 @@ std::string body_of(client::Http1Codec& codec, std::string& end) {
     for (;;) {
         const auto body = codec.body();
         all += body.bytes;
-        if (body.fault != exchange::Fault::none) end = exchange::info(body.fault).code;
+        if (body.fault != account::Fault::none) end = account::info(body.fault).code;
         if (body.complete || !end.empty()) return all;
         if (body.bytes.empty()) {
             end = "pending";
@@ -71,14 +71,14 @@ std::string seen(const std::string& bytes) {
         codec.begin_request(limits);
         const auto read = codec.read_head();
         if (read == Read::pending) end = "pending";
-        if (read == Read::refused) end = exchange::info(codec.fault()).code;
+        if (read == Read::refused) end = account::info(codec.fault()).code;
         if (read != Read::ready) break;
         requests += (requests.empty() ? "" : ",") + head_of(codec.request());
         const std::string body = body_of(codec, end);
         // As exchange/attempt.cpp does before the request's end goes out.
         std::string trailers;
-        if (end.empty() && !exchange::filter_trailers(codec.request_trailers(), {}, {}, trailers))
-            end = exchange::info(exchange::Fault::client_bad_framing).code;
+        if (end.empty() && !message::filter_trailers(codec.request_trailers(), {}, {}, trailers))
+            end = account::info(account::Fault::client_bad_framing).code;
         requests += R"(,"body":)" + quoted(body) + R"(,"complete":)" + (end.empty() ? "true}" : "false}");
         if (end.empty() && !codec.keeps_alive()) end = "closed";
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 #include "proxy/steering/forwarded.h"
 #include "tests/fuzz/support.h"
 
@@ -17,7 +17,7 @@ inline std::size_t count(std::span<const wire::Field> fields, wire::Name name) {
 }
 
 /// Both families of forwarded fields say the same, whatever came: hops, scheme and host.
-inline void check_families(std::span<const wire::Field> fields, const exchange::Request& request) {
+inline void check_families(std::span<const wire::Field> fields, const message::Request& request) {
     using wire::Name;
     const auto one = [&](Name name) {
         std::string_view found;
@@ -50,7 +50,7 @@ inline void check_families(std::span<const wire::Field> fields, const exchange::
 
 /// What an origin gets, read by its own rules: the request that was accepted, one framing, one Host, and in the
 /// proxy's own fields nothing but the proxy's own words.
-inline void check_origin_head(std::string_view out, const exchange::Request& request, const exchange::Forwarding& how) {
+inline void check_origin_head(std::string_view out, const message::Request& request, const message::Forwarding& how) {
     using wire::Name;
     require(count(request.fields, Name::host) <= 1);
     wire::HeadScan scan;
@@ -69,7 +69,7 @@ inline void check_origin_head(std::string_view out, const exchange::Request& req
     require(count(head.fields, Name::connection) == switches && count(head.fields, Name::upgrade) == switches);
     for (const auto& field : head.fields) {
         require(is_token(field.name) && is_clean_value(field.value));
-        require(!exchange::is_hop_by_hop(field.id) || field.id == Name::transfer_encoding || switches == 1);
+        require(!message::is_hop_by_hop(field.id) || field.id == Name::transfer_encoding || switches == 1);
         require(!wire::equal_ignoring_case(field.name, how.secret_headers.front()));
         if (field.id == Name::host) require(!field.value.empty());
         if (field.id == Name::upgrade) require(field.value == how.upgrade);
@@ -86,24 +86,24 @@ inline void check_origin_head(std::string_view out, const exchange::Request& req
 
 /// Writes the request as for an origin of the site and checks it. `choice`: bit 0 trusts the peer, the next ones
 /// choose the Host that is sent.
-inline void check_forwarded(const exchange::Request& request, unsigned choice) {
+inline void check_forwarded(const message::Request& request, unsigned choice) {
     static const std::string secret[] = {"x-secret"};
     static const std::vector<std::string> protocols{"websocket", "chat"};
     static const char* const hosts[] = {"client", "origin", "own.test"};
-    exchange::Forwarding how;
+    message::Forwarding how;
     how.peer = *geo::Address::parse("192.0.2.7");
     how.trusted = (choice & 1) != 0;
     how.request_id = "0123abc";
     how.secret_headers = secret;
-    how.upgrade = exchange::chosen_upgrade(request, protocols);
-    if (!how.upgrade.empty() && request.protocol == exchange::Protocol::http2)
+    how.upgrade = message::chosen_upgrade(request, protocols);
+    if (!how.upgrade.empty() && request.protocol == message::Protocol::http2)
         how.websocket_key = "AAAAAAAAAAAAAAAAAAAAAA==";
     steering::SiteTable site;
     site.host_header = hosts[(choice >> 1) % std::size(hosts)];
-    OriginInfo origin;
+    shared::OriginInfo origin;
     origin.host_field = "origin.test:8080";
     wire::Buffer out;
-    exchange::write_request_head(request, how, site, origin, out);
+    message::write_request_head(request, how, site, origin, out);
     check_origin_head(out.view(), request, how);
 }
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 using namespace nearhop;
+using account::Fault;
 using client::Http2Stream;
-using exchange::Fault;
 using fuzz::require;
 using loop::Task;
 
@@ -25,7 +25,7 @@ public:
     Task<void> serve(Http2Stream& stream) override {
         if (stream.fault() != Fault::none) co_return answer(stream, 400, {});
         const auto& request = stream.request();
-        require(request.protocol == exchange::Protocol::http2 && !request.method.empty() && !request.authority.empty());
+        require(request.protocol == message::Protocol::http2 && !request.method.empty() && !request.authority.empty());
         require(request.target == "*" || request.target.front() == '/');
         fuzz::check_forwarded(request, choice_);
         if (request.extended_connect) co_return answer(stream, 501, {});
@@ -45,7 +45,7 @@ public:
         using Kind = wire::Framing::Kind;
         require(request.framing.kind == Kind::chunked || total == request.framing.length);
         std::string trailers;
-        if (!exchange::filter_trailers(stream.request_trailers(), {}, {}, trailers)) co_return stream.abort();
+        if (!message::filter_trailers(stream.request_trailers(), {}, {}, trailers)) co_return stream.abort();
         answer(stream, 200, trailers);
         while (stream.unsent() > 0 && !stream.gone()) co_await stream.wake().wait();
     }
@@ -98,7 +98,7 @@ struct Connection {
     loop::Loop loop;
     loop::Wake wake{loop};
     loop::Timer timer{loop, wake};
-    admin::WorkerCounters counters;
+    account::WorkerCounters counters;
     conf::Http2 limits;
     client::Http2Streams pool{loop};
     wire::Stream stream;

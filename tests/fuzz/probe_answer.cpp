@@ -1,6 +1,6 @@
+#include "proxy/control/probe.h"
 #include "proxy/loop/loop.h"
 #include "proxy/loop/task.h"
-#include "proxy/origin/probe.h"
 #include "tests/fuzz/support.h"
 
 #include <cstring>
@@ -61,7 +61,7 @@ public:
             if (peer_ >= 0) ::shutdown(peer_, SHUT_WR);
         });
     }
-    Endpoint endpoint;
+    shared::Endpoint endpoint;
 
 private:
     void send(std::string_view bytes) const {
@@ -74,8 +74,8 @@ private:
     std::size_t cut_ = 0;
 };
 
-std::shared_ptr<const origin::ProbePlan> make_plan() {
-    OriginInfo info;
+std::shared_ptr<const control::ProbePlan> make_plan() {
+    shared::OriginInfo info;
     info.tls = false;
     info.host = info.host_field = "origin.test";
     conf::Probe settings;
@@ -83,24 +83,24 @@ std::shared_ptr<const origin::ProbePlan> make_plan() {
     settings.connect_timeout = std::chrono::seconds{10};
     settings.body_contains = "ok";
     settings.body_limit = 64;
-    return std::make_shared<const origin::ProbePlan>(info, settings);
+    return std::make_shared<const control::ProbePlan>(info, settings);
 }
 
-loop::Task<> probe(Origin& origin, loop::Loop& loop, std::shared_ptr<const origin::ProbePlan> plan,
-                   origin::ProbeOutcome& outcome) {
+loop::Task<> probe(Origin& origin, loop::Loop& loop, std::shared_ptr<const control::ProbePlan> plan,
+                   control::ProbeOutcome& outcome) {
     {
-        origin::Prober prober{loop, origin.endpoint};
+        control::Prober prober{loop, origin.endpoint};
         outcome = co_await prober.probe(std::move(plan));
     }
     loop.stop();
 }
 
-origin::ProbeOutcome outcome_of(std::string_view answer, std::size_t cut) {
+control::ProbeOutcome outcome_of(std::string_view answer, std::size_t cut) {
     static const auto plan = make_plan();
     loop::Loop loop;
     Origin origin{loop};
     origin.answer_with(answer, cut);
-    origin::ProbeOutcome outcome;
+    control::ProbeOutcome outcome;
     const auto task = probe(origin, loop, plan, outcome);
     task.start();
     loop.run();

@@ -1,5 +1,5 @@
 #include "proxy/client/http1_codec.h"
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 #include "tests/fuzz/support.h"
 
 #include <algorithm>
@@ -23,14 +23,14 @@ conf::Limits small_limits() {
 /// Trailers that go on are lines of names and values that could stand in any head.
 void check_trailers(std::string_view trailers) {
     std::string out;
-    if (!exchange::filter_trailers(trailers, {}, {}, out)) return;
+    if (!message::filter_trailers(trailers, {}, {}, out)) return;
     require(out.size() <= trailers.size());
     wire::RequestHead head;
     const std::string dressed = "GET / HTTP/1.1\r\n" + out + "\r\n";
     wire::HeadScan scan;
     require(scan.scan(dressed) == wire::HeadScan::State::complete && scan.size() == dressed.size());
     require(wire::parse_request(dressed, 1000, head) == wire::HeadError::none);
-    for (const auto& field : head.fields) require(!exchange::is_hop_by_hop(field.id));
+    for (const auto& field : head.fields) require(!message::is_hop_by_hop(field.id));
 }
 
 /// A connection's bytes, given to the codec in pieces; the log holds what an exchange would have seen of it.
@@ -62,9 +62,9 @@ private:
             if (!body()) return;
         } while (codec_.keeps_alive());
     }
-    void note(const exchange::Request& request) {
+    void note(const message::Request& request) {
         require(!request.target.empty() && (request.target == "*" || request.target.front() == '/'));
-        require(request.protocol == exchange::Protocol::http10 || !request.authority.empty() || request.host.empty());
+        require(request.protocol == message::Protocol::http10 || !request.authority.empty() || request.host.empty());
         require(request.authority.find_first_of(" \t@/?#\"\\") == std::string_view::npos);
         log.append(request.method).append(" ").append(request.target).append(" ").append(request.authority);
         for (const auto& field : request.fields) log.append("\n").append(field.name).append(":").append(field.value);
@@ -76,7 +76,7 @@ private:
         for (;;) {
             const auto body = codec_.body();
             total += body.bytes.size();
-            if (body.fault != exchange::Fault::none) {
+            if (body.fault != account::Fault::none) {
                 log += " bad body";
                 return false;
             }

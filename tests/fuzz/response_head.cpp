@@ -1,4 +1,4 @@
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 #include "proxy/wire/framing.h"
 #include "proxy/wire/head.h"
 #include "tests/fuzz/support.h"
@@ -16,7 +16,7 @@ namespace {
 void check_forwarded(const ResponseHead& head) {
     Buffer out;
     out.append("HTTP/1.1 200 OK\r\n");
-    exchange::write_response_fields(head.fields, out);
+    message::write_response_fields(head.fields, out);
     out.append("\r\n");
     HeadScan scan;
     require(scan.scan(out.view()) == HeadScan::State::complete && scan.size() == out.size());
@@ -25,7 +25,7 @@ void check_forwarded(const ResponseHead& head) {
     require(again.fields.size() <= head.fields.size());
     auto from = head.fields.begin();
     for (const auto& field : again.fields) {
-        require(!exchange::is_hop_by_hop(field.id) && field.id != Name::content_length && field.id != Name::x_nearhop);
+        require(!message::is_hop_by_hop(field.id) && field.id != Name::content_length && field.id != Name::x_nearhop);
         while (from != head.fields.end() && (from->name != field.name || from->value != field.value)) ++from;
         require(from != head.fields.end());
         ++from;

@@ -1,6 +1,5 @@
-#include "proxy/admin/registry.h"
-
 #include "proxy/admin/metrics.h"
+#include "proxy/shared/registry.h"
 #include "tests/proxy/admin/world.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +14,7 @@ namespace {
 using Names = std::set<std::string_view>;
 
 TEST(Registry, MakesABlockForAWorkerWhenItAsks) {
-    Registry registry{16};
+    shared::Registry registry{16};
     registry.origin(3, "main", "eu-west-1")->hedges.add(2);
     const auto rows = registry.origins();
     ASSERT_EQ(rows.size(), 1u);
@@ -26,7 +25,7 @@ TEST(Registry, MakesABlockForAWorkerWhenItAsks) {
 }
 
 TEST(Registry, CountsTogetherWhatComesAboveItsRows) {
-    Registry registry{2};
+    shared::Registry registry{2};
     registry.set_most_rows(2);
     registry.origin(0, "a", "eu-west-1")->hedges.add(1);
     registry.origin(0, "b", "eu-west-1")->hedges.add(10);
@@ -45,13 +44,13 @@ TEST(Registry, CountsTogetherWhatComesAboveItsRows) {
 }
 
 TEST(Registry, ForgetsWhatTheConfigurationDoesNotHaveOnceNothingGoesOnThere) {
-    Registry registry{1};
-    Counted in_flight{registry.origin(0, "gone", "eu-west-1")->in_flight};
+    shared::Registry registry{1};
+    account::Counted in_flight{registry.origin(0, "gone", "eu-west-1")->in_flight};
     registry.origin(0, "gone", "old-1");
     const auto held = registry.origin(0, "gone", "old-2");
     registry.origin(0, "main", "old-1");
     registry.origin(0, "main", "eu-west-1")->hedges.add(7);
-    registry.origin(0, std::string{other_sites}, "eu-west-1");
+    registry.origin(0, std::string{shared::other_sites}, "eu-west-1");
     for (const char* site : {"main", "gone"}) registry.site(0, site);
     for (const char* origin : {"eu-west-1", "old-1"}) {
         registry.pool(0, origin);
@@ -74,11 +73,11 @@ TEST(Registry, ForgetsWhatTheConfigurationDoesNotHaveOnceNothingGoesOnThere) {
 
 TEST(Registry, APairThatWasHardlyUsedTakesLessThanAKibibyte) {
     // Before its rows were made as they are needed, a pair took 2,496 bytes for each worker, used or not.
-    EXPECT_LE(sizeof(OriginCounters), 768u);
+    EXPECT_LE(sizeof(account::OriginCounters), 768u);
 }
 
 TEST(SparseTable, IsReadWhileItsRowsAreMade) {
-    SparseTable<64, 4> table;
+    account::SparseTable<64, 4> table;
     std::thread writer{[&] {
         for (std::size_t row = 0; row < 64; ++row)
             for (std::size_t column = 0; column < 4; ++column) table[row][column].add(row + column);

@@ -1,4 +1,4 @@
-#include "proxy/run/access_line.h"
+#include "proxy/account/access_line.h"
 #include "proxy/steering/explain.h"
 
 #include <boost/json.hpp>
@@ -43,8 +43,8 @@ TEST(DecisionPage, HasEveryReasonVerdictAndReasonOfHealth) {
 }
 
 TEST(DecisionPage, HasEveryFieldOfAnAccessLine) {
-    const auto room = std::make_unique<char[]>(access_line_room);
-    const auto line = format_access_line(room.get(), AccessRecord{}, conf::LogFormat::json);
+    const auto room = std::make_unique<char[]>(account::access_line_room);
+    const auto line = account::format_access_line(room.get(), account::AccessRecord{}, conf::LogFormat::json);
     std::vector<std::string> keys;
     const auto parsed = boost::json::parse(line);
     for (const auto& member : parsed.as_object()) keys.emplace_back(member.key());

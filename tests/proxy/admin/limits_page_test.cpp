@@ -1,6 +1,6 @@
 #include "conf/known_keys.h"
+#include "proxy/account/fault.h"
 #include "proxy/admin/metrics.h"
-#include "proxy/exchange/fault.h"
 #include "tests/proxy/admin/world.h"
 
 #include <gtest/gtest.h>
@@ -60,8 +60,8 @@ TEST(LimitsPage, NamesEveryLimitOnceWithItsDefault) {
 
 TEST(LimitsPage, NamesFaultsAndCountersThatExist) {
     std::set<std::string> codes{"-"};
-    for (std::size_t i = 1; i < exchange::fault_count; ++i)
-        codes.emplace(exchange::info(static_cast<exchange::Fault>(i)).code);
+    for (std::size_t i = 1; i < account::fault_count; ++i)
+        codes.emplace(account::info(static_cast<account::Fault>(i)).code);
     const test::World world;
     // Rows that never counted are left out, so that one of them is looked for in the reference instead.
     std::string known = metrics_text(world.snapshot, world.registry, world.status);

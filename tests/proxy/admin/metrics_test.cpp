@@ -53,9 +53,9 @@ void fill(World& world) {
         origin.requests[static_cast<std::size_t>(steering::Reason::nearest)][2].add(3);
         origin.requests[static_cast<std::size_t>(steering::Reason::pinned)][0].add();
         origin.attempts[0].add(3);
-        origin.attempts[static_cast<std::size_t>(exchange::Fault::origin_refused)].add();
+        origin.attempts[static_cast<std::size_t>(account::Fault::origin_refused)].add();
         origin.moved_away[0].add();
-        origin.moved_away[static_cast<std::size_t>(exchange::Fault::origin_reset)].add(2);
+        origin.moved_away[static_cast<std::size_t>(account::Fault::origin_reset)].add(2);
         origin.passed_over[static_cast<std::size_t>(steering::Reason::down)].add();
         origin.stood_in[static_cast<std::size_t>(steering::Reason::failed)].add();
         origin.hedges.add(3);
@@ -63,10 +63,10 @@ void fill(World& world) {
         origin.duration.observe_microseconds(60'000'000);
         origin.head.observe_microseconds(1000);
         auto& site = *world.registry.site(worker, "main");
-        site.not_moved[static_cast<std::size_t>(Stay::budget_empty)].add(2);
-        site.moved[static_cast<std::size_t>(Moved::answered)].add();
+        site.not_moved[static_cast<std::size_t>(account::Stay::budget_empty)].add(2);
+        site.moved[static_cast<std::size_t>(account::Moved::answered)].add();
         site.retry_tokens.set(20);
-        site.own_answers[static_cast<std::size_t>(exchange::Fault::no_origin)].add();
+        site.own_answers[static_cast<std::size_t>(account::Fault::no_origin)].add();
         auto& pool = *world.registry.pool(worker, "eu-west-1");
         pool.idle.add(4);
         pool.reused.add(9);
@@ -74,7 +74,7 @@ void fill(World& world) {
         counts.sessions_opened.add(10);
         counts.sessions_closed.add(7);
         counts.handshakes_resumed.add(2);
-        counts.faults[static_cast<std::size_t>(exchange::Fault::client_gone)].add();
+        counts.faults[static_cast<std::size_t>(account::Fault::client_gone)].add();
         counts.located[1][2].add(5);
         counts.log_dropped.add(3);
         counts.client_deviations[static_cast<std::size_t>(wire::Deviation::empty_line)].add();
@@ -252,8 +252,8 @@ TEST(Metrics, AreTheOnesInTheDocumentation) {
 
 TEST(Faults, AreTheOnesInTheDocumentation) {
     auto documented = rows(docs("faults.md"));
-    for (std::size_t i = 1; i < exchange::fault_count; ++i) {
-        const auto& info = exchange::info(static_cast<exchange::Fault>(i));
+    for (std::size_t i = 1; i < account::fault_count; ++i) {
+        const auto& info = account::info(static_cast<account::Fault>(i));
         const auto row = documented.find(std::string{info.code});
         if (row == documented.end()) {
             ADD_FAILURE() << info.code << " is not in docs/faults.md";
@@ -289,7 +289,7 @@ TEST(ShortNames, AreTheLastPartsThatTellPathsApart) {
 }
 
 TEST(Registry, KeepsBlocksOverALookUpFromAnywhere) {
-    Registry registry{3};
+    shared::Registry registry{3};
     const auto first = registry.origin(1, "s", "o");
     first->moved_away[0].add(2);
     EXPECT_EQ(registry.origin(1, "s", "o"), first);

@@ -17,17 +17,18 @@ using namespace std::chrono_literals;
 
 struct Orders : testing::Test {
     test::World world;
-    std::optional<run::OverrideOrder> given;
-    run::Control::OverrideResult result{.record = run::OverrideRecord{}, .known_origin = true, .saved = true};
+    std::optional<control::OverrideOrder> given;
+    control::Control::OverrideResult result{.record = control::OverrideRecord{}, .known_origin = true, .saved = true};
 
     Page ask(std::string_view target, std::string_view body, std::string_view authorization = "Bearer let-me-in",
              std::string_view method = "POST") {
         given.reset();
         const auto mark = target.find('?');
-        const Process process{{}, {}, [&](run::OverrideOrder order) -> loop::Task<run::Control::OverrideResult> {
-                                  given = std::move(order);
-                                  co_return result;
-                              }};
+        const Process process{
+            {}, {}, [&](control::OverrideOrder order) -> loop::Task<control::Control::OverrideResult> {
+                given = std::move(order);
+                co_return result;
+            }};
         return world.page_of({method, target.substr(0, mark),
                               mark == target.npos ? std::string_view{} : target.substr(mark + 1), authorization, body},
                              process);
@@ -125,13 +126,13 @@ TEST_F(Orders, NeedTheTokenAndPost) {
 }
 
 TEST_F(Orders, AreAnsweredWithWhatHoldsAndWhetherItOutlivesARestart) {
-    result.record = run::OverrideRecord{.origin = "x",
-                                        .order = Override::drain,
-                                        .author = "ada",
-                                        .why = "\"quoted\"",
-                                        .set = std::chrono::system_clock::time_point{1s},
-                                        .expires = std::chrono::system_clock::time_point{3601s},
-                                        .ends = {}};
+    result.record = control::OverrideRecord{.origin = "x",
+                                            .order = Override::drain,
+                                            .author = "ada",
+                                            .why = "\"quoted\"",
+                                            .set = std::chrono::system_clock::time_point{1s},
+                                            .expires = std::chrono::system_clock::time_point{3601s},
+                                            .ends = {}};
     auto body = json::parse(ask("/origins/x/drain", "author=a&reason=b").body);
     EXPECT_EQ(body, json::parse(R"({"origin": "x", "holds": true, "saved": true, "override": {"order": "drain",
         "author": "ada", "reason": "\"quoted\"", "set": "1970-01-01T00:00:01Z", "expires": "1970-01-01T01:00:01Z"}})"));
@@ -145,7 +146,7 @@ TEST_F(Orders, AreAnsweredWithWhatHoldsAndWhetherItOutlivesARestart) {
     EXPECT_EQ(body.at("saved"), false);
     EXPECT_EQ(body.at("not_saved"), "/state/overrides.json.new: No space left on device; it holds until a restart");
 
-    result.not_saved = run::no_state_file;
+    result.not_saved = control::no_state_file;
     page = ask("/origins/x/drain", "author=a&reason=b");
     EXPECT_EQ(page.status, 200u) << "nobody asked for it to be kept";
     EXPECT_EQ(json::parse(page.body).at("saved"), false);

@@ -101,9 +101,9 @@ protected:
     void begin(const std::string& yaml = test::three_regions,
                loop::milliseconds patience = loop::milliseconds{10'000}) {
         world = std::make_unique<World>(yaml);
-        board.publish(std::make_shared<const Snapshot>(world->snapshot));
+        board.publish(std::make_shared<const shared::Snapshot>(world->snapshot));
         auto process = world->process();
-        process.reload = [this, reload = process.reload]() -> loop::Task<run::Control::ReloadResult> {
+        process.reload = [this, reload = process.reload]() -> loop::Task<control::Control::ReloadResult> {
             auto result = co_await reload();
             if (on_reload) on_reload();
             co_return result;
@@ -139,7 +139,7 @@ protected:
     }
 
     loop::Loop loop;
-    Board board;
+    shared::Board board;
     std::unique_ptr<World> world;
     std::unique_ptr<AdminServer> server;
     std::function<void()> on_reload;
@@ -327,7 +327,7 @@ TEST_F(AdminServerTest, FollowsTheAllowListOfTheCurrentConfiguration) {
     EXPECT_EQ(status_of(client.read_one()), 200u);
     std::string yaml = test::three_regions;
     yaml.insert(yaml.find(", token"), ", allow: [10.0.0.0/8], allow_loopback: false");
-    auto next = std::make_shared<Snapshot>(test::snapshot_of(yaml));
+    auto next = std::make_shared<shared::Snapshot>(test::snapshot_of(yaml));
     next->generation = 2;
     board.publish(next);
     client.send(get("/livez"));

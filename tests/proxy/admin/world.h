@@ -2,7 +2,7 @@
 
 #include "conf/parse.h"
 #include "proxy/admin/page.h"
-#include "proxy/run/build.h"
+#include "proxy/setup/build.h"
 #include "proxy/wire/stream.h"
 
 #include <gtest/gtest.h>
@@ -25,12 +25,12 @@ sites:
   main: {hosts: [api.example.com]}
 )";
 
-inline Snapshot snapshot_of(const std::string& yaml) {
+inline shared::Snapshot snapshot_of(const std::string& yaml) {
     wire::initialise_tls();
     auto parsed = conf::parse(yaml, "test.yaml");
     for (const auto& problem : parsed.problems) ADD_FAILURE() << conf::to_string(problem, "test.yaml");
     if (!parsed.config) throw std::runtime_error{"the test's configuration has problems"};
-    auto built = run::build(std::move(*parsed.config), wire::make_ticket_keys());
+    auto built = setup::build(std::move(*parsed.config), wire::make_ticket_keys());
     for (const auto& problem : built.problems) ADD_FAILURE() << conf::to_string(problem, "test.yaml");
     if (!built.snapshot) throw std::runtime_error{"the test's configuration has problems"};
     auto health = std::make_shared<health::Table>(*built.snapshot->health);
@@ -44,7 +44,7 @@ inline Snapshot snapshot_of(const std::string& yaml) {
 struct World {
     explicit World(const std::string& yaml = three_regions) : snapshot{snapshot_of(yaml)} {
         for (const auto& info : snapshot.routing->origins) {
-            run::Control::Status::Origin origin;
+            control::Control::Status::Origin origin;
             origin.name = info.name;
             origin.state.verdict = health::Verdict::up;
             origin.state.reason = health::Reason::passed;
@@ -59,8 +59,8 @@ struct World {
     }
 
     Process process() {
-        return {[this]() -> const run::Control::Status& { return status; },
-                [this]() -> loop::Task<run::Control::ReloadResult> {
+        return {[this]() -> const control::Control::Status& { return status; },
+                [this]() -> loop::Task<control::Control::ReloadResult> {
                     ++reloads;
                     co_return reload_result;
                 }};
@@ -80,10 +80,10 @@ struct World {
         return task.result();
     }
 
-    Snapshot snapshot;
-    Registry registry{2};
-    run::Control::Status status;
-    run::Control::ReloadResult reload_result{.ok = true, .problems = {}};
+    shared::Snapshot snapshot;
+    shared::Registry registry{2};
+    control::Control::Status status;
+    control::Control::ReloadResult reload_result{.ok = true, .problems = {}};
     int reloads = 0;
 };
 

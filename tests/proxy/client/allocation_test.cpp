@@ -1,5 +1,5 @@
 #include "proxy/client/http1_codec.h"
-#include "proxy/exchange/headers.h"
+#include "proxy/message/headers.h"
 #include "tests/proxy/loop/support.h"
 
 #include <cstdlib>
@@ -37,8 +37,8 @@ std::size_t allocations_of(int rounds, bool idle_between) {
     wire::MessageWriter writer;
     steering::SiteTable site;
     site.host_header = "client";
-    OriginInfo info;
-    exchange::Forwarding how;
+    shared::OriginInfo info;
+    message::Forwarding how;
     how.peer = *geo::Address::parse("192.0.2.7");
     how.request_id = "0123abc";
 
@@ -52,7 +52,7 @@ std::size_t allocations_of(int rounds, bool idle_between) {
         client.socket().on_events(EPOLLIN);
         codec.begin_request(limits);
         if (codec.read_head() != Http1Codec::Read::ready) std::abort();
-        exchange::write_request_head(codec.request(), how, site, info, writer.staging());
+        message::write_request_head(codec.request(), how, site, info, writer.staging());
         if (writer.flush(origin) != loop::Io::ok) std::abort();
         if (::recv(to_origin.theirs.get(), bytes, sizeof bytes, 0) <= 0) std::abort();
         codec.start(

@@ -8,7 +8,7 @@
 
 namespace nearhop::client {
 
-using exchange::Fault;
+using account::Fault;
 using loop::Io;
 using wire::Framing;
 using Read = Http1Codec::Read;

@@ -180,7 +180,7 @@ TEST_F(CodecTest, ARequestKnowsItsParts) {
     EXPECT_EQ(request.framing.kind, Framing::Kind::length);
     EXPECT_EQ(request.framing.length, 12U);
     EXPECT_TRUE(request.secure);
-    EXPECT_EQ(request.protocol, exchange::Protocol::http11);
+    EXPECT_EQ(request.protocol, message::Protocol::http11);
 }
 
 TEST_F(CodecTest, AnAbsoluteTargetBecomesOriginForm) {

@@ -6,7 +6,7 @@
 namespace nearhop::client {
 namespace {
 
-using admin::Http2End;
+using account::Http2End;
 using std::chrono::milliseconds;
 
 constexpr loop::TimePoint start{std::chrono::hours{1}};

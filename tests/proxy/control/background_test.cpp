@@ -1,6 +1,6 @@
-#include "proxy/run/background.h"
+#include "proxy/loop/background.h"
 
-#include "proxy/run/left_behind.h"
+#include "proxy/loop/left_behind.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
@@ -11,10 +11,10 @@
 #include <stdexcept>
 #include <thread>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
-using run::Background;
+using loop::Background;
 
 TEST(Background, WorksOnAThreadOfItsOwnWhileTheLoopGoesOn) {
     loop::Loop loop;
@@ -65,7 +65,7 @@ TEST(Background, MayBeLeftByWhoWaitsAndWaitsForItsWorkAtTheEnd) {
         go.set_value();
     }
     EXPECT_EQ(kept.use_count(), 1) << "the work is over, and has let go of all it held";
-    EXPECT_FALSE(run::any_left_behind());
+    EXPECT_FALSE(loop::any_left_behind());
 }
 
 TEST(Background, LeavesBehindWhatDoesNotComeBackInTime) {
@@ -86,10 +86,10 @@ TEST(Background, LeavesBehindWhatDoesNotComeBackInTime) {
         const auto asked = background.run(std::move(work));
         asked.start();
     }
-    EXPECT_TRUE(run::any_left_behind());
+    EXPECT_TRUE(loop::any_left_behind());
     go.set_value();
     over.get_future().wait();
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

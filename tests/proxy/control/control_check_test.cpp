@@ -1,4 +1,4 @@
-#include "proxy/origin/control_check.h"
+#include "proxy/control/control_check.h"
 
 #include "tests/proxy/control/support.h"
 
@@ -11,12 +11,11 @@
 #include <unistd.h>
 #include <utility>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using namespace std::chrono_literals;
 using health::Sign;
-using origin::ControlCheck;
 using Kind = conf::ControlTarget::Kind;
 
 /// A bound socket on loopback: listening or not, and for UDP with answers that the test makes.
@@ -141,4 +140,4 @@ TEST(ControlCheck, TheResolversOwnServerAnswers) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

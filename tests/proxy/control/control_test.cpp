@@ -1,7 +1,7 @@
-#include "proxy/run/control.h"
+#include "proxy/control/control.h"
 
-#include "proxy/run/build.h"
-#include "proxy/run/status.h"
+#include "proxy/control/status.h"
+#include "proxy/setup/build.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <atomic>
 #include <thread>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using health::Verdict;
@@ -23,10 +23,10 @@ struct World {
     Folder folder;
     DnsServer dns;
     loop::Loop loop;
-    Board board;
-    admin::Registry registry{1};
+    shared::Board board;
+    shared::Registry registry{1};
     wire::TicketKeys keys = wire::make_ticket_keys();
-    std::unique_ptr<run::Control> control;
+    std::unique_ptr<Control> control;
     bool first_round = false;
     int reloads = 0;
 
@@ -41,13 +41,13 @@ struct World {
                          origins + rest);
     }
     void start() {
-        auto loaded = run::load(folder.file("nearhop.yaml"), keys);
+        auto loaded = setup::load(folder.file("nearhop.yaml"), keys);
         for (const auto& problem : loaded.problems) ADD_FAILURE() << conf::to_string(problem, "nearhop.yaml");
-        control = std::make_unique<run::Control>(loop, board, registry, std::move(*loaded.snapshot), keys);
+        control = std::make_unique<Control>(loop, board, registry, std::move(*loaded.snapshot), keys);
         control->on_reload([this] { ++reloads; });
         control->start([this] { first_round = true; });
     }
-    std::shared_ptr<const Snapshot> now() const { return board.latest(); }
+    std::shared_ptr<const shared::Snapshot> now() const { return board.latest(); }
     health::State state(std::size_t origin) const { return now()->health->origins.at(origin).state; }
     std::string addresses(std::size_t origin) const {
         std::string text;
@@ -229,14 +229,14 @@ TEST(Control, ReportsOfLiveTrafficEjectAndAreReadFromAnyThread) {
     world.start();
     std::atomic<bool> reading{true};
     std::thread reader{[&] {
-        View view{world.board};
+        shared::View view{world.board};
         while (reading) EXPECT_LE(view.get()->health->origins.size(), 1u);
     }};
     const auto body = [](World& here) -> loop::Task<> {
         EXPECT_TRUE(co_await here.first_round_over());
         std::thread worker{[&here] {
             const shared::PassiveReport failed{here.now()->routing, 0, health::Passive::connect_failed,
-                                            health::Reason::refused, ""};
+                                               health::Reason::refused, ""};
             here.control->report({failed, failed});
             here.control->report({failed});
         }};
@@ -262,7 +262,7 @@ TEST(Control, DialsThatFailCountAgainstTheirAddress) {
     const auto body = [](World& here) -> loop::Task<> {
         EXPECT_TRUE(co_await here.first_round_over());
         const shared::PassiveReport failed{here.now()->routing, 0, health::Passive::connect_failed,
-                                        health::Reason::refused, here.addresses(0)};
+                                           health::Reason::refused, here.addresses(0)};
         here.control->report({failed, failed, failed});
         const auto marked = [&here] { return here.addresses(0).find("(down)") != std::string::npos; };
         EXPECT_TRUE(co_await until(here.loop, marked));
@@ -277,7 +277,7 @@ TEST(Control, WhatWorkersCountFeedsTheShareOfFailures) {
     world.write(line("us-east-1", "127.0.0.1", origin.port()));
     const auto counters = world.registry.pool(0, "us-east-1");
     world.start();
-    const auto body = [](World& here, admin::PoolCounters& count) -> loop::Task<> {
+    const auto body = [](World& here, account::PoolCounters& count) -> loop::Task<> {
         EXPECT_TRUE(co_await here.first_round_over());
         count.ok.add(5);
         count.failed.add(20);
@@ -320,7 +320,7 @@ TEST(Build, SaysWhatAnOriginIsCalledAndKnownBy) {
         "  us-east-1: https://api.example.com\n"
         "  eu-west-1: http://api.example.com:8080\n"
         "  eu-west-2: \"https://[2001:db8::1]:8443\"\n");
-    const auto loaded = run::load(world.folder.file("nearhop.yaml"), world.keys);
+    const auto loaded = setup::load(world.folder.file("nearhop.yaml"), world.keys);
     ASSERT_TRUE(loaded.snapshot);
     const auto& origins = loaded.snapshot->routing->origins;
     EXPECT_EQ(origins[0].host_field, "api.example.com");
@@ -343,7 +343,7 @@ TEST(Build, ReportsTheProblemsOfAllFilesWithTheirPlaces) {
     world.write("  us-east-1: {url: \"https://api.example.com\", ca: bad.pem}\n",
                 "geo: {databases: [bad.mmdb, missing.mmdb]}\n"
                 "tls: {certificate: none.pem, private_key: none.key}\n");
-    const auto loaded = run::load(world.folder.file("nearhop.yaml"), world.keys);
+    const auto loaded = setup::load(world.folder.file("nearhop.yaml"), world.keys);
     EXPECT_FALSE(loaded.snapshot);
     EXPECT_EQ(std::count_if(loaded.problems.begin(), loaded.problems.end(),
                             [](const auto& problem) { return problem.mark.line > 0; }),
@@ -351,4 +351,4 @@ TEST(Build, ReportsTheProblemsOfAllFilesWithTheirPlaces) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

@@ -1,13 +1,13 @@
-#include "proxy/run/geo_watch.h"
+#include "proxy/control/geo_watch.h"
 
-#include "proxy/run/build.h"
+#include "proxy/setup/build.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 const std::string good = NEARHOP_SOURCE_DIR "/geo/data/dbip-country.mmdb";
@@ -16,7 +16,7 @@ struct Watched {
     Folder folder;
     std::string file = folder.file("geo.mmdb");
     conf::Geo geo;
-    run::GeoWatch watch;
+    GeoWatch watch;
     std::shared_ptr<const geo::Database> first;
 
     Watched() {
@@ -24,7 +24,7 @@ struct Watched {
         // Old enough not to be taken for a file that is still being written.
         std::filesystem::last_write_time(file, std::filesystem::file_time_type::clock::now() - std::chrono::hours{1});
         geo.databases = {{file}};
-        first = run::open_database(file).database;
+        first = setup::open_database(file).database;
         watch.follow(geo, {first});
     }
 };
@@ -79,26 +79,26 @@ TEST(GeoWatch, AFileWrittenAsItWasOpenedIsOpenedOnceMore) {
 
 TEST(GeoWatch, AFileThatHasNotChangedIsOneCopyForAllWhoOpenIt) {
     Watched world;
-    EXPECT_EQ(run::open_database(world.file).database, world.first);
+    EXPECT_EQ(setup::open_database(world.file).database, world.first);
     const std::weak_ptr<const geo::Database> freed = world.first;
     world.first.reset();
     world.watch.follow({}, {});
     EXPECT_TRUE(freed.expired()) << "nothing is kept for its own sake";
-    EXPECT_TRUE(run::open_database(world.file).database);
+    EXPECT_TRUE(setup::open_database(world.file).database);
 }
 
 TEST(GeoWatch, AFileThatChangedSinceItWasOpenedIsAnotherCopyAlsoWhereSizeAndNameStay) {
     Watched world;
     const auto written = std::filesystem::last_write_time(world.file);
     std::filesystem::last_write_time(world.file, written + std::chrono::milliseconds{1});
-    const auto second = run::open_database(world.file).database;
+    const auto second = setup::open_database(world.file).database;
     EXPECT_NE(second, world.first);
     std::filesystem::copy_file(world.file, world.folder.file("new.mmdb"));
     std::filesystem::last_write_time(world.folder.file("new.mmdb"), written);
     std::filesystem::rename(world.folder.file("new.mmdb"), world.file);
-    const auto third = run::open_database(world.file).database;
+    const auto third = setup::open_database(world.file).database;
     EXPECT_NE(third, world.first) << "another file with the old one's time";
-    EXPECT_EQ(run::open_database(world.file).database, third);
+    EXPECT_EQ(setup::open_database(world.file).database, third);
 }
 
 TEST(GeoWatch, AFileThatChangedBetweenItsReadingAndItsFollowingIsSeen) {
@@ -147,4 +147,4 @@ TEST(GeoWatch, AFileThatGrewTooLargeIsRefused) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

@@ -1,6 +1,6 @@
 #include "proxy/control/http_client.h"
 
-#include "proxy/run/origin_watch.h"
+#include "proxy/control/origin_watch.h"
 #include "proxy/wire/origin_tls.h"
 #include "tests/proxy/control/support.h"
 
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using namespace std::chrono_literals;
@@ -25,7 +25,7 @@ const std::string get = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const std::string ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 HttpServer server_at(std::uint16_t port) {
-    const auto endpoint = run::endpoint_of(*geo::Address::parse("127.0.0.1"), port);
+    const auto endpoint = endpoint_of(*geo::Address::parse("127.0.0.1"), port);
     return {.address = endpoint.address, .size = endpoint.size};
 }
 
@@ -219,4 +219,4 @@ TEST(HttpClient, SendsARequestThatNoSocketTakesAtOnce) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

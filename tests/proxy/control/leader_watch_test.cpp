@@ -1,8 +1,8 @@
-#include "proxy/run/leader_watch.h"
+#include "proxy/control/leader_watch.h"
 
 #include "tests/proxy/steering/world.h"
 
-namespace nearhop::run {
+namespace nearhop::control {
 namespace {
 
 using steering::test::World;
@@ -47,4 +47,4 @@ TEST(LeaderWatch, WhereTheOriginIsGoneThereIsNoneUntilTheNextLook) {
 }
 
 }  // namespace
-}  // namespace nearhop::run
+}  // namespace nearhop::control

@@ -1,21 +1,21 @@
-#include "proxy/run/build.h"
+#include "proxy/setup/build.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 /// What a reload makes of its listeners, as a session sees it that met them before.
 class ListenerRulesTest : public ::testing::Test {
 protected:
-    std::shared_ptr<const Routing> with(const std::string& listeners) const {
+    std::shared_ptr<const shared::Routing> with(const std::string& listeners) const {
         folder.write("nearhop.yaml", "listeners:\n" + listeners +
                                          "tls: {certificate: edge.pem, private_key: edge.key, client_ca: ca.pem}\n"
                                          "origins: {us-east-1: \"http://127.0.0.1:1\"}\n");
-        const auto loaded = run::load(folder.file("nearhop.yaml"), keys);
+        const auto loaded = setup::load(folder.file("nearhop.yaml"), keys);
         for (const auto& problem : loaded.problems) ADD_FAILURE() << conf::to_string(problem, "nearhop.yaml");
-        return loaded.snapshot ? loaded.snapshot->routing : std::make_shared<const Routing>();
+        return loaded.snapshot ? loaded.snapshot->routing : std::make_shared<const shared::Routing>();
     }
     void SetUp() override {
         folder.write("edge.pem", edge.certificate_pem());
@@ -69,4 +69,4 @@ TEST_F(ListenerRulesTest, OfOneThatHasGoneHoldAsFarAsTheyAreStillGood) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

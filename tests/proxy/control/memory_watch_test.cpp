@@ -1,9 +1,10 @@
-#include "proxy/run/memory_limit.h"
-#include "proxy/run/memory_watch.h"
+#include "proxy/control/memory_watch.h"
+
+#include "proxy/setup/memory_limit.h"
 
 #include <gtest/gtest.h>
 
-namespace nearhop::run {
+namespace nearhop::control {
 namespace {
 
 TEST(Memory, ThatIsHeldCountsCopiesInMemoryFilesInFull) {
@@ -24,22 +25,22 @@ TEST(Memory, ThatIsHeldCountsCopiesInMemoryFilesInFull) {
 }
 
 TEST(Memory, OfACgroupWithoutALimitIsNone) {
-    EXPECT_EQ(cgroup_limit("max\n"), 0u);
-    EXPECT_EQ(cgroup_limit("9223372036854771712\n"), 0u);
-    EXPECT_EQ(cgroup_limit("1048576\n"), 1048576u);
-    EXPECT_EQ(cgroup_limit(""), 0u);
+    EXPECT_EQ(setup::cgroup_limit("max\n"), 0u);
+    EXPECT_EQ(setup::cgroup_limit("9223372036854771712\n"), 0u);
+    EXPECT_EQ(setup::cgroup_limit("1048576\n"), 1048576u);
+    EXPECT_EQ(setup::cgroup_limit(""), 0u);
 }
 
 TEST(Memory, ForAGeoDatabaseIsHalfOfAllUnlessItIsConfigured) {
     conf::Limits limits;
     limits.memory = 1000;
-    EXPECT_EQ(most_geo_bytes(limits), 500u);
+    EXPECT_EQ(setup::most_geo_bytes(limits), 500u);
     limits.geo_bytes = 7;
-    EXPECT_EQ(most_geo_bytes(limits), 7u);
+    EXPECT_EQ(setup::most_geo_bytes(limits), 7u);
     limits = {};
-    EXPECT_EQ(most_geo_bytes(limits), memory_limit(limits) / 2);
-    EXPECT_GT(memory_limit(limits), 0u);
+    EXPECT_EQ(setup::most_geo_bytes(limits), setup::memory_limit(limits) / 2);
+    EXPECT_GT(setup::memory_limit(limits), 0u);
 }
 
 }  // namespace
-}  // namespace nearhop::run
+}  // namespace nearhop::control

@@ -1,8 +1,8 @@
 #include "proxy/admin/server.h"
-#include "proxy/run/build.h"
-#include "proxy/run/control.h"
-#include "proxy/run/failures.h"
-#include "proxy/run/status.h"
+#include "proxy/control/control.h"
+#include "proxy/control/status.h"
+#include "proxy/setup/build.h"
+#include "proxy/shared/failures.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ void* operator new(std::size_t size) {
 [[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
 [[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using health::Verdict;
@@ -48,15 +48,15 @@ struct World {
     DnsServer dns;
     ScriptedOrigin origin{ScriptedOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")};
     loop::Loop loop;
-    Board board;
-    admin::Registry registry{1};
+    shared::Board board;
+    shared::Registry registry{1};
     wire::TicketKeys keys = wire::make_ticket_keys();
-    std::unique_ptr<run::Control> control;
+    std::unique_ptr<Control> control;
     std::unique_ptr<admin::AdminServer> admin;
     bool first_round = false;
 
     World() {
-        loop.on_failure(run::noting(registry, admin::Duty::mail));
+        loop.on_failure(shared::noting(registry, account::Duty::mail));
         dns.set("moving.test", false, {.addresses = {"127.0.0.1"}, .ttl = 0});
         dns.set("moving.test", true, {});
         folder.write(
@@ -74,10 +74,10 @@ struct World {
                 "}\n"
                 "origins:\n  us-east-1: {url: \"http://moving.test:" +
                 std::to_string(origin.port()) + "\"}\n");
-        auto loaded = run::load(folder.file("nearhop.yaml"), keys);
+        auto loaded = setup::load(folder.file("nearhop.yaml"), keys);
         for (const auto& problem : loaded.problems)  // it is warned of a control target on this machine
             EXPECT_EQ(problem.severity, conf::Severity::warning) << conf::to_string(problem, "nearhop.yaml");
-        control = std::make_unique<run::Control>(loop, board, registry, std::move(*loaded.snapshot), keys);
+        control = std::make_unique<Control>(loop, board, registry, std::move(*loaded.snapshot), keys);
         admin = std::make_unique<admin::AdminServer>(loop, *control, board, registry);
         std::string error;
         EXPECT_TRUE(admin->open(control->current().routing->config.admin, error)) << error;
@@ -171,8 +171,7 @@ TEST(NoMemory, EndsNothingThatIsToGoOnForEver) {
             const auto reloaded = co_await here.control->reload();
             EXPECT_TRUE(reloaded.ok) << "reload, one of " << odds;
             // Named: g++ 12 destroys an aggregate that is made inside a co_await expression twice.
-            run::OverrideOrder order{
-                .origin = "us-east-1", .order = health::Override::force_up, .author = "a", .why = "b"};
+            OverrideOrder order{.origin = "us-east-1", .order = health::Override::force_up, .author = "a", .why = "b"};
             const auto ordered = co_await here.control->override_origin(std::move(order));
             EXPECT_TRUE(ordered.saved) << ordered.not_saved;
         }
@@ -182,4 +181,4 @@ TEST(NoMemory, EndsNothingThatIsToGoOnForEver) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

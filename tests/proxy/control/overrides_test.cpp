@@ -1,4 +1,4 @@
-#include "proxy/run/overrides.h"
+#include "proxy/control/overrides.h"
 
 #include "tests/proxy/control/support.h"
 
@@ -10,12 +10,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using namespace std::chrono_literals;
 using health::Override;
-using run::Overrides;
 using std::chrono::system_clock;
 
 const system_clock::time_point now{1'700'000'000s};
@@ -150,19 +149,19 @@ TEST(Overrides, AFileThatCannotBeWrittenLeavesTheOldOneAndSaysWhy) {
     overrides.set_file(folder.file("missing/overrides.json"));
     EXPECT_NE(overrides.save().find("No such file"), std::string::npos);
     overrides.set_file("");
-    EXPECT_EQ(overrides.save(), run::no_state_file);
+    EXPECT_EQ(overrides.save(), no_state_file);
     EXPECT_EQ(content(folder.file("overrides.json")), before);
     EXPECT_TRUE(overrides.find("b")) << "it holds all the same";
 }
 
 TEST(Overrides, NotesAreTextsOfOneLine) {
     for (const char* good : {"a", "database upgrade", "grün \"quoted\" \\", "日本"})
-        EXPECT_TRUE(run::is_note(good, 64)) << good;
+        EXPECT_TRUE(is_note(good, 64)) << good;
     for (const char* bad : {"", "a\nb", "a\tb", "\x7f", "\xff", "\xc3", "\xed\xa0\x80"})
-        EXPECT_FALSE(run::is_note(bad, 64)) << bad;
-    EXPECT_FALSE(run::is_note(std::string(65, 'a'), 64));
-    EXPECT_FALSE(run::is_note(std::string_view{"a\0b", 3}, 64));
+        EXPECT_FALSE(is_note(bad, 64)) << bad;
+    EXPECT_FALSE(is_note(std::string(65, 'a'), 64));
+    EXPECT_FALSE(is_note(std::string_view{"a\0b", 3}, 64));
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

@@ -1,5 +1,5 @@
-#include "proxy/origin/probe.h"
-#include "proxy/run/origin_watch.h"
+#include "proxy/control/origin_watch.h"
+#include "proxy/control/probe.h"
 #include "tests/proxy/control/support.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <string>
 
 /// Health bodies in JSON, and what an origin says of itself, as a probe reads them from the wire.
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using namespace std::chrono_literals;
@@ -15,27 +15,26 @@ using health::Agent;
 using health::Finding;
 using health::Reason;
 
-loop::Task<> probe_once(loop::Loop& loop, const Endpoint& endpoint, std::shared_ptr<const origin::ProbePlan> plan,
-                        origin::ProbeOutcome& outcome) {
-    origin::Prober prober{loop, endpoint};
+loop::Task<> probe_once(loop::Loop& loop, const shared::Endpoint& endpoint, std::shared_ptr<const ProbePlan> plan,
+                        ProbeOutcome& outcome) {
+    Prober prober{loop, endpoint};
     outcome = co_await prober.probe(std::move(plan));
 }
 
-origin::ProbeOutcome probe(const std::string& answer, const conf::Probe& settings,
-                           const std::string& region = "eu-west-1") {
+ProbeOutcome probe(const std::string& answer, const conf::Probe& settings, const std::string& region = "eu-west-1") {
     ScriptedOrigin origin{[&answer](Peer& peer) {
         peer.read_head();
         peer.send(answer);
     }};
-    OriginInfo info;
+    shared::OriginInfo info;
     info.tls = false;
     info.host = info.host_field = "origin.test";
     info.region = region;
     if (settings.agent_header != "off") info.agent_header = settings.agent_header;
     loop::Loop loop;
-    origin::ProbeOutcome outcome;
-    EXPECT_TRUE(drive(loop, probe_once(loop, run::endpoint_of(*geo::Address::parse("127.0.0.1"), origin.port()),
-                                       std::make_shared<const origin::ProbePlan>(info, settings), outcome)));
+    ProbeOutcome outcome;
+    EXPECT_TRUE(drive(loop, probe_once(loop, endpoint_of(*geo::Address::parse("127.0.0.1"), origin.port()),
+                                       std::make_shared<const ProbePlan>(info, settings), outcome)));
     return outcome;
 }
 
@@ -131,4 +130,4 @@ TEST(ProbeBody, AnOriginsOwnWordIsHeardInAnyAnswerWhereItIsBelieved) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

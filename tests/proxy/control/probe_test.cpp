@@ -1,6 +1,6 @@
-#include "proxy/origin/probe.h"
+#include "proxy/control/probe.h"
 
-#include "proxy/run/origin_watch.h"
+#include "proxy/control/origin_watch.h"
 #include "proxy/wire/origin_tls.h"
 #include "tests/proxy/control/support.h"
 
@@ -11,20 +11,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using namespace std::chrono_literals;
 using health::CertificateProblem;
 using health::Reason;
-using origin::ProbeOutcome;
 
 const std::string ok_answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 struct Target {
-    OriginInfo info;
+    shared::OriginInfo info;
     conf::Probe settings;
-    Endpoint endpoint;
+    shared::Endpoint endpoint;
 
     explicit Target(std::uint16_t port, bool tls = false) {
         info.name = "here";
@@ -32,17 +31,15 @@ struct Target {
         info.host = info.server_name = "origin.test";
         info.port = port;
         info.host_field = "origin.test:" + std::to_string(port);
-        endpoint = run::endpoint_of(*geo::Address::parse("127.0.0.1"), port);
+        endpoint = endpoint_of(*geo::Address::parse("127.0.0.1"), port);
         settings.timeout.value = 5s;
         settings.connect_timeout = 2s;
     }
-    std::shared_ptr<const origin::ProbePlan> plan() const {
-        return std::make_shared<const origin::ProbePlan>(info, settings);
-    }
+    std::shared_ptr<const ProbePlan> plan() const { return std::make_shared<const ProbePlan>(info, settings); }
 };
 
 loop::Task<> probe_times(loop::Loop& loop, const Target& target, int times, std::vector<ProbeOutcome>& outcomes) {
-    origin::Prober prober{loop, target.endpoint};
+    Prober prober{loop, target.endpoint};
     const auto plan = target.plan();
     for (int i = 0; i < times; ++i) outcomes.push_back(co_await prober.probe(plan));
 }
@@ -217,7 +214,7 @@ TEST(Probe, AnotherPlanGetsAnotherConnection) {
     loop::Loop loop;
     const Target target{origin.port()};
     const auto body = [](loop::Loop& on, const Target& to) -> loop::Task<> {
-        origin::Prober prober{on, to.endpoint};
+        Prober prober{on, to.endpoint};
         (void)co_await prober.probe(to.plan());
         const auto outcome = co_await prober.probe(to.plan());
         EXPECT_TRUE(outcome.result.passed);
@@ -267,7 +264,7 @@ TEST(Probe, DroppedHalfWayLeavesNothingBehindAndTheNextOneStartsAnew) {
     loop::Loop loop;
     const Target target{origin.port()};
     const auto body = [](loop::Loop& on, const Target& to, const ScriptedOrigin& at) -> loop::Task<> {
-        origin::Prober prober{on, to.endpoint};
+        Prober prober{on, to.endpoint};
         {
             const auto dropped = prober.probe(to.plan());
             dropped.start();
@@ -362,4 +359,4 @@ TEST(TlsProbe, TellsAHangFromAnOriginThatSpeaksNoTls) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

@@ -1,8 +1,8 @@
-#include "proxy/run/ranges_watch.h"
+#include "proxy/control/ranges_watch.h"
 
 #include "conf/parse.h"
-#include "proxy/run/build.h"
-#include "proxy/run/trusted.h"
+#include "proxy/setup/build.h"
+#include "proxy/setup/trusted.h"
 #include "tests/proxy/control/support.h"
 #include "tests/support/rows.h"
 
@@ -10,7 +10,7 @@
 
 #include <filesystem>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 /// A file of AWS's form with so many networks of the service CDN.
@@ -24,12 +24,12 @@ std::string list_of(int networks) {
 struct Watched {
     Folder folder;
     std::string file = folder.file("ip-ranges.json");
-    run::RangesWatch watch;
+    RangesWatch watch;
 
     Watched() {
         write(list_of(10));
         std::string error;
-        const auto ranges = run::read_ranges(file, "CDN", error);
+        const auto ranges = setup::read_ranges(file, "CDN", error);
         EXPECT_EQ(error, "");
         watch.follow({ranges});
     }
@@ -107,7 +107,8 @@ conf::Problems problems_of(const std::string& trusted, const std::string& more =
             more + "clients:\n  trusted:\n    - " + trusted + "\n",
         "f");
     for (const auto& problem : parsed.problems) ADD_FAILURE() << conf::to_string(problem, "f");
-    return parsed.config ? run::build(std::move(*parsed.config), wire::make_ticket_keys()).problems : conf::Problems{};
+    return parsed.config ? setup::build(std::move(*parsed.config), wire::make_ticket_keys()).problems
+                         : conf::Problems{};
 }
 
 struct Warned {
@@ -162,4 +163,4 @@ TEST(Trusted, AFileThatCannotBeReadIsAnErrorWhereItIsNamed) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

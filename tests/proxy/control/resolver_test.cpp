@@ -1,4 +1,4 @@
-#include "proxy/origin/resolver.h"
+#include "proxy/control/resolver.h"
 
 #include "tests/proxy/control/support.h"
 
@@ -7,12 +7,10 @@
 #include <algorithm>
 #include <chrono>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using namespace std::chrono_literals;
-using origin::Resolved;
-using origin::Resolver;
 
 conf::Dns settings_for(const DnsServer& server, std::chrono::milliseconds timeout = 2s) {
     conf::Dns dns;
@@ -233,7 +231,7 @@ TEST(BoundAddresses, KeepsWhatIsInUseAndRoomForBothFamilies) {
     };
     for (const auto& [what, answer, known, most, kept, dropped] : cases) {
         auto addresses = addresses_of(answer);
-        EXPECT_EQ(origin::bound_addresses(addresses, addresses_of(known), most), dropped) << what;
+        EXPECT_EQ(bound_addresses(addresses, addresses_of(known), most), dropped) << what;
         EXPECT_EQ(text_of(addresses), kept) << what;
     }
 }
@@ -325,4 +323,4 @@ TEST(Resolver, AsksNobodyForNamesInTheHostsFile) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

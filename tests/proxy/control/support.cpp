@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <utility>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 int bound(int type, std::uint16_t port = 0) {
@@ -369,4 +369,4 @@ loop::Task<bool> until(loop::Loop& loop, std::function<bool()> done) {
     co_return false;
 }
 
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

@@ -21,7 +21,7 @@ struct ssl_ctx_st;
 struct ssl_st;
 struct x509_st;
 
-namespace nearhop::testing {
+namespace nearhop::control {
 
 /// A directory that goes with the test.
 class Folder {
@@ -141,4 +141,4 @@ bool drive(loop::Loop& loop, loop::Task<> body);
 /// Comes back once `done` says so, which is asked every few milliseconds; false after 10 s.
 loop::Task<bool> until(loop::Loop& loop, std::function<bool()> done);
 
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

@@ -16,7 +16,7 @@
 #include <tuple>
 #include <vector>
 
-namespace nearhop::testing {
+namespace nearhop::control {
 namespace {
 
 using wire::ServerTls;
@@ -581,4 +581,4 @@ TEST(ClientRule, IsWhatItsModeAndItsBytesAre) {
 }
 
 }  // namespace
-}  // namespace nearhop::testing
+}  // namespace nearhop::control

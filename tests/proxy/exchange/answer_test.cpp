@@ -20,7 +20,7 @@ TEST(Answer, IsJsonForWhoAsksForItFirst) {
 }
 
 TEST(Answer, NamesItsFaultThreeTimes) {
-    for (std::size_t i = 1; i < fault_count; ++i) {
+    for (std::size_t i = 1; i < account::fault_count; ++i) {
         const auto fault = static_cast<Fault>(i);
         for (const char* accept : {"application/json", "text/plain"}) {
             const auto answer = answer_for(fault, accept, "0123abc");

@@ -1,6 +1,6 @@
 #include "proxy/exchange/budget.h"
 
-#include "proxy/exchange/fault.h"
+#include "proxy/account/fault.h"
 
 #include <gtest/gtest.h>
 
@@ -89,20 +89,22 @@ TEST(RetryBudget, FollowsOtherLimitsAtOnce) {
 
 TEST(Faults, AreCompleteAndTheirCodesUnique) {
     std::set<std::string> codes;
-    for (std::size_t i = 0; i < fault_count; ++i) {
+    for (std::size_t i = 0; i < account::fault_count; ++i) {
         const auto& row = info(static_cast<Fault>(i));
         EXPECT_TRUE(codes.insert(std::string{row.code}).second) << row.code;
         EXPECT_FALSE(row.meaning.empty());
         if (i == 0) continue;
         for (const char c : row.code) EXPECT_TRUE((c >= 'a' && c <= 'z') || c == '_') << row.code;
-        const std::string side = row.side == Side::client ? "client_" : row.side == Side::origin ? "origin_" : "";
+        const std::string side = row.side == account::Side::client   ? "client_"
+                                 : row.side == account::Side::origin ? "origin_"
+                                                                     : "";
         EXPECT_TRUE(row.code.starts_with(side)) << row.code;
         EXPECT_GE(row.status, 400U) << row.code;
         const bool is_refusal = row.code == "site_rate_limited" || row.code == "client_upgrade_refused" ||
                                 row.code == "client_session_ended";
-        EXPECT_TRUE(is_refusal || (row.status >= 500) == (row.side != Side::client)) << row.code;
-        EXPECT_TRUE(!row.nothing_sent || row.side == Side::origin) << row.code;
-        EXPECT_TRUE(row.side == Side::origin || row.reason == health::Reason::none)
+        EXPECT_TRUE(is_refusal || (row.status >= 500) == (row.side != account::Side::client)) << row.code;
+        EXPECT_TRUE(!row.nothing_sent || row.side == account::Side::origin) << row.code;
+        EXPECT_TRUE(row.side == account::Side::origin || row.reason == health::Reason::none)
             << "only origins' faults are theirs";
     }
     EXPECT_EQ(info(Fault::edge_internal).code, "edge_internal");

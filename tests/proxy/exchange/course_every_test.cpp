@@ -10,11 +10,11 @@ using namespace test;
 /// Every fault of an origin, or one of each kind.
 std::vector<AttemptEnd> ends_of(bool all) {
     std::vector<AttemptEnd> ends;
-    for (std::size_t at = 0; at < fault_count; ++at) {
+    for (std::size_t at = 0; at < account::fault_count; ++at) {
         const auto fault = static_cast<Fault>(at);
         const bool is_of_kind = fault == origin_tls || fault == origin_stale || fault == origin_reset ||
                                 fault == origin_head_timeout || fault == origin_lost;
-        if (info(fault).side != Side::origin || !(all || is_of_kind)) continue;
+        if (info(fault).side != account::Side::origin || !(all || is_of_kind)) continue;
         if (info(fault).nothing_sent) ends.push_back(unsent(fault));
         for (const bool held : {true, false}) ends.push_back({.fault = fault, .connected = true, .body_held = held});
     }

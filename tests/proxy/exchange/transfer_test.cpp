@@ -59,7 +59,7 @@ struct Client final : Codec {
 
 /// A channel that takes so much before it must be flushed, and sends so much with a flush.
 struct Channel final : origin::Channel {
-    void send_head(const RequestStart&) override {}
+    void send_head(const message::RequestStart&) override {}
     std::size_t send_body(std::string_view bytes) override {
         const std::size_t taken = std::min(bytes.size(), room - queued.size());
         queued += bytes.substr(0, taken);
@@ -110,9 +110,9 @@ struct UploadTest : testing::Test {
 
     Client client;
     Channel channel;
-    Request request;
+    message::Request request;
     std::uint64_t held = 0, read = 0;
-    admin::Counter gauge;
+    account::Counter gauge;
     Replay replay{held, gauge};
     Upload upload;
 };
@@ -252,7 +252,7 @@ TEST_F(DownloadTest, NothingMoreIsReadWhileMuchIsQueued) {
 TEST_F(DownloadTest, WhatASourceSaysOfItselfIsTold) {
     Channel source;
     EXPECT_EQ((Download{source, client, bytes}.move()), Download::State::open);
-    struct Broken final : Source {
+    struct Broken final : message::Source {
         Broken() { fault_ = Fault::origin_truncated; }
         Body body(std::string_view&) override { return Body::failed; }
         void consume_body(std::size_t) noexcept override {}

@@ -9,7 +9,7 @@
 namespace nearhop::origin {
 namespace {
 
-using exchange::Fault;
+using account::Fault;
 using test::Listening;
 using test::Until;
 
@@ -19,7 +19,7 @@ struct DialTest : testing::Test {
         pool.set_limits({});
     }
     void add(const sockaddr_in& where, bool down = false) {
-        Endpoint endpoint;
+        shared::Endpoint endpoint;
         std::memcpy(&endpoint.address, &where, sizeof where);
         endpoint.size = sizeof where;
         endpoint.text = "127.0.0.1:" + std::to_string(ntohs(where.sin_port));
@@ -61,11 +61,11 @@ struct DialTest : testing::Test {
 
     loop::Loop loop;
     loop::Wake wake{loop};
-    std::shared_ptr<admin::PoolCounters> counters = std::make_shared<admin::PoolCounters>();
+    std::shared_ptr<account::PoolCounters> counters = std::make_shared<account::PoolCounters>();
     Pool pool{loop, counters};
-    OriginInfo origin;
+    shared::OriginInfo origin;
     conf::Failover limits;
-    std::shared_ptr<Addresses> addresses = std::make_shared<Addresses>(Addresses{{{}}});
+    std::shared_ptr<shared::Addresses> addresses = std::make_shared<shared::Addresses>(shared::Addresses{{{}}});
     std::vector<std::unique_ptr<Listening>> closed;
     std::vector<test::Descriptor> fillers;
 };

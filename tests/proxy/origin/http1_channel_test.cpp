@@ -12,7 +12,7 @@
 namespace nearhop::origin {
 namespace {
 
-using exchange::Fault;
+using account::Fault;
 using loop::Io;
 using Body = Channel::Body;
 using Progress = Channel::Progress;
@@ -76,15 +76,15 @@ struct ChannelTest : testing::Test {
     } notified;
     conf::Limits limits;
     loop::Loop loop;
-    admin::WorkerCounters worker;
-    std::shared_ptr<admin::PoolCounters> counters = std::make_shared<admin::PoolCounters>();
+    account::WorkerCounters worker;
+    std::shared_ptr<account::PoolCounters> counters = std::make_shared<account::PoolCounters>();
     Pool pool{loop, counters};
     test::Descriptor theirs;
     loop::Socket* socket = nullptr;
-    exchange::Request request;
-    exchange::Forwarding forwarding;
+    message::Request request;
+    message::Forwarding forwarding;
     steering::SiteTable site;
-    OriginInfo origin;
+    shared::OriginInfo origin;
     Http1Channel channel{loop, worker};
 };
 
@@ -149,8 +149,8 @@ TEST_P(Ends, TellWhatTheOriginMayHaveHad) {
     if (!row.bytes.empty()) answer(row.bytes);
     end();
     EXPECT_EQ(channel.receive_head(), Progress::failed);
-    EXPECT_EQ(exchange::info(channel.fault()).code, exchange::info(row.fault).code);
-    EXPECT_FALSE(exchange::info(channel.fault()).nothing_sent) << "none of these is proof that it had nothing";
+    EXPECT_EQ(account::info(channel.fault()).code, account::info(row.fault).code);
+    EXPECT_FALSE(account::info(channel.fault()).nothing_sent) << "none of these is proof that it had nothing";
     channel.finish(true);
     EXPECT_FALSE(is_kept());
 }

@@ -48,7 +48,7 @@ struct PoolTest : testing::Test {
     conf::Limits limits;
     loop::Loop loop;
     Leased leased;
-    std::shared_ptr<admin::PoolCounters> counters = std::make_shared<admin::PoolCounters>();
+    std::shared_ptr<account::PoolCounters> counters = std::make_shared<account::PoolCounters>();
     Pool pool{loop, counters};
     std::vector<test::Descriptor> theirs;
 };
@@ -264,9 +264,9 @@ TEST_F(PoolTest, ConnectionsToAddressesThatAreGoneOrDownAreClosed) {
     pool.keep(connect("a:1"));
     pool.keep(connect("b:1"));
     pool.keep(connect("c:1"));
-    Endpoint good;
+    shared::Endpoint good;
     good.text = "a:1";
-    Endpoint down;
+    shared::Endpoint down;
     down.text = "b:1";
     down.down = true;
     pool.retain({good, down});
@@ -278,9 +278,9 @@ TEST_F(PoolTest, ConnectionsToAddressesThatAreGoneOrDownAreClosed) {
 }
 
 TEST_F(PoolTest, AConnectionInUseWhoseAddressGoesIsNotKept) {
-    Endpoint good;
+    shared::Endpoint good;
     good.text = "a:1";
-    Endpoint down;
+    shared::Endpoint down;
     down.text = "b:1";
     down.down = true;
     auto one = connect("a:1"), two = connect("b:1"), three = connect("c:1");
@@ -295,7 +295,7 @@ TEST_F(PoolTest, AConnectionInUseWhoseAddressGoesIsNotKept) {
 TEST_F(PoolTest, SessionsGoWithTheirAddress) {
     pool.set_tls("trust");
     EXPECT_EQ(pool.session_for("other trust", "a:1"), nullptr);
-    std::vector<Endpoint> endpoints(1);
+    std::vector<shared::Endpoint> endpoints(1);
     for (int i = 0; i < 100; ++i) {
         endpoints[0].text = std::to_string(i) + ":1";
         pool.retain(endpoints);
@@ -316,7 +316,7 @@ TEST_F(PoolTest, SessionsAreOfAnAddressAndANameAndBounded) {
     EXPECT_NE(pool.session_for("trust", "a:1", "b.test"), session) << "resumed, it would verify nothing";
     EXPECT_NE(pool.session_for("trust", "a:1"), session);
     EXPECT_NE(pool.session_for("trust", "b:1", "a.test"), session);
-    std::vector<Endpoint> endpoints(1);
+    std::vector<shared::Endpoint> endpoints(1);
     endpoints[0].text = "a:1";
     pool.retain(endpoints);
     EXPECT_EQ(pool.session_count(), 3U) << "those of b:1 have gone";

@@ -1,4 +1,4 @@
-#include "proxy/origin/probe_head.h"
+#include "proxy/control/probe_head.h"
 
 #include "proxy/origin/server_name.h"
 
@@ -7,8 +7,8 @@
 namespace nearhop::origin {
 namespace {
 
-OriginInfo an_origin() {
-    OriginInfo info;
+shared::OriginInfo an_origin() {
+    shared::OriginInfo info;
     info.tls = true;
     info.host = "alb.test";
     info.host_field = "alb.test:8443";
@@ -31,7 +31,7 @@ TEST(NameIn, IsWithoutPortBracketsAndCase) {
 }
 
 TEST(FollowedName, IsAPartOfAConnectionOnlyWhereTheNameFollowsTheHost) {
-    OriginInfo info = an_origin();
+    shared::OriginInfo info = an_origin();
     EXPECT_EQ(followed_name(info, "shop.test"), "") << "one name for all requests";
     info.follows_host = true;
     EXPECT_EQ(followed_name(info, "Shop.test:443"), "shop.test");
@@ -41,38 +41,38 @@ TEST(FollowedName, IsAPartOfAConnectionOnlyWhereTheNameFollowsTheHost) {
 }
 
 TEST(ProbeHead, AsksWithTheHostOfUsersUnlessTheOperatorSaysOtherwise) {
-    OriginInfo info = an_origin();
+    shared::OriginInfo info = an_origin();
     conf::Probe settings;
     const auto host_line = [&] {
-        const auto head = probe_head(info, settings);
+        const auto head = control::probe_head(info, settings);
         return head.substr(head.find("Host: "), head.find("\r\n", head.find("Host: ")) - head.find("Host: "));
     };
     EXPECT_EQ(host_line(), "Host: alb.test:8443");
-    EXPECT_EQ(probe_server_name(info, settings), "api.test");
+    EXPECT_EQ(control::probe_server_name(info, settings), "api.test");
     info.probe_host = "users.test";
     EXPECT_EQ(host_line(), "Host: users.test");
     settings.host = "probe.test:81";
     EXPECT_EQ(host_line(), "Host: probe.test:81");
-    EXPECT_EQ(probe_server_name(info, settings), "api.test");
+    EXPECT_EQ(control::probe_server_name(info, settings), "api.test");
     info.follows_host = true;
-    EXPECT_EQ(probe_server_name(info, settings), "probe.test");
+    EXPECT_EQ(control::probe_server_name(info, settings), "probe.test");
 }
 
 TEST(ProbeHead, CarriesTheFieldsOfRequestsAndItsOwnWhichWin) {
-    OriginInfo info = an_origin();
+    shared::OriginInfo info = an_origin();
     conf::Probe settings;
     const auto field = [](const char* name, const char* value) {
         conf::HeaderField made{name, {}};
         made.value.value = value;
         return made;
     };
-    EXPECT_EQ(probe_head(info, settings),
+    EXPECT_EQ(control::probe_head(info, settings),
               "GET /health HTTP/1.1\r\nHost: alb.test:8443\r\nUser-Agent: nearhop-probe\r\nAccept: */*\r\n"
               "Accept-Encoding: identity\r\nConnection: keep-alive\r\n\r\n");
     info.headers.set = {field("X-Origin-Secret", "s"), field("X-Both", "requests")};
     settings.headers = {field("x-both", "probes"), field("user-agent", "ELB"), field("Accept-Encoding", "gzip")};
     EXPECT_EQ(
-        probe_head(info, settings),
+        control::probe_head(info, settings),
         "GET /health HTTP/1.1\r\nHost: alb.test:8443\r\nx-both: probes\r\nuser-agent: ELB\r\nAccept-Encoding: gzip\r\n"
         "X-Origin-Secret: s\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n");
 }

@@ -1,4 +1,4 @@
-#include "proxy/run/rto.h"
+#include "proxy/setup/rto.h"
 
 #include "conf/parse.h"
 #include "proxy/simulate/random.h"
@@ -46,7 +46,7 @@ Felt feel(const std::string& config, const std::string& fault, std::uint64_t see
 }
 
 health::Rto bound_of(const conf::Config& config) {
-    for (const auto& each : run::rto_of(config))
+    for (const auto& each : setup::rto_of(config))
         if (each.origin == "eu-west-1") return each.bound;
     ADD_FAILURE() << "no bound";
     return {};
@@ -126,7 +126,7 @@ TEST(Rto, ATargetThatIsMissedIsAProblemAtItsPlace) {
         const auto parsed = conf::parse(start + yaml, "s.yaml");
         ASSERT_TRUE(parsed.config);
         conf::Problems problems;
-        run::check_rto(*parsed.config, problems);
+        setup::check_rto(*parsed.config, problems);
         std::string all;
         for (const auto& problem : problems) all += conf::to_string(problem, "s.yaml") + '\n';
         EXPECT_EQ(all.empty(), *said == '\0') << all;

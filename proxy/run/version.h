@@ -1,9 +1,0 @@
-#pragma once
-
-#include <string_view>
-
-namespace nearhop::run {
-
-std::string_view version() noexcept;  ///< "0.1.0", of the build
-
-}  // namespace nearhop::run
