@@ -42,14 +42,14 @@ nearhop_library(origin
 nearhop_library(exchange
   SOURCES
     exchange/admit.cpp exchange/answer.cpp exchange/ask.cpp exchange/connect.cpp exchange/context.cpp
-    exchange/deliver.cpp exchange/exchange.cpp exchange/hedge.cpp exchange/offer.cpp exchange/patience.cpp
-    exchange/peer_trust.cpp exchange/relay.cpp exchange/replay.cpp exchange/request_id.cpp exchange/tunnel.cpp
-    exchange/upload.cpp exchange/viewer.cpp exchange/wait.cpp
+    exchange/course.cpp exchange/deliver.cpp exchange/exchange.cpp exchange/hedge.cpp exchange/offer.cpp
+    exchange/patience.cpp exchange/peer_trust.cpp exchange/relay.cpp exchange/replay.cpp exchange/request_id.cpp
+    exchange/tunnel.cpp exchange/upload.cpp exchange/viewer.cpp exchange/wait.cpp
   HEADERS
-    exchange/answer.h exchange/attempt.h exchange/budget.h exchange/codec.h exchange/context.h exchange/dice.h
-    exchange/download.h exchange/exchange.h exchange/least_rate.h exchange/origin_times.h exchange/patience.h
-    exchange/peer_trust.h exchange/reader_pace.h exchange/relay.h exchange/replay.h exchange/request_id.h
-    exchange/retry.h exchange/stopwatch.h exchange/tunnel.h exchange/upload.h exchange/viewer.h
+    exchange/answer.h exchange/attempt.h exchange/budget.h exchange/codec.h exchange/context.h exchange/course.h
+    exchange/dice.h exchange/download.h exchange/exchange.h exchange/least_rate.h exchange/origin_times.h
+    exchange/patience.h exchange/peer_trust.h exchange/reader_pace.h exchange/relay.h exchange/replay.h
+    exchange/request_id.h exchange/stopwatch.h exchange/tunnel.h exchange/upload.h exchange/viewer.h
   LINK nearhop_origin)
 
 nearhop_library(client

@@ -374,7 +374,10 @@ private:
         if (health || led != latest.health->leaders) {
             auto table = std::make_shared<health::Table>();
             table->generation = latest.generation + 1;
-            table->origins = health ? std::move(*health) : latest.health->origins;
+            if (health)
+                table->origins = std::move(*health);
+            else
+                table->origins = latest.health->origins;
             table->leaders = std::move(led);
             latest.health = std::move(table);
             health.emplace();

@@ -93,8 +93,7 @@ Fault Exchange::decide() {
     method_ = steering::method_class(request_.method);
     if (const Fault fault = check_request(); fault != Fault::none) return fault;
     decision_.site = *site;
-    decide_by({});
-    first_ = decision_.first;
+    decide(steering::Earlier{});
     limits_ = &site_->routes[decision_.route].limits;
     replay_.begin(request_.framing, limits_->replay_buffer, config_->limits.replay_total);
     if (!idempotency_key_.empty() && method_ == steering::MethodClass::unsafe)

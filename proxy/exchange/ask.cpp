@@ -79,15 +79,6 @@ bool Exchange::wants_interim(unsigned status) const {
     return false;
 }
 
-/// Whether the retry table allows to go on elsewhere although the origin may still answer.
-bool Exchange::may_leave() const {
-    const auto& failover = config_->failover;
-    if (!failover.enabled || !another_candidate()) return false;
-    if (!attempt_->channel) return earlier_.tried.count() + 1 < failover.connect_candidates && !is_pinned();
-    return sent_to_.count() < failover.sent_candidates && state_->budget->tokens() >= 1 &&
-           may_move({.method = method_, .body_replayable = replay_.whole(), .request_sent = true}) == Move::next_origin;
-}
-
 /// The head has gone, and the client sends its body only when the origin wants it: until then it is the origin that is
 /// awaited, as with a request that is whole.
 bool Exchange::awaits_continue() const {

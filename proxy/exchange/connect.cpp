@@ -58,10 +58,8 @@ bool Exchange::is_to_blame(const Attempt& attempt, Fault fault) const noexcept {
 
 /// Writes the request's head, unless another request with the same Idempotency-Key was faster and went elsewhere.
 bool Exchange::begin_sending(Attempt& attempt) {
-    const auto id = attempt.candidate.id;
-    if (pin_key_ != 0 && !claim_pin(id)) return false;
-    sent_to_.set(attempt.candidate.position);
-    attempt.channel->send_head({request_, forwarding_, *site_, bound_->routing->origins[id]});
+    if (!course_.sends(attempt.candidate)) return false;
+    attempt.channel->send_head({request_, forwarding_, *site_, origin_of(attempt)});
     return true;
 }
 

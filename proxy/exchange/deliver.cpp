@@ -16,8 +16,8 @@ namespace nearhop::exchange {
 void Exchange::append_own_fields(std::string& out) const {
     if (site_->decision_header) {
         out += "X-Nearhop-Decision: ";
-        steering::append_decision_field(out, *bound_->routing->table, attempt_->candidate, located_.place, attempts_,
-                                        {first_.id, passed_over()});
+        steering::append_decision_field(out, *bound_->routing->table, attempt_->candidate, located_.place,
+                                        course_.attempts(), {first_.id, passed_over()});
         out += "\r\n";
     }
     if (site_->server_timing) {

@@ -143,7 +143,7 @@ void Exchange::answer(Fault fault) {
 
 /// Why another origin than the policy's first choice answered, or none; empty: it was the first choice.
 std::optional<steering::Reason> Exchange::passed_over() const {
-    return steering::passed_over(first_, earlier_, attempt_ ? &attempt_->candidate : nullptr);
+    return steering::passed_over(first_, course_.earlier(), attempt_ ? &attempt_->candidate : nullptr);
 }
 
 void Exchange::count_first_choice() {
@@ -166,7 +166,7 @@ void Exchange::record() {
         if (outcome_.status != 101) origin.duration.observe_microseconds(microseconds_of(took));
     }
     count_first_choice();
-    if (moved_) {
+    if (course_.has_moved()) {
         const bool answered = relayed_ && outcome_.status < 500;
         const auto what = info(outcome_.fault).side == account::Side::client ? account::Moved::client_gone
                           : answered                                         ? account::Moved::answered
@@ -199,13 +199,13 @@ void Exchange::record() {
         line.passed_over = passed_over();
     }
     line.place = located_.place;
-    line.attempts = attempts_;
+    line.attempts = course_.attempts();
     line.fault = outcome_.fault;
     line.deviation = std::max({client_.deviations().worst(), deviations_.worst(),
                                attempt_ ? attempt_->deviations().worst() : Deviation::none});
     line.bytes_in = bytes_.in;
     line.bytes_out = bytes_.out;
-    line.edge_ms = attempts_ ? milliseconds_of(times_.first_attempt - times_.began) : milliseconds_of(took);
+    line.edge_ms = course_.attempts() ? milliseconds_of(times_.first_attempt - times_.began) : milliseconds_of(took);
     line.connect_ms = milliseconds_of(times_.connecting);
     line.origin_ms = milliseconds_of(times_.head);
     line.total_ms = milliseconds_of(took);

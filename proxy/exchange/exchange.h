@@ -4,10 +4,10 @@
 #include "proxy/exchange/attempt.h"
 #include "proxy/exchange/codec.h"
 #include "proxy/exchange/context.h"
+#include "proxy/exchange/course.h"
 #include "proxy/exchange/patience.h"
 #include "proxy/exchange/relay.h"
 #include "proxy/exchange/request_id.h"
-#include "proxy/exchange/retry.h"
 #include "proxy/exchange/stopwatch.h"
 #include "proxy/loop/task.h"
 #include "proxy/message/headers.h"
@@ -45,7 +45,7 @@ struct Outcome {
 
 /// One request and its response: locates the client, decides, offers the request to origins in the decided order
 /// until one answers, relays the answer, counts and logs. Read run() from top to bottom to follow a request.
-class Exchange {
+class Exchange final : private Course::Edge {
 public:
     Exchange(Context& context, loop::Wake& wake, Codec& client, const message::Request& request, const Peer& peer);
     ~Exchange();
@@ -68,20 +68,26 @@ private:
 
     // What ends with a response head: offer.cpp, connect.cpp, ask.cpp, wait.cpp, hedge.cpp.
     loop::Task<Fault> offer();
-    steering::Earlier earlier() const;
-    std::uint64_t pinned_to() const;
-    bool is_pinned() const { return pinned_to() != 0; }
-    void decide_by(const steering::Earlier& earlier);
-    const steering::Considered* next_candidate();
-    bool is_ordered_out(geo::OriginId id);
+    const steering::Decision& decide(const steering::Earlier& earlier) override;
+    bool is_ordered_out(geo::OriginId origin) override;
+    std::optional<steering::OriginSet> pinned() override;
+    Claim claim(geo::OriginId origin) override;
+    void release(geo::OriginId origin) override;
+    bool has_token() override;
+    bool take_token() override;
+    Course::Facts course_facts() const noexcept;
+    void begin_attempt(const steering::Considered& candidate);
+    std::unique_ptr<Attempt> next_attempt(const steering::Considered& candidate);
+    AttemptEnd attempt_end(Fault fault) const noexcept;
+    void learn_from(const AttemptEnd& end);
+    Fault stay(const Course::Step& step);
+    void leave(const Course::Step& step, Fault fault);
     bool is_news(const Attempt& attempt);
-    bool claim_pin(geo::OriginId id);
     bool take_slot(const steering::Considered& candidate);
     loop::Task<Fault> queue_for(geo::OriginId id);
     void count_spill(geo::OriginId chosen);
     /// Whether it may be the one that tries out an origin of which nobody knows whether it answers.
     bool may_try() const noexcept { return method_ != steering::MethodClass::unsafe; }
-    bool take_token();
     loop::Task<Fault> ask(bool fresh);
     origin::Announcement announcement() const noexcept;
     void hear_agent(Attempt& attempt);
@@ -108,7 +114,7 @@ private:
     /// other closely as it is, and waiting would only let them out of the cache.
     bool sends_apart() const noexcept { return request_.protocol != message::Protocol::http2; }
     bool wants_interim(unsigned status) const;
-    bool may_leave() const;
+    bool may_leave() const { return course_.may_leave(attempt_->channel != nullptr, replay_.whole()); }
     bool awaits_continue() const;
     bool is_asked() const { return attempt_->upload.complete() || awaits_continue(); }
     bool body_is_too_slow(loop::TimePoint now) noexcept;
@@ -144,16 +150,13 @@ private:
     void mend_locations();
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
-    bool was_sent(Fault fault) const noexcept;
-    Move move_after(Fault fault, unsigned status);
     /// Why it cannot go on, whatever origins do; none: it can.
     Fault interruption() {
         if (client_.gone()) return client_.why_gone();
         return context_.ends() ? Fault::edge_stopped : Fault::none;
     }
-    bool another_candidate() const;
     bool misleading_success() const;
-    loop::Task<Fault> back_off();
+    loop::Task<Fault> back_off(loop::milliseconds longest);
     void note_body(Fault fault);
     void answer(Fault fault);
     void record();
@@ -197,17 +200,12 @@ private:
     message::Forwarding forwarding_;
     steering::Decision decision_;
     steering::FirstChoice first_;  ///< as it was when the first origin was asked
-    steering::Earlier earlier_;    ///< but for `pinned`: earlier() looks that up
+    Course course_{*this};
     steering::MethodClass method_ = steering::MethodClass::safe;
-    std::string_view idempotency_key_;    ///< empty: none
-    std::uint64_t pin_key_ = 0;           ///< what Pins know the request by; 0: it has no key, or needs none
-    bool pin_made_ = false;               ///< the pin is of the present attempt: nobody had the request before it
-    std::optional<geo::OriginId> acted_;  ///< had the whole keyed request, or a part, and may have acted on it
-    steering::OriginSet fresh_tried_;     ///< origins at which a fresh connection was used up already
-    bool moved_ = false;                  ///< to another origin than the first
-    bool out_of_ports_ = false;           ///< the last dial that failed had no local port left towards its origin
-    bool cut_short_ = false;              ///< the deadline ended a dial before its own time: no fault of its origin
-    bool hedged_ = false;                 ///< a second origin was asked beside the first, or could not be
+    std::string_view idempotency_key_;  ///< empty: none
+    std::uint64_t pin_key_ = 0;         ///< what Pins know the request by; 0: it has no key, or needs none
+    bool out_of_ports_ = false;         ///< the last dial that failed had no local port left towards its origin
+    bool cut_short_ = false;            ///< the deadline ended a dial before its own time: no fault of its origin
     bool continue_sent_ = false;
     std::string websocket_key_;  ///< made for an extended CONNECT
     bool recorded_ = true;       ///< until run() begins there is nothing to record
@@ -219,12 +217,9 @@ private:
     std::unique_ptr<Attempt> attempt_;
     std::unique_ptr<Attempt> hedge_;   ///< the second one, while two are asked
     shared::OriginLoad::Slot slot_;    ///< for the next attempt
-    steering::Considered again_;       ///< of the next attempt, where it is another one at the same origin
     std::unique_ptr<Attempt> parked_;  ///< an answered 502/503/504 that is forwarded if nobody does better
     Replay replay_;
-    unsigned attempts_ = 0;
-    steering::OriginSet sent_to_;  ///< origins that may have got a byte of the request
-    Stopwatch waited_;             ///< for origins, over all attempts: what the deadline counts
+    Stopwatch waited_;  ///< for origins, over all attempts: what the deadline counts
 
     bool response_started_ = false;
     bool relayed_ = false;  ///< what was started is an origin's response, not an answer of ours

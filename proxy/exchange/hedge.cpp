@@ -7,52 +7,18 @@
 /// one loop in ask.cpp; nothing is awaited here.
 namespace nearhop::exchange {
 
-using steering::Reason;
-
-namespace {
-
-/// A p95 of less is noise of the network: a hedge costs the origins a request.
-constexpr loop::milliseconds least_wait{10};
-
-/// Worth a request that may turn out to be for nothing.
-bool is_sound(Reason reason) noexcept {
-    return reason != Reason::local_skip && reason != Reason::stalled && reason != Reason::on_trial &&
-           reason != Reason::full && reason != Reason::last_eligible && reason != Reason::all_down_open;
-}
-
-}  // namespace
-
-/// When to ask a second origin; max: never. A fixed time counts from the beginning. The p95 is that of answers on a
-/// connection: while there is none yet, three times as much, since that takes up to three round trips.
 loop::TimePoint Exchange::hedge_due(loop::TimePoint asked_at) const {
-    const auto& hedge = site_->hedge;
-    if (hedge.kind == conf::Hedge::Kind::off || hedged_ || !config_->failover.enabled) return loop::TimePoint::max();
-    const bool fit = (request_.method == "GET" || request_.method == "HEAD") && !request_.framing.has_body() &&
-                     forwarding_.upgrade.empty();
-    if (!fit) return loop::TimePoint::max();
-    if (hedge.kind == conf::Hedge::Kind::after) return asked_at + hedge.after;
-    const auto& heads = times_of(*attempt_).heads;
-    if (heads.p95() == loop::Clock::duration::zero()) return loop::TimePoint::max();  // too few answers so far
-    const auto wait = std::max<loop::Clock::duration>(heads.p95(), least_wait);
-    return attempt_->dial ? asked_at + 3 * wait : attempt_->sent_at() + wait;
+    const auto sent_at = attempt_->dial ? std::nullopt : std::optional{attempt_->sent_at()};
+    return course_.hedge_due(times_of(*attempt_).heads, asked_at, sent_at);
 }
 
 /// Asks the next candidate, if there is one worth asking, with room, and a token to pay for it.
 void Exchange::begin_hedge() {
-    hedged_ = true;
-    const auto asked = attempt_->candidate.position;
-    if (sent_to_.count() >= config_->failover.sent_candidates) return;
-    earlier_.tried.set(asked);
-    const auto* const next = next_candidate();
-    earlier_.tried.reset(asked);
-    if (!next || !is_sound(next->reason) || state_->budget->tokens() < 1 || !take_slot(*next)) return;
-    take_token();
-    ++attempts_;
-    state_->origins[next->id]->hedges.add();
-    hedge_ = context_.fresh_attempt();
-    hedge_->candidate = *next;
-    hedge_->slot = std::move(slot_);
-    hedge_->counted = account::Counted{state_->origins[next->id]->in_flight};
+    const auto candidate = course_.hedge();
+    if (!candidate || !take_slot(*candidate)) return;
+    course_.hedge_begins(*candidate);
+    state_->origins[candidate->id]->hedges.add();
+    hedge_ = next_attempt(*candidate);
     begin_connect(*hedge_, false);
     wake_.notify();  // its first turn
 }
@@ -74,12 +40,13 @@ bool Exchange::hedge_wins(Wait& wait) {
             wait.silence.leave();
             look_for_silence(*attempt_, now);
         }
+        course_.hedge_won();
         std::swap(attempt_, hedge_);
         drop_hedge();
         return true;
     }
     // It failed by itself; the first goes on alone.
-    earlier_.tried.set(hedge_->candidate.position);
+    course_.hedge_failed();
     settle(*hedge_, fault, status);
     if (fault == Fault::none)
         park(std::move(hedge_));
@@ -92,8 +59,7 @@ bool Exchange::hedge_wins(Wait& wait) {
 void Exchange::promote_hedge(Fault fault, unsigned status) {
     const auto from = attempt_->candidate.id;
     settle(*attempt_, fault, status);
-    earlier_.tried.set(attempt_->candidate.position);
-    moved_ = true;
+    course_.hedge_takes_over();
     state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
     if (fault == Fault::none)
         park(std::move(attempt_));

@@ -13,68 +13,49 @@ namespace {
 
 constexpr std::size_t most_discarded = 16 * 1024;
 
-bool gateway_status(unsigned status) noexcept { return status == 502 || status == 503 || status == 504; }
-
 }  // namespace
 
-/// What decides beside the request itself: what happened to it so far, and who alone may have it.
-steering::Earlier Exchange::earlier() const {
-    steering::Earlier earlier = earlier_;
-    const std::uint64_t origin = pinned_to();
-    if (origin == 0) return earlier;
-    earlier.pinned.emplace();
-    for (std::size_t i = 0; i < site_->origins.size(); ++i)
-        if (bound_->pin_ids[site_->origins[i]] == origin) earlier.pinned->set(static_cast<steering::Position>(i));
-    return earlier;
-}
+// What the course asks of the edge.
 
-/// The origin that the request's Idempotency-Key is known at, as Pins know it; 0: none.
-std::uint64_t Exchange::pinned_to() const {
-    if (acted_) return bound_->pin_ids[*acted_];  // whatever has become of the pin since
-    return pin_key_ == 0 ? 0 : context_.pins.find(pin_key_, context_.loop.now().time_since_epoch());
-}
-
-void Exchange::decide_by(const steering::Earlier& earlier) {
+/// Verdicts are read again, since they may have changed meanwhile.
+const steering::Decision& Exchange::decide(const steering::Earlier& earlier) {
     steering::decide({decision_.site, request_.method, path(), steering::line_of(located_.client)}, located_.place,
                      *bound_->routing->table, *current().health, context_.local(*bound_, decision_.site, may_try()),
                      earlier, decision_);
+    if (course_.attempts() == 0) first_ = decision_.first;
+    return decision_;
 }
 
-/// Verdicts are read again, since they may have changed meanwhile.
-const Considered* Exchange::next_candidate() {
-    const auto so_far = earlier();
-    if (attempts_ != 0 || so_far.full.any() || so_far.pinned) decide_by(so_far);
-    if (attempts_ == 0) first_ = decision_.first;
-    return decision_.candidate_count == 0 ? nullptr : decision_.candidates.data();
-}
-
-/// Whether an origin but the present one would do, were it not for a key that is known elsewhere.
-bool Exchange::another_candidate() const {
-    const auto would_do = [&](const Considered& origin) {
-        return origin.id != attempt_->candidate.id && !earlier_.tried[origin.position];
-    };
-    const auto chosen = decision_.chosen();
-    const auto all = decision_.all();
-    return std::any_of(chosen.begin(), chosen.end(), would_do) ||
-           std::any_of(all.begin(), all.end(), [&](const Considered& origin) {
-               return origin.reason == Reason::key_pinned && would_do(origin);
-           });
-}
-
-/// By the latest order, which may have come since the origin was chosen.
-bool Exchange::is_ordered_out(geo::OriginId id) {
+bool Exchange::is_ordered_out(geo::OriginId origin) {
     const auto& origins = current().health->origins;
-    return id < origins.size() && origins[id].state.ordered_out();
+    return origin < origins.size() && origins[origin].state.ordered_out();
 }
 
-/// Before the first byte is sent. False: another request with this key was faster, and went elsewhere.
-bool Exchange::claim_pin(geo::OriginId id) {
-    const auto mine = bound_->pin_ids[id];
+std::optional<steering::OriginSet> Exchange::pinned() {
+    const auto known_at = context_.pins.find(pin_key_, context_.loop.now().time_since_epoch());
+    if (known_at == 0) return std::nullopt;
+    steering::OriginSet pinned;
+    for (std::size_t i = 0; i < site_->origins.size(); ++i)
+        pinned.set(static_cast<steering::Position>(i), bound_->pin_ids[site_->origins[i]] == known_at);
+    return pinned;
+}
+
+Course::Edge::Claim Exchange::claim(geo::OriginId origin) {
+    const auto mine = bound_->pin_ids[origin];
     const auto claim = context_.pins.claim(pin_key_, mine, context_.loop.now().time_since_epoch(),
                                            config_->failover.idempotency_expiry);
     if (claim.forgot) context_.counters.keys_forgotten.add();
-    pin_made_ = claim.made;
-    return claim.origin == mine || acted_ == id;  // forgotten, and claimed elsewhere: this one can only stay
+    return {.ours = claim.origin == mine, .made = claim.made};
+}
+
+void Exchange::release(geo::OriginId origin) { context_.pins.release(pin_key_, bound_->pin_ids[origin]); }
+
+bool Exchange::has_token() { return state_->budget->tokens() >= 1; }
+
+bool Exchange::take_token() {
+    const bool taken = state_->budget->take();
+    state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
+    return taken;
 }
 
 /// A share of the origin's capacity in slot_, if it has one and there is room.
@@ -122,142 +103,108 @@ void Exchange::count_spill(geo::OriginId chosen) {
     }
 }
 
-bool Exchange::take_token() {
-    const bool taken = state_->budget->take();
-    state_->counters->retry_tokens.set(static_cast<std::uint64_t>(state_->budget->tokens()));
-    return taken;
-}
-
 /// Offers the request to the candidates in order until one answers; `none` leaves the answer in attempt_.
 loop::Task<Fault> Exchange::offer() {
-    const auto& failover = config_->failover;
     if (limits_->body_limit != 0 && request_.framing.length > limits_->body_limit)
         co_return Fault::client_body_too_large;
     if (request_.extended_connect && forwarding_.upgrade.empty()) co_return Fault::client_upgrade_refused;
     times_.first_attempt = context_.loop.now();
-    bool fresh = false;
-    const Considered* candidate = next_candidate();
-    while (candidate) {
-        const Considered chosen = *candidate;
-        if (!take_slot(chosen)) {
-            // Others may have room; where none has, the first of them is waited for.
-            if (!earlier_.full[chosen.position]) {
-                earlier_.full.set(chosen.position);
-                candidate = next_candidate();
-                continue;
-            }
-            if (const Fault fault = co_await queue_for(chosen.id); fault != Fault::none) co_return fault;
-            if (is_ordered_out(chosen.id)) {  // meanwhile
-                slot_.release();
-                candidate = next_candidate();
-                continue;
-            }
-        }
-        if (attempts_ == 0 && chosen.reason == Reason::spilled) count_spill(chosen.id);
-        if (attempt_) context_.recycle(std::move(attempt_));
-        attempt_ = context_.fresh_attempt();
-        attempt_->candidate = chosen;
-        attempt_->slot = std::move(slot_);
-        attempt_->counted = account::Counted{state_->origins[chosen.id]->in_flight};
-        ++attempts_;
-        Fault fault = co_await ask(fresh);
-        if (fault == Fault::key_pinned) {  // to another origin, a moment ago
-            candidate = next_candidate();
+    auto step = course_.begin(course_facts(), config_->failover, decision_);
+    for (;;) {
+        const geo::OriginId id = step.candidate.id;
+        if (step.kind == Course::Step::Kind::stop) co_return stay(step);
+        if (step.kind == Course::Step::Kind::queue) {
+            if (const Fault fault = co_await queue_for(id); fault != Fault::none) co_return fault;
+            step = course_.admitted();
+            if (step.kind != Course::Step::Kind::ask || step.candidate.id != id) slot_.release();
             continue;
         }
-        // What the edge lacks it lacks everywhere, except for local ports: they run out towards one address.
-        if (is_final(fault) || (fault == Fault::edge_overloaded && !out_of_ports_)) co_return fault;
-        const bool sent = was_sent(fault);
-        const unsigned status = fault == Fault::none ? attempt_->head().status : 0;
-        settle(*attempt_, fault, status);
-        if (fault == Fault::none && !is_retried(status)) co_return fault;
-        const geo::OriginId from = attempt_->candidate.id;
-        const auto left = attempt_->candidate.position;
-
-        // Whether it may go on elsewhere. The answer at hand is forwarded as it is when nothing better can be had.
-        const auto stay = [&](account::Stay why) {
-            state_->counters->not_moved[static_cast<std::size_t>(why)].add();
-            return fault;
-        };
-        const Move move = move_after(fault, status);
-        const bool refused = status == 421 || (attempt_->channel && !sent);
-        if (refused && status == 0) {  // as a dial that failed
-            sent_to_.reset(left);
-            if (is_to_blame(*attempt_, fault)) context_.skip(*bound_, from);
+        if (step.back_off > loop::milliseconds::zero())
+            if (const Fault cause = co_await back_off(step.back_off); cause != Fault::none) co_return cause;
+        if (!take_slot(step.candidate)) {
+            step = course_.no_room();
+            continue;
         }
-        if (pin_key_ != 0 && refused && pin_made_ && !acted_)
-            context_.pins.release(pin_key_, bound_->pin_ids[from]);
-        else if (pin_key_ != 0 && sent && !acted_)
-            acted_ = from;  // or, with a 421, did when the same key came before
-        if (move == Move::no)
-            co_return stay(status == 421 || info(fault).nothing_sent || method_ != steering::MethodClass::unsafe
-                               ? account::Stay::body_not_replayable
-                           : pin_key_ != 0 ? account::Stay::key_pinned
-                                           : account::Stay::not_idempotent);
-        if (!failover.enabled) co_return stay(account::Stay::failover_disabled);
-        if (time_left() <= loop::Clock::duration::zero()) co_return stay(account::Stay::deadline);
-        if (move == Move::next_origin) {
-            earlier_.tried.set(left);
-            if (is_pinned()) {
-                stay(account::Stay::key_pinned);
-                co_return sent ? fault : Fault::key_pinned;
-            }
-            const bool enough = sent && sent_to_.count() >= failover.sent_candidates;
-            candidate = enough || earlier_.tried.count() >= failover.connect_candidates ? nullptr : next_candidate();
-            if (!candidate) co_return stay(account::Stay::candidates_exhausted);
-        } else {
-            fresh_tried_.set(left);
-            again_ = attempt_->candidate;
-            candidate = &again_;
-            slot_ = std::move(attempt_->slot);
+        begin_attempt(step.candidate);
+        const Fault fault = co_await ask(step.again);
+        if (fault == Fault::key_pinned) {  // to another origin, a moment ago
+            step = course_.outrun();
+            continue;
         }
-        // A fresh try after a stale connection adds no load that the client did not cause: it is free.
-        const bool is_free = !sent || (move == Move::same_origin && fault == Fault::origin_stale);
-        if (!is_free && !take_token()) co_return stay(account::Stay::budget_empty);
-        fresh = move == Move::same_origin;
-        if (fault == Fault::none) {
-            park(std::move(attempt_));  // with its share of the origin's capacity: its answer is not over
-        } else {
-            attempt_->slot.release();
-            attempt_->counted.release();
-        }
-        if (move == Move::same_origin) continue;
-        moved_ = true;
-        state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
-        if (earlier_.tried.count() < 2) continue;
-        if (const Fault cause = co_await back_off(); cause != Fault::none) co_return cause;
+        const AttemptEnd end = attempt_end(fault);
+        if (!end.is_final()) learn_from(end);
+        step = course_.ended(end);
+        if (step.kind == Course::Step::Kind::ask) leave(step, fault);
     }
-    co_return is_pinned() ? Fault::key_pinned : Fault::no_origin;
 }
 
-/// Whether the origin may have processed a byte of the request. Not if its TLS refused us while the request was under
-/// way, which after some of the body has been let go is of no use any more.
-bool Exchange::was_sent(Fault fault) const noexcept {
-    return attempt_->channel && !(info(fault).nothing_sent && replay_.whole());
+/// What the request is to its course.
+Course::Facts Exchange::course_facts() const noexcept {
+    const bool is_read = request_.method == "GET" || request_.method == "HEAD";
+    return {
+        .method = method_,
+        .has_key = pin_key_ != 0,
+        .hedge = is_read && !request_.framing.has_body() && forwarding_.upgrade.empty() ? site_->hedge : conf::Hedge{}};
 }
 
-Move Exchange::move_after(Fault fault, unsigned status) {
-    const Move move = may_move({.method = method_,
-                                .idempotency_key = pin_key_ != 0,
-                                .body_replayable = replay_.whole(),
-                                .request_sent = was_sent(fault),
-                                .reused_connection = fault == Fault::origin_stale,
-                                .same_origin_tried = fresh_tried_[attempt_->candidate.position],
-                                .status = status});
-    // Asking an origin again that did not answer in time only takes longer.
-    const bool late = fault == Fault::origin_head_timeout || fault == Fault::origin_lost;
-    if (late && move == Move::same_origin) return Move::no;
-    if (move != Move::same_origin || !is_ordered_out(attempt_->candidate.id)) return move;
-    return pin_key_ != 0 ? Move::no : Move::next_origin;
+void Exchange::begin_attempt(const Considered& candidate) {
+    if (course_.attempts() == 0 && candidate.reason == Reason::spilled) count_spill(candidate.id);
+    if (attempt_) context_.recycle(std::move(attempt_));
+    attempt_ = next_attempt(candidate);
+    course_.asks();
 }
 
-/// The first move is made at once; later ones wait a random moment, so that many exchanges do not knock in step.
-loop::Task<Fault> Exchange::back_off() {
-    const auto& failover = config_->failover;
-    const auto doublings = std::min<std::size_t>(earlier_.tried.count() - 2, 8);
-    const auto ceiling = std::min(failover.backoff * (1u << doublings), failover.backoff_max);
+/// With the share of its origin's capacity that was taken for it.
+std::unique_ptr<Attempt> Exchange::next_attempt(const Considered& candidate) {
+    auto attempt = context_.fresh_attempt();
+    attempt->candidate = candidate;
+    attempt->slot = std::move(slot_);
+    attempt->counted = account::Counted{state_->origins[candidate.id]->in_flight};
+    return attempt;
+}
+
+AttemptEnd Exchange::attempt_end(Fault fault) const noexcept {
+    return {.fault = fault,
+            .status = fault == Fault::none ? attempt_->head().status : 0,
+            .connected = attempt_->channel != nullptr,
+            .body_held = replay_.whole(),
+            .out_of_time = time_left() <= loop::Clock::duration::zero(),
+            .out_of_ports = out_of_ports_};
+}
+
+/// What an attempt that ended says of its origin, before the next one is chosen.
+void Exchange::learn_from(const AttemptEnd& end) {
+    settle(*attempt_, end.fault, end.status);
+    if (end.status == 0 && end.was_refused() && is_to_blame(*attempt_, end.fault))  // as a dial that failed
+        context_.skip(*bound_, attempt_->candidate.id);
+}
+
+/// The end of the course: the answer at hand is forwarded as it is where nothing better can be had.
+Fault Exchange::stay(const Course::Step& step) {
+    if (step.stay) state_->counters->not_moved[static_cast<std::size_t>(*step.stay)].add();
+    return step.fault;
+}
+
+/// Another attempt comes behind attempt_, which ended so.
+void Exchange::leave(const Course::Step& step, Fault fault) {
+    const geo::OriginId from = attempt_->candidate.id;
+    if (step.again) {
+        slot_ = std::move(attempt_->slot);
+    } else {
+        state_->origins[from]->moved_away[static_cast<std::size_t>(fault)].add();
+    }
+    if (fault == Fault::none) {
+        park(std::move(attempt_));  // with its share of the origin's capacity: its answer is not over
+    } else {
+        attempt_->slot.release();
+        attempt_->counted.release();
+    }
+}
+
+/// A random part of the time, so that many exchanges do not knock in step.
+loop::Task<Fault> Exchange::back_off(loop::milliseconds longest) {
     const auto began = context_.loop.now();
-    const auto until = began + std::chrono::duration_cast<loop::milliseconds>(ceiling * context_.dice.fraction());
+    const auto until = began + std::chrono::duration_cast<loop::milliseconds>(longest * context_.dice.fraction());
     while (context_.loop.now() < until) {
         if (const Fault cause = interruption(); cause != Fault::none) co_return cause;
         timer_.expires_at(until);
@@ -322,7 +269,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
         counters.head.observe_microseconds(
             static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(times_.head).count()));
     auto& pool = bound_->pools[id]->counters();
-    if (fault == Fault::none && !gateway_status(status)) return;  // good when its body is whole: note_body()
+    if (fault == Fault::none && !is_gateway(status)) return;  // good when its body is whole: note_body()
     context_.end_trial(*bound_, id);
     const auto reason = fault == Fault::none ? health::Reason::status : info(fault).reason;
     if (reason == health::Reason::none || cut_short_ || !is_news(attempt)) return;
@@ -341,7 +288,7 @@ void Exchange::settle(Attempt& attempt, Fault fault, unsigned status) {
 /// A head alone is no success: an origin that cuts each of its answers short would otherwise pass for a good one.
 void Exchange::note_body(Fault fault) {
     const auto id = attempt_->candidate.id;
-    if (gateway_status(attempt_->head().status)) return;  // has counted as a failure already
+    if (is_gateway(attempt_->head().status)) return;  // has counted as a failure already
     auto& pool = bound_->pools[id]->counters();
     context_.end_trial(*bound_, id);
     if (info(fault).side != account::Side::origin) {

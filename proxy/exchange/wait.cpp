@@ -33,8 +33,8 @@ Patience::Step Exchange::keep_waiting(Wait& wait, TimePoint now) {
     Patience::Step step = judge_wait(wait, now);
     if (step.fault != Fault::none) return step;
     if (attempt_->dial) step.until = std::min(step.until, attempt_->dial->due());
-    if (!hedged_ && now >= wait.hedge_at) begin_hedge();
-    if (!hedged_) step.until = std::min(step.until, wait.hedge_at);
+    if (course_.may_hedge() && now >= wait.hedge_at) begin_hedge();
+    if (course_.may_hedge()) step.until = std::min(step.until, wait.hedge_at);
     if (hedge_ && hedge_->dial) step.until = std::min(step.until, hedge_->dial->due());
     timer_.expires_at(step.until);
     return step;
@@ -83,7 +83,7 @@ Patience::Step Exchange::judge_wait(Wait& wait, TimePoint now) {
     facts.hedged = hedge_ != nullptr;
     facts.may_leave = may_leave();
     facts.only_waits = !facts.may_leave && config_->failover.enabled && wait.patience.awaits() == Awaits::head &&
-                       !attempt.channel->answered_anything() && another_candidate();
+                       !attempt.channel->answered_anything() && course_.has_other();
     if (attempt.channel) {
         const auto& address = attempt.channel->address();
         facts.others_lost = load.lost.since(address, attempt.channel->sent_at);

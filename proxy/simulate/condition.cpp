@@ -98,6 +98,10 @@ private:
             condition_.measure = Measure::moved;
             expect("requests");
             of();
+        } else if (take("hedged")) {
+            condition_.measure = Measure::hedged;
+            expect("requests");
+            of();
         } else if (take("errors")) {
             condition_.measure = Measure::errors;
             of();
@@ -110,8 +114,8 @@ private:
             }
             of();
         } else {
-            refuse("a measure: share, errors, requests, slowest, switches, rate, moved or double",
-                   {"share", "errors", "requests", "slowest", "switches", "rate", "moved", "double"});
+            refuse("a measure: share, errors, requests, slowest, switches, rate, moved, hedged or double",
+                   {"share", "errors", "requests", "slowest", "switches", "rate", "moved", "hedged", "double"});
         }
     }
 

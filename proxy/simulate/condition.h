@@ -17,15 +17,16 @@
 ///             | "slowest request" [OF]                    time to the answer
 ///             | "switches of" GROUP ["clients"]           of the client that changed its origin most often
 ///             | "rate on" ORIGIN                          attempts in its busiest second
-///             | "moved requests" [OF]                     answered after more than one attempt
-///             | "double executions"                       POST that were sent more than once
+///             | "moved requests" [OF]                     asked again, or elsewhere, after a failure
+///             | "hedged requests" [OF]                    that a second origin was asked for beside a late first one
+///             | "double executions"                       POST that may have been executed a second time
 ///     OF      = "of" METHOD | "of" GROUP ["clients"]
 ///     WHEN    = "after" TIME | "before" TIME | "from" TIME "to" TIME
 ///     TIME    = ["t="] number, unit (ms, s, m, h): t=12s, 1.5s
 namespace nearhop::simulate {
 
 struct Condition {
-    enum class Measure { share, requests, errors, slower, slowest, switches, rate, moved, double_executions };
+    enum class Measure { share, requests, errors, slower, slowest, switches, rate, moved, hedged, double_executions };
     enum class Comparison { at_most, at_least, below, above, equal };
 
     std::string text;

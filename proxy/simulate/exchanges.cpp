@@ -1,20 +1,14 @@
 #include "proxy/simulate/exchanges.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace nearhop::simulate {
 
-using exchange::may_move;
-using exchange::Move;
 using Code = account::Fault;
+using exchange::Course;
 using steering::Considered;
-
-namespace {
-
-bool gateway_status(unsigned status) noexcept { return status == 502 || status == 503 || status == 504; }
-
-}  // namespace
 
 Exchanges::Exchanges(const Scenario& scenario, Events& events, Network& network, Verdicts& verdicts, Random& random,
                      Outcome& outcome)
@@ -32,144 +26,159 @@ Exchanges::Exchanges(const Scenario& scenario, Events& events, Network& network,
         worker.times.resize(scenario.origins.size());
         worker.skips.resize(scenario.origins.size());
     }
+    for (const auto& origin : scenario.config.origins) {
+        loads_.push_back(std::make_unique<shared::OriginLoad>());
+        loads_.back()->set(origin.capacity, scenario.config.failover.queue);
+    }
+    pins_.prepare(*scenario.config.failover.idempotency_keys);
     troubled_.resize(scenario.origins.size());
     stall_reported_.resize(scenario.origins.size());
 }
 
-void Exchanges::begin(const Client& client, const Traffic& traffic, Method method) {
+void Exchanges::begin(const Errand& errand) {
     if (free_.empty()) {
         free_.push_back(exchanges_.size());
-        exchanges_.push_back(std::make_unique<Exchange>());
+        exchanges_.emplace_back();
     }
     const Index index = free_.back();
     free_.pop_back();
+    exchanges_[index] = std::make_unique<Exchange>(*this, index, errand);
     Exchange& exchange = *exchanges_[index];
-    const auto step = exchange.step;
-    exchange = {};
-    exchange.step = step + 1;
-    exchange.active = true;
     exchange.request.began = events_.time();
-    exchange.request.client = client.number;
-    exchange.request.country = static_cast<std::uint16_t>(client.country.index());
-    exchange.request.method = method;
-    exchange.traffic = &traffic;
-    exchange.worker = client.worker;
-    exchange.line = client.line;
-    exchange.place = geo::place_of(client.country, geo::Source::database);
+    exchange.request.client = errand.client.number;
+    exchange.request.country = static_cast<std::uint16_t>(errand.client.country.index());
+    exchange.request.method = errand.method;
+    exchange.place = geo::place_of(errand.client.country, geo::Source::database);
     exchange.began = events_.now();
-    workers_[client.worker].budgets[traffic.site].on_request(events_.now());
+    exchange.budget().on_request(events_.now());
 
-    decide(exchange);
-    if (const Considered* candidate = next_candidate(exchange)) {
-        exchange.candidate = *candidate;
-        attempt(index, false);
-    } else {
-        finish(index, Code::no_origin, 0);
+    const Traffic& traffic = *errand.traffic;
+    const auto& site = scenario_.table->sites[traffic.site];
+    const auto method = steering::method_class(name(errand.method));
+    if (errand.has_key && method == steering::MethodClass::unsafe)
+        exchange.key = pins_.request(site.name, name(errand.method), traffic.path, std::to_string(errand.number));
+    exchange.decide({});
+    follow(exchange, exchange.course.begin({.method = method,
+                                            .has_key = exchange.key != 0,
+                                            .hedge = errand.method == Method::get ? site.hedge : conf::Hedge{}},
+                                           scenario_.config.failover, exchange.decision));
+}
+
+// What the course asks of the edge.
+
+const steering::Decision& Exchanges::Exchange::decide(const steering::Earlier& earlier) {
+    const steering::Facts facts{.site = errand.traffic->site,
+                                .method = name(errand.method),
+                                .path = errand.traffic->path,
+                                .line = errand.client.line};
+    steering::decide(facts, place, *all.scenario_.table, all.verdicts_.table(),
+                     all.local(all.worker_of(*this), facts.site), earlier, decision);
+    return decision;
+}
+
+std::optional<steering::OriginSet> Exchanges::Exchange::pinned() {
+    const auto known_at = all.pins_.find(key, all.events_.now().time_since_epoch());
+    if (known_at == 0) return std::nullopt;
+    steering::OriginSet pinned;
+    const auto& origins = all.scenario_.table->sites[errand.traffic->site].origins;
+    for (std::size_t i = 0; i < origins.size(); ++i)
+        pinned.set(static_cast<steering::Position>(i), origins[i] + std::uint64_t{1} == known_at);
+    return pinned;
+}
+
+Course::Edge::Claim Exchanges::Exchange::claim(geo::OriginId origin) {
+    const std::uint64_t mine = origin + std::uint64_t{1};
+    const auto claim = all.pins_.claim(key, mine, all.events_.now().time_since_epoch(),
+                                       all.scenario_.config.failover.idempotency_expiry);
+    return {.ours = claim.origin == mine, .made = claim.made};
+}
+
+void Exchanges::Exchange::release(geo::OriginId origin) { all.pins_.release(key, origin + std::uint64_t{1}); }
+
+/// As Exchange::offer() of the product.
+void Exchanges::follow(Exchange& exchange, Course::Step step) {
+    switch (step.kind) {
+        case Course::Step::Kind::stop: return finish(exchange, step.fault);
+        case Course::Step::Kind::queue: return queue(exchange, step.candidate);
+        case Course::Step::Kind::ask: break;
     }
+    if (step.back_off == milliseconds::zero()) return enter(exchange, step);
+    const auto wait = std::chrono::duration_cast<milliseconds>(step.back_off * random_.fraction());
+    exchange.stage = ++stages_;
+    plan(exchange, exchange.stage, events_.now() + wait, [this, step](Exchange& now) { enter(now, step); });
 }
 
-void Exchanges::decide(Exchange& exchange) {
-    const steering::Facts facts{.site = exchange.traffic->site,
-                                .method = name(exchange.request.method),
-                                .path = exchange.traffic->path,
-                                .line = exchange.line};
-    steering::decide(facts, exchange.place, *scenario_.table, verdicts_.table(),
-                     local(workers_[exchange.worker], exchange.traffic->site), exchange.earlier, exchange.decision);
+void Exchanges::enter(Exchange& exchange, const Course::Step& step) {
+    exchange.stage = 0;
+    if (!take_room(exchange, step.candidate.id)) return follow(exchange, exchange.course.no_room());
+    drop(std::move(exchange.first));
+    exchange.first = next_attempt(exchange, step.candidate);
+    exchange.course.asks();
+    connect(exchange, *exchange.first, step.again);
 }
 
-const Considered* Exchanges::next_candidate(Exchange& exchange) {
-    if (exchange.attempts != 0) decide(exchange);
-    return exchange.decision.candidate_count == 0 ? nullptr : exchange.decision.candidates.data();
+bool Exchanges::take_room(Exchange& exchange, geo::OriginId origin) {
+    if (scenario_.config.origins[origin].capacity == 0 || exchange.slot) return true;
+    exchange.slot = loads_[origin]->enter(loop_);
+    return static_cast<bool>(exchange.slot);
+}
+
+void Exchanges::queue(Exchange& exchange, const Considered& candidate) {
+    exchange.waiting = std::make_unique<Place>(*loads_[candidate.id], loop_);
+    exchange.candidate = candidate;
+    if (exchange.waiting->waiter.refused()) return finish(exchange, Code::origin_full);
+    if (leave_queue(exchange)) return;
+    exchange.stage = ++stages_;
+    const auto until = std::min(events_.now() + scenario_.config.failover.queue_time, due(exchange));
+    plan(exchange, exchange.stage, until, [this](Exchange& now) { finish(now, Code::origin_full); });
+}
+
+/// Goes on if its turn has come.
+bool Exchanges::leave_queue(Exchange& exchange) {
+    exchange.slot = exchange.waiting->waiter.take();
+    if (!exchange.slot) return false;
+    exchange.waiting.reset();
+    follow(exchange, exchange.course.admitted());
+    return true;
+}
+
+/// A request left the origin: the next one in its queue goes on.
+void Exchanges::room_at(geo::OriginId origin) {
+    if (loads_[origin]->capacity() == 0) return;
+    events_.at(events_.now(), [this, origin] {
+        for (const auto& exchange : exchanges_)
+            if (exchange && exchange->waiting && exchange->candidate.id == origin && leave_queue(*exchange)) return;
+    });
 }
 
 const conf::ExchangeLimits& Exchanges::limits(const Exchange& exchange) const {
-    return scenario_.table->sites[exchange.traffic->site].routes[exchange.decision.route].limits;
+    return scenario_.table->sites[exchange.errand.traffic->site].routes[exchange.decision.route].limits;
 }
 
-Move Exchanges::move_after(const Exchange& exchange, Code fault, unsigned status) const {
-    const Move move = may_move({.method = steering::method_class(name(exchange.request.method)),
-                                .request_sent = exchange.sent,
-                                .reused_connection = fault == Code::origin_stale,
-                                .same_origin_tried = exchange.fresh_tried[exchange.candidate.position],
-                                .status = status});
-    return fault == Code::origin_head_timeout && move == Move::same_origin ? Move::no : move;
-}
-
-/// The end of Exchange::offer()'s loop: forward what there is, or go on.
-void Exchanges::end_attempt(Index index, Code fault, unsigned status) {
-    Exchange& exchange = *exchanges_[index];
-    const auto& failover = scenario_.config.failover;
-    ++exchange.step;
-    exchange.watch.reset();
-    const geo::OriginId from = exchange.candidate.id;
-    const bool late = events_.now() >= exchange.began + deadline(exchange);
-    if (exchange.sent || !late) note(exchange, fault, status);  // a deadline that left a dial no time says nothing
-    if (fault == Code::none) {
-        auto& pool = workers_[exchange.worker].pools[from];
-        // By default all that were in use are kept, and none is opened while one idles.
-        const auto& most = scenario_.config.limits.origin_idle;
-        if (!most || pool.size() < *most)
-            pool.push_back({exchange.address, events_.now() + scenario_.config.limits.origin_idle_timeout});
-        if (!exchange::is_retried(status)) return finish(index, fault, status);
-    }
-
-    const auto stay = [&] {
-        exchange.candidate.id = from;
-        finish(index, fault, status);
-    };
-    const Move move = move_after(exchange, fault, status);
-    if (move == Move::no || !failover.enabled || late) return stay();
-    if (move == Move::next_origin) {
-        exchange.earlier.tried.set(exchange.candidate.position);
-        const bool enough = exchange.sent && exchange.sent_to.count() >= failover.sent_candidates;
-        const Considered* candidate = enough || exchange.earlier.tried.count() >= failover.connect_candidates
-                                          ? nullptr
-                                          : next_candidate(exchange);
-        if (!candidate) return stay();
-        exchange.candidate = *candidate;
-    } else {
-        exchange.fresh_tried.set(exchange.candidate.position);
-    }
-    const bool is_free = !exchange.sent || (move == Move::same_origin && fault == Code::origin_stale);
-    if (!is_free && !workers_[exchange.worker].budgets[exchange.traffic->site].take()) return stay();
-    if (move == Move::same_origin) return attempt(index, true);
-    if (exchange.earlier.tried.count() < 2) return attempt(index, false);
-    const auto doublings = std::min<std::size_t>(exchange.earlier.tried.count() - 2, 8);
-    const auto ceiling = std::min(failover.backoff * (1u << doublings), failover.backoff_max);
-    const auto wait = std::chrono::duration_cast<milliseconds>(ceiling * random_.fraction());
-    exchange.sent = false;  // nothing is open meanwhile
-    plan(index, events_.now() + wait, [this, index] { attempt(index, false); });
-}
-
-/// What the attempt says of its origin's health, as Exchange::settle().
-void Exchanges::note(Exchange& exchange, Code fault, unsigned status) {
-    const geo::OriginId id = exchange.candidate.id;
-    if (fault == Code::none && !gateway_status(status)) {
-        verdicts_.count(id, true);
-        if (!troubled_[id]) return;
-        troubled_[id] = false;
-        verdicts_.on_attempt(id, health::Passive::ok, health::Reason::passed);
-        return;
-    }
-    const auto reason = fault == Code::none ? health::Reason::status : info(fault).reason;
-    if (reason == health::Reason::none || !verdicts_.table().origins[id].state.is_news(exchange.asked_at)) return;
-    verdicts_.count(id, false);
-    troubled_[id] = true;
-    const bool answered = fault == Code::none || fault == Code::origin_head_timeout;
-    verdicts_.on_attempt(id, answered ? health::Passive::answered_failed : health::Passive::connect_failed, reason);
-}
-
-void Exchanges::finish(Index index, Code fault, unsigned status) {
-    Exchange& exchange = *exchanges_[index];
-    ++exchange.step;
-    exchange.active = false;
+/// Where nobody did better, an answer of 503 is forwarded rather than an error of our own.
+void Exchanges::finish(Exchange& exchange, Code fault) {
+    const Attempt* answer = fault == Code::none ? exchange.first.get() : exchange.parked.get();
     Request& request = exchange.request;
     request.took = events_.time() - request.began;
-    request.status = static_cast<std::uint16_t>(fault == Code::none ? status : info(fault).status);
-    request.served = fault == Code::none ? exchange.candidate.id : no_origin;
-    request.attempts = static_cast<std::uint8_t>(std::min(exchange.attempts, 255u));
+    request.status = static_cast<std::uint16_t>(answer ? answer->status : info(fault).status);
+    request.served = answer ? answer->candidate.id : no_origin;
+    request.attempts = static_cast<std::uint8_t>(std::min(exchange.course.attempts(), 255u));
     outcome_.requests.push_back(request);
-    free_.push_back(index);
+    repeat(exchange);
+    const auto over = std::move(exchanges_[exchange.index]);
+    free_.push_back(over->index);
+    if (over->waiting) room_at(over->candidate.id);  // its turn may have come just now
+    over->waiting.reset();
+    for (auto* attempt : {&over->first, &over->hedge, &over->parked}) drop(std::move(*attempt));
+}
+
+/// The client sees an error, and tries again.
+void Exchanges::repeat(const Exchange& exchange) {
+    Errand errand = exchange.errand;
+    const auto& after = errand.traffic->repeat_after;
+    if (!exchange.request.failed() || errand.repeats == 0 || events_.time() + after >= scenario_.duration) return;
+    --errand.repeats;
+    events_.after(after, [this, errand] { begin(errand); });
 }
 
 /// As Context::local().
@@ -177,10 +186,14 @@ steering::Local Exchanges::local(const Worker& worker, steering::SiteId site) co
     steering::Local local;
     const auto& origins = scenario_.table->sites[site].origins;
     for (std::size_t i = 0; i < origins.size(); ++i) {
-        const Skip& skip = worker.skips[origins[i]];
-        if (skip.until <= events_.now() || skip.since != verdicts_.table().origins[origins[i]].state.since) continue;
-        local.skips.set(static_cast<steering::Position>(i));
-        local.stalled.set(static_cast<steering::Position>(i), skip.stalled);
+        const auto position = static_cast<steering::Position>(i);
+        const geo::OriginId id = origins[i];
+        local.busy.set(position, loads_[id]->is_busy());
+        local.full.set(position, loads_[id]->is_full());
+        const Skip& skip = worker.skips[id];
+        if (skip.until <= events_.now() || skip.since != verdicts_.table().origins[id].state.since) continue;
+        local.skips.set(position);
+        local.stalled.set(position, skip.stalled);
     }
     return local;
 }

@@ -122,8 +122,9 @@ std::optional<double> count(const Condition& condition, const Outcome& outcome) 
         switch (condition.measure) {
             case Measure::errors: counts = request.failed(); break;
             case Measure::slower: counts = request.took > condition.slower_than; break;
-            case Measure::moved: counts = request.attempts > 1; break;
-            case Measure::double_executions: counts = request.method == Method::post && request.sent > 1; break;
+            case Measure::moved: counts = request.moved; break;
+            case Measure::hedged: counts = request.hedged; break;
+            case Measure::double_executions: counts = request.twice; break;
             default: break;
         }
         if (counts) ++found;

@@ -27,7 +27,10 @@ struct Request {
     geo::OriginId served = no_origin;  ///< the origin whose answer the client got
     Method method = Method::get;
     std::uint8_t attempts = 0;
-    std::uint8_t sent = 0;  ///< attempts in which request bytes left: so often the method may have been executed
+    std::uint8_t sent = 0;  ///< attempts in which request bytes left
+    bool moved = false;     ///< asked again, or another origin, after an attempt had failed
+    bool hedged = false;    ///< a second origin was asked beside a late first one
+    bool twice = false;     ///< a POST that may have been executed a second time
 
     bool failed() const noexcept { return status >= 500; }
 };

@@ -123,7 +123,7 @@ private:
             Traffic traffic;
             item.map([&](Keys& keys) { read_traffic_row(keys, traffic); });
             requests += static_cast<std::uint64_t>(traffic.rate.count) *
-                        static_cast<std::uint64_t>(scenario_.duration / traffic.rate.per);
+                        static_cast<std::uint64_t>(scenario_.duration / traffic.rate.per) * (traffic.repeats + 1);
             scenario_.traffic.push_back(std::move(traffic));
         });
         if (requests > most_requests)
@@ -145,6 +145,11 @@ private:
         keys.value("writes", traffic.writes, conf::percent(0, 100));
         keys.value("puts", traffic.puts, conf::percent(0, 100));
         if (traffic.writes + traffic.puts > 100) keys.at("puts").error("want writes and puts together at most 100%");
+        keys.value("keys", traffic.keys, conf::percent(0, 100));
+        keys.value("repeats", traffic.repeats, conf::count(0, 10));
+        keys.value("repeat_after", traffic.repeat_after, conf::duration(0ms, 1h));
+        if (traffic.keys > 0 && traffic.writes == 0) keys.at("keys").error("want `writes`: keys belong to POST");
+        if (traffic.repeats == 0 && keys.at("repeat_after").written()) keys.at("repeat_after").error("want `repeats`");
         std::string site = config.sites.front().name;
         for (const auto& each : config.sites)
             if (each.is_default) site = each.name;

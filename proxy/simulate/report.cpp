@@ -34,8 +34,8 @@ Totals totals_of(const Outcome& outcome) {
     for (const auto& request : outcome.requests) {
         ++totals.requests;
         totals.errors += request.failed() ? 1 : 0;
-        totals.moved += request.attempts > 1 ? 1 : 0;
-        totals.double_executions += request.method == Method::post && request.sent > 1 ? 1 : 0;
+        totals.moved += request.moved ? 1 : 0;
+        totals.double_executions += request.twice ? 1 : 0;
         totals.slowest = std::max(totals.slowest, request.took);
     }
     return totals;

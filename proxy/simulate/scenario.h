@@ -48,8 +48,11 @@ struct Traffic {
     std::vector<geo::Country> countries;
     unsigned clients = 100;
     conf::Rate rate;
-    unsigned writes = 0;  ///< percent POST
-    unsigned puts = 0;    ///< percent PUT
+    unsigned writes = 0;   ///< percent POST
+    unsigned puts = 0;     ///< percent PUT
+    unsigned keys = 0;     ///< percent of the POST that carry an Idempotency-Key
+    unsigned repeats = 0;  ///< how often a client tries again what failed, with the same key
+    milliseconds repeat_after{1'000};
     steering::SiteId site = 0;
     std::string path = "/";
 };

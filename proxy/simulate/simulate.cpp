@@ -78,7 +78,8 @@ private:
                               : dice < traffic.writes + traffic.puts ? Method::put
                                                                      : Method::get;
         events_.after(gap(row), [this, row] { ask(row); });
-        exchanges_.begin(client, traffic, method);
+        const bool has_key = method == Method::post && traffic.keys > 0 && random_.happens(traffic.keys);
+        exchanges_.begin({client, &traffic, method, has_key, ++errands_, traffic.repeats});
     }
 
     const Scenario& scenario_;
@@ -89,7 +90,8 @@ private:
     Verdicts verdicts_{scenario_, events_, network_, random_, outcome_.timeline};
     Exchanges exchanges_{scenario_, events_, network_, verdicts_, random_, outcome_};
     std::vector<std::vector<Client>> clients_;  ///< by row of the traffic
-    std::uint32_t number_ = 0;
+    std::uint32_t number_ = 0;                  ///< of clients
+    std::uint32_t errands_ = 0;                 ///< so many so far
     bool asking_ = true;
 };
 

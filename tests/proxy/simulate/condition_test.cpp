@@ -37,6 +37,7 @@ Outcome sample() {
     failed.status = 504;
     failed.took = 2s;
     failed.sent = failed.attempts = 2;
+    failed.moved = failed.twice = true;
     outcome.requests.push_back(failed);
     return outcome;
 }
@@ -111,7 +112,8 @@ TEST(Condition, WhatIsWrongIsSaidWithWhatIsWantedAndANearMiss) {
         const char* sentence;
         const char* said;
     } rows[] = {
-        {"", "want a measure: share, errors, requests, slowest, switches, rate, moved or double, found nothing"},
+        {"",
+         "want a measure: share, errors, requests, slowest, switches, rate, moved, hedged or double, found nothing"},
         {"eror <= 0", "found \"eror\""},
         {"errrors <= 0", "did you mean \"errors\"?"},
         {"errors 0", "want <=, >=, <, > or = behind \"errors\", found \"0\""},

@@ -20,19 +20,22 @@ TEST(ReadScenario, DefaultsAndWhatIsWritten) {
     EXPECT_EQ(plain.traffic[0].clients, 100u);
     EXPECT_LT(plain.origins[1].rtt, plain.origins[0].rtt) << "the edge stands where its first clients are";
 
-    const auto full =
-        test::scenario(regions() +
-                       "seed: 7\nduration: 10m\ninterval: 5s\nworkers: 4\nedge: SG\n"
-                       "origins: {us-east-1: {rtt: 80ms, noise: 20%, answer: 5ms, addresses: 2}}\n"
-                       "traffic: [{countries: [eu, US], clients: 50, rate: 600/m, writes: 10%, puts: 5}]\n"
-                       "events:\n"
-                       "  - {at: 90s, origin: all, fault: none}\n"
-                       "  - {at: 12s, origin: us-east-1, address: 2, fault: errors, share: 30%, "
-                       "every: 2s, hits: requests}\n"
-                       "assert: [errors <= 0]\n");
+    const auto full = test::scenario(regions() +
+                                     "seed: 7\nduration: 10m\ninterval: 5s\nworkers: 4\nedge: SG\n"
+                                     "origins: {us-east-1: {rtt: 80ms, noise: 20%, answer: 5ms, addresses: 2}}\n"
+                                     "traffic: [{countries: [eu, US], clients: 50, rate: 600/m, writes: 10%, puts: 5, "
+                                     "keys: 50%, repeats: 2, repeat_after: 3s}]\n"
+                                     "events:\n"
+                                     "  - {at: 90s, origin: all, fault: none}\n"
+                                     "  - {at: 12s, origin: us-east-1, address: 2, fault: errors, share: 30%, "
+                                     "every: 2s, hits: requests}\n"
+                                     "assert: [errors <= 0]\n");
     EXPECT_EQ(full.origins[0].addresses, 2u);
     EXPECT_LT(full.origins[2].rtt, full.origins[1].rtt);
     EXPECT_GE(full.traffic[0].countries.size(), 28u) << "27 of the union, and America";
+    EXPECT_EQ(full.traffic[0].keys, 50u);
+    EXPECT_EQ(full.traffic[0].repeats, 2u);
+    EXPECT_EQ(full.traffic[0].repeat_after, 3s);
     ASSERT_EQ(full.events.size(), 2u);
     EXPECT_EQ(full.events[0].at, 12s) << "in order of time";
     EXPECT_EQ(full.events[1].origins.size(), 3u);
@@ -58,6 +61,11 @@ TEST(ReadScenario, EveryProblemHasLineColumnKeyAndNearMiss) {
          "found "
          "\"off\"\n"},
         {regions() + "traffic: [{countries: DE, rate: 1/s, writes: 60%, puts: 60%}]\n", "together at most 100%"},
+        {regions() + "traffic: [{countries: DE, rate: 1/s, keys: 10%}]\n", "traffic[0].keys: want `writes`"},
+        {regions() + "traffic: [{countries: DE, rate: 1/s, repeat_after: 2s}]\n", "repeat_after: want `repeats`"},
+        {regions() + "traffic: [{countries: DE, rate: 1/s, repeats: 11}]\n", "traffic[0].repeats: want"},
+        {regions() + "traffic: [{countries: DE, rate: 20000/s, repeats: 10}]\n",
+         "want at most 5000000 requests in all"},
         {regions() + "traffic: [{countries: DE, rate: 1000000/s}]\n", "want at most 5000000 requests in all"},
         {regions() + "traffic: [{countries: DE, rate: 1/s, site: man}]\n", "traffic[0].site: want a site's name"},
         {regions() + traffic + "origins: {us-esat-1: {}}\n", "did you mean \"us-east-1\"?"},

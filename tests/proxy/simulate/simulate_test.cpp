@@ -220,5 +220,58 @@ TEST(Simulate, AHealthEndpointThatLiesIsOverruledByTraffic) {
            {"errors <= 0", "share of eu clients on eu-west-1 <= 0 from 11s to 19s"});
 }
 
+/// A tenth of the answers comes 2 s late. A hedge is what keeps them from the clients.
+TEST(Simulate, AHedgeHidesLateAnswers) {
+    const auto limping = [](const std::string& sites) {
+        return regions("  sites: {main: {" + sites + "}}\n") +
+               "traffic: [{countries: [DE, FR], rate: 60/s, writes: 10%}]\n"
+               "events: [{at: 10s, origin: eu-west-1, fault: slow, share: 10%, delay: 2s, hits: requests}]\n";
+    };
+    expect(limping("policy: nearest"), {"slowest request of GET >= 2s", "hedged requests <= 0"});
+    for (const char* hedge : {"200ms", "p95"}) {
+        SCOPED_TRACE(hedge);
+        expect(limping("hedge: " + std::string{hedge}),
+               {"requests slower than 1s of GET <= 10", "hedged requests of GET >= 50", "hedged requests of POST <= 0",
+                "slowest request of POST >= 2s", "double executions <= 0", "errors <= 0"});
+    }
+}
+
+TEST(Simulate, AHedgeIsTheMoveWhereTheFirstOriginFails) {
+    expect(regions("  sites: {main: {hedge: 60ms}}\n") +
+               "origins: {eu-west-1: {answer: 100ms}}\n"
+               "traffic: [{countries: [DE, FR], rate: 60/s}]\n"
+               "events: [{at: 20s, origin: eu-west-1, fault: refused}]\n",
+           {"errors <= 0", "hedged requests >= 100", "slowest request <= 1s"});
+}
+
+/// 100 requests a second of 200 ms each are twenty at once.
+TEST(Simulate, WhatIsAboveTheCapacityOfAnOriginGoesElsewhere) {
+    const auto busy = [](const std::string& origin, const std::string& rest = {}) {
+        return "config:\n  origins:\n    eu-west-1: {url: https://eu.example.com" + origin +
+               "}\n    us-east-1: {url: https://us.example.com" + rest +
+               "}\n"
+               "origins: {eu-west-1: {answer: 200ms}, us-east-1: {answer: 200ms}}\n"
+               "traffic: [{countries: [DE, FR], rate: 100/s}]\n";
+    };
+    expect(busy(""), {"share of eu clients on eu-west-1 >= 100"});
+    expect(busy(", capacity: 10"),
+           {"errors <= 0", "share of eu clients on eu-west-1 <= 60", "share of eu clients on eu-west-1 >= 20"});
+    // Where all are full, a request waits for at most a second, and is refused then.
+    expect(busy(", capacity: 5", ", capacity: 5"),
+           {"errors >= 1000", "errors <= 5000", "slowest request >= 1s", "slowest request <= 1.6s"});
+}
+
+/// Each POST of the fault may have been executed. With a key its client can ask again without harm.
+TEST(Simulate, AKeyKeepsAPostThatIsRepeatedAtTheOriginThatMayHaveIt) {
+    const auto resets = [](const std::string& traffic) {
+        return regions() + "traffic: [{countries: [DE, FR], rate: 40/s, writes: 50%, repeats: 3, repeat_after: 4s" +
+               traffic +
+               "}]\n"
+               "events: [{at: 10s, origin: eu-west-1, fault: reset}, {at: 16s, origin: eu-west-1, fault: none}]\n";
+    };
+    expect(resets(""), {"double executions >= 1"});
+    expect(resets(", keys: 100%"), {"double executions <= 0", "errors of POST >= 3"});
+}
+
 }  // namespace
 }  // namespace nearhop::simulate
