@@ -14,6 +14,8 @@
 /// and full origins. Without socket, clock or coroutine: the exchange, the simulator and tests by table drive the same.
 namespace nearhop::exchange {
 
+using account::Fault;
+
 constexpr bool is_gateway(unsigned status) noexcept { return status == 502 || status == 503 || status == 504; }
 /// An answer after which another origin may be asked: refused before processing (RFC 9110 section 15.5.20), or a
 /// gateway's.

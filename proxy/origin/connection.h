@@ -26,10 +26,6 @@ constexpr loop::milliseconds idle_limit_of(std::optional<std::chrono::seconds> t
     return whole - std::min(loop::milliseconds{1000}, whole / 2);
 }
 
-/// A kept-alive connection that is closed so soon after a request was sent on it was closed before the request came;
-/// later, the origin had it, and did not answer. No two continents are half a second apart.
-inline constexpr loop::milliseconds stale_within{500};
-
 /// One TCP or TLS connection to one address of an origin. While it is leased, its socket notifies the exchange; while
 /// it idles, it notifies itself, and whatever happens then (an end, a reset, a stray byte) removes it from its pool
 /// before a request could meet it.

@@ -8,6 +8,8 @@
 #include <string>
 
 namespace nearhop::exchange {
+
+using account::Fault;
 namespace {
 
 loop::TimePoint at(int seconds) { return loop::TimePoint{} + std::chrono::seconds{1000 + seconds}; }

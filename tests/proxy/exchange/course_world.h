@@ -74,7 +74,7 @@ inline std::string text(const Course::Step& step) {
     if (step.kind == Kind::queue) return "queue " + where;
     if (step.kind == Kind::stop) {
         std::string said = step.fault == none ? "answer" : "stop " + std::string{info(step.fault).code};
-        if (step.stay) said += " (" + std::string{admin::name(*step.stay)} + ")";
+        if (step.stay) said += " (" + std::string{name(*step.stay)} + ")";
         return said;
     }
     std::string said = (step.again ? "again " : "ask ") + where;
