@@ -338,7 +338,7 @@ const Bad bad[] = {
          world.add("a", {});
          world.folder.write("a.pem", Identity{{}}.certificate_pem() + "-----BEGIN CERTIFICATE--");
      },
-     10, "not complete"},
+     10, "incomplete after 1 good part"},
     {"SignatureOfAnother",
      [](World& world) {
          // The issuer of the same name, and another key.
@@ -478,10 +478,10 @@ TEST(OriginTls, SaysWhatIsWrongWithTheAuthorities) {
         {folder.write("key.pem", authority.key_pem()), "a PRIVATE KEY"},
         {folder.write("leaf.pem", leaf.certificate_pem()), "none in it is self-signed"},
         // A list that is still being written would pass for one with fewer authorities.
-        {folder.write("begun.pem", good + "-----BEGIN CERTIFIC"), "not complete"},
-        {folder.write("hardly-begun.pem", good + "--"), "not complete"},
-        {folder.write("cut.pem", good + good.substr(0, 200)), "not complete"},
-        {folder.write("spoilt.pem", good + 'x' + good), "not complete"},
+        {folder.write("begun.pem", good + "-----BEGIN CERTIFIC"), "incomplete after 1 good part"},
+        {folder.write("hardly-begun.pem", good + "--"), "incomplete after 1 good part"},
+        {folder.write("cut.pem", good + good.substr(0, 200)), "incomplete after 1 good part"},
+        {folder.write("spoilt.pem", good + 'x' + good), "incomplete after 1 good part"},
         {folder.write("not-der.pem", good + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
          "certificate 2 in it is damaged"},
     };
