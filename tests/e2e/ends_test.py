@@ -123,6 +123,7 @@ def test_uploads_that_are_on_their_way_are_answered_too(scene, start, waiting):
 
 def test_those_that_wait_for_room_or_to_connect_are_answered(scene, start, waiting):
     config = config_for(scene, failover={"queue_time": "20s"})
+    config["workers"] = 1  # two end one after the other: the second takes the place that the first leaves
     config["origins"]["us-east-1"]["capacity"] = 1
     config["sites"]["main"].update(policy="failover", origins=["us-east-1"])
     edge = start(config)
