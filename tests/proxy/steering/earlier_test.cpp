@@ -1,4 +1,5 @@
 #include "tests/proxy/steering/world.h"
+#include "tests/support/rows.h"
 
 /// What happened to earlier attempts of the same request, as an argument of decide().
 namespace nearhop::steering::test {
@@ -17,6 +18,7 @@ struct Row {
     const char* considered;
     const char* passed_over;
 };
+using tests::PrintTo;
 
 class Attempts : public testing::TestWithParam<Row> {
 protected:
