@@ -1,4 +1,4 @@
-# The staircase: each folder may use what stands above it here (.ci/arrows). One static library per folder.
+# The staircase: each folder may use the folders above it here (.ci/arrows). One static library per folder.
 
 nearhop_library(account
   SOURCES

@@ -70,7 +70,7 @@ struct FaultInfo {
 /// One row answers everything about a fault.
 const FaultInfo& info(Fault fault) noexcept;
 
-/// No origin can mend it: the client failed or left, or the edge stops or failed itself.
+/// No origin can help: the client failed or left, or the edge stops or failed itself.
 inline bool is_final(Fault fault) noexcept {
     return info(fault).side == Side::client || fault == Fault::edge_stopped || fault == Fault::edge_internal;
 }

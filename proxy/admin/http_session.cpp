@@ -34,7 +34,7 @@ bool is_clear(const http::request_header<>& head) {
            wire::valid_target(view(head.target())) && wire::request_framing(seen);
 }
 
-/// The value of a field of which there may be one only; empty when it is absent or repeated.
+/// The value of a field that may come once only; empty when it is absent or repeated.
 std::string only_value(const http::fields& fields, http::field name) {
     if (fields.count(name) != 1) return {};
     return std::string{view(fields.find(name)->value())};

@@ -34,7 +34,7 @@ public:
 
     HttpSession(loop::Loop& loop, boost::asio::ip::tcp::socket socket, const Limits& limits);
 
-    /// False: this is no client for us. It has been told.
+    /// False: TLS refused the client, and has sent its alert.
     loop::Task<bool> handshake(ssl_ctx_st* context);
     /// False when the session is over: the client left, was too slow or has been refused.
     loop::Task<bool> read(Request& into);

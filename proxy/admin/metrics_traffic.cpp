@@ -157,7 +157,8 @@ void add_sites(Families& out, const shared::Snapshot& snapshot, const shared::Re
             not_moved.add({{"site", site}, {"why", name(static_cast<account::Stay>(i))}}, sum.not_moved[i].get());
         for (std::size_t i = 0; i < account::moved_count; ++i)
             moved.add({{"site", site}, {"outcome", name(static_cast<account::Moved>(i))}}, sum.moved[i].get());
-        if (site != shared::other_sites) tokens.add({{"site", site}}, sum.retry_tokens.get());  // of which one?
+        if (site != shared::other_sites)
+            tokens.add({{"site", site}}, sum.retry_tokens.get());  // several sites together have no one budget
         for (std::size_t i = 0; i < account::fault_count; ++i)
             own.add_unless_zero({{"site", site}, {"fault", account::info(static_cast<account::Fault>(i)).code}},
                                 sum.own_answers[i].get());

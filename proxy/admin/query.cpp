@@ -16,7 +16,7 @@ int digit(char c) noexcept {
     return -1;
 }
 
-/// A '%' without two hex digits stands for itself.
+/// A '%' without two hex digits stays a '%'.
 std::string decoded(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {

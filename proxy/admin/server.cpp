@@ -69,8 +69,8 @@ struct AdminServer::Listener final : loop::Operations {
 };
 
 struct AdminServer::Session {
-    Session(std::shared_ptr<HttpSession> connection, const geo::Address& from, bool is_stranger)
-        : http{std::move(connection)}, peer{from}, stranger{is_stranger} {}
+    Session(std::shared_ptr<HttpSession> connection, const geo::Address& from, bool is_untrusted)
+        : http{std::move(connection)}, peer{from}, untrusted{is_untrusted} {}
     ~Session() {
         task = {};  // it ends before what it uses
         http->cancel();
@@ -80,7 +80,7 @@ struct AdminServer::Session {
 
     const std::shared_ptr<HttpSession> http;
     const geo::Address peer;
-    const bool stranger;
+    const bool untrusted;
     std::shared_ptr<const wire::ServerTls> tls{};  ///< null: plain
     loop::Task<void> task{};
 };
@@ -171,13 +171,14 @@ void AdminServer::admit() {
     ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
     const auto peer = geo::Address::from(listener_->peer.data()).value_or(geo::Address{});
     const auto snapshot = board_.latest();
-    const bool stranger = !is_allowed(snapshot->routing->config.admin, peer);
-    const auto strangers = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->stranger; });
-    if (sessions_.size() >= most_sessions || (stranger && static_cast<std::size_t>(strangers) >= most_strangers))
+    const bool is_untrusted = !is_allowed(snapshot->routing->config.admin, peer);
+    const auto untrusted =
+        std::count_if(sessions_.begin(), sessions_.end(), [](const auto& s) { return s->untrusted; });
+    if (sessions_.size() >= most_sessions || (is_untrusted && static_cast<std::size_t>(untrusted) >= most_untrusted))
         return;
     auto http =
         std::make_shared<HttpSession>(loop_, std::move(socket), HttpSession::Limits{head_bytes, body_bytes, patience});
-    auto session = std::make_unique<Session>(std::move(http), peer, stranger);
+    auto session = std::make_unique<Session>(std::move(http), peer, is_untrusted);
     session->tls = snapshot->admin_tls;
     session->task = run(*session);
     sessions_.push_back(std::move(session));
@@ -203,7 +204,7 @@ loop::Task<void> AdminServer::reap() {
 
 /// The root of a session's coroutines: whatever happens below ends this session only.
 loop::Task<void> AdminServer::run(Session& session) {
-    // From the first wait on the session belongs to the list; whatever happens, its end is told.
+    // From the first wait on the session belongs to the list; whatever happens, the reaper learns of its end.
     struct AtEnd {
         AdminServer& server;
         Session& session;

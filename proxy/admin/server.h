@@ -21,7 +21,7 @@ namespace nearhop::admin {
 class AdminServer {
 public:
     static constexpr std::size_t most_sessions = 64;
-    static constexpr std::size_t most_strangers = 8;  ///< of these: not in admin.allow, there to be told so
+    static constexpr std::size_t most_untrusted = 8;  ///< of these: not in admin.allow, so that each gets its 403
     static constexpr std::size_t head_bytes = 16 * 1024;
     static constexpr std::size_t body_bytes = 16 * 1024;
     /// For a head, for the taking of an answer, and between the two.

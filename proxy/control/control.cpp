@@ -144,7 +144,7 @@ struct Control::Impl final : private loop::Notify {
         if (started) follow_origins(std::move(other));
         std::erase_if(status.figures, [this](const auto& each) { return !watches.find(each.first); });
         has_old_rows = true;
-        // Origin numbers may have moved: both tables are made anew even if they look the same.
+        // Origin numbers may have moved: both tables are rebuilt even if they look the same.
         latest.health = make_health();
         latest.addresses = make_addresses();
         headroom.look(latest, loop.now());
@@ -187,7 +187,7 @@ struct Control::Impl final : private loop::Notify {
         }
         result.record = overrides.take(order, loop.now());
         watches.apply(overrides, *latest.routing);
-        republish(false);  // whoever gave the order may rely on it
+        republish(false);  // the author of the order may rely on it
         result.not_saved = co_await overrides.save();
         result.saved = result.not_saved.empty();
         co_return result;
@@ -323,8 +323,8 @@ private:
         return std::any_of(origins.begin(), origins.end(), [&](const auto& each) { return each.name == name; });
     }
 
-    /// Counters of what the configuration does not have any more, once nothing goes on there: a request of an older one
-    /// may make some anew, so it is looked at now and then in any case.
+    /// Forgets counters of sites and origins that left the configuration, once nothing goes on there. A request of an
+    /// older configuration may make some again, so this also runs now and then.
     void forget_old_rows() {
         if (!has_old_rows && ++ticks % 64 != 0) return;
         std::set<std::string_view> sites, origins;
@@ -333,7 +333,7 @@ private:
         has_old_rows = !registry.retain(sites, origins);
     }
 
-    /// A file may serve both listeners and the admin listener: it is told of once.
+    /// A file may serve both listeners and the admin listener: it is listed once.
     void add_certificates(const std::vector<wire::ServerTls::Expiry>& more) {
         const auto& known = status.certificates;
         for (const auto& each : more)

@@ -16,13 +16,13 @@ struct ssl_ctx_st;
 
 namespace nearhop::control {
 
-/// Whom to ask, and over what.
+/// The server to ask, and how to reach it.
 struct HttpServer {
     sockaddr_storage address{};
     socklen_t size = 0;
     std::shared_ptr<ssl_ctx_st> tls{};  ///< says whom to trust; null: plain HTTP
-    std::string name{};                 ///< a name or an address: sent as SNI and verified. Empty: whoever `tls` trusts
-    std::string preface{};              ///< what a connection begins with, in the clear, such as a PROXY header
+    std::string name{};     ///< a name or an address: sent as SNI and verified. Empty: any name that `tls` trusts
+    std::string preface{};  ///< what a connection begins with, in the clear, such as a PROXY header
 };
 
 struct HttpLimits {

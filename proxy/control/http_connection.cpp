@@ -202,7 +202,7 @@ Task<bool> HttpClient::Connection::read_head(const Exchange& exchange, HttpAnswe
             co_return fail(answer, HttpFailure::malformed, "the head is not HTTP/1");
         if (head.status >= 200) break;
         if (head.status == 101 || ++interim > limits.interim_answers)
-            co_return fail(answer, HttpFailure::malformed, "interim answers that nobody asked for");
+            co_return fail(answer, HttpFailure::malformed, "interim answers that the request did not ask for");
         in_.consume(scan.size());
         scan.reset();
     }

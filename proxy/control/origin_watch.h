@@ -67,7 +67,7 @@ public:
     bool begin_isolation();
     void end_isolation(loop::Clock::duration lasted);
 
-    // Whether something published may have changed since it was last taken; whoever takes it resets them.
+    // Whether something published may have changed since it was last taken; taking it resets them.
     bool health_is_news = true, addresses_are_news = true;
 
     const std::string& host() const noexcept { return host_; }

@@ -32,7 +32,7 @@ public:
                 std::map<std::string, OriginFigures>& figures);
     void apply(const OverrideWatch& orders, const shared::Routing& routing);
 
-    /// Of an origin of any configuration; null: it has no watch (any more).
+    /// Of an origin of any configuration; null: it has no watch, or no longer has one.
     OriginWatch* find(const shared::OriginInfo& origin) const;
     /// Of the configuration that was followed last.
     OriginWatch* find(geo::OriginId id) const noexcept { return id < by_id_.size() ? by_id_[id] : nullptr; }

@@ -58,8 +58,8 @@ struct ProbeOutcome {
     std::string detail;   ///< what went wrong, where `result` cannot say it: an errno's or OpenSSL's words
 };
 
-/// Probes one address, one probe at a time, over a connection that is kept where the origin allows it. Each minute it
-/// is made anew all the same: only a new one measures the round trip and sees the certificate of today.
+/// Probes one address, one probe at a time, over a connection that is kept where the origin allows it. Each minute the
+/// prober opens a new one: only that measures the round trip and sees the present certificate.
 class Prober {
 public:
     static constexpr loop::milliseconds connection_age{60'000};

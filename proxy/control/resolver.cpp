@@ -277,7 +277,8 @@ loop::Task<Resolved> Resolver::resolve(std::string name, std::vector<geo::Addres
     loop::Timer timer{loop, wake};
     const auto until = began + timeout_;
     const std::size_t most = most_;
-    // c-ares may go on after `until`, where there are many servers; whoever dropped the query hears nothing of it.
+    // c-ares may go on after `until`, where there are many servers; the code that dropped the query does not learn of
+    // it.
     while (query->pending > 0 && loop.now() < until) {
         auto due = until;
         if (early && query->has_half()) {

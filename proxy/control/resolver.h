@@ -32,8 +32,8 @@ struct Resolved {
 std::size_t bound_addresses(std::vector<geo::Address>& addresses, const std::vector<geo::Address>& known,
                             std::size_t most);
 
-/// Asks DNS on a loop, through c-ares. Names are absolute: a search list could send an origin's traffic to a stranger.
-/// The hosts file comes first. Not thread-safe: it belongs to its loop's thread.
+/// Asks DNS on a loop, through c-ares. Names are absolute: a search list could send an origin's traffic to another
+/// host. The hosts file comes first. Not thread-safe: it belongs to its loop's thread.
 class Resolver final : private loop::Notify {
 public:
     /// Throws std::runtime_error when c-ares cannot start or a server's address means nothing to it.

@@ -32,7 +32,7 @@ origin::Announcement Exchange::announcement() const noexcept {
     return origin::Announcement::of({located_.client, port}, peer_.edge);
 }
 
-/// The dial is over, `fault` says how: what it learnt is told, and the connection is the attempt's.
+/// The dial is over, `fault` says how: reports what it learnt, and gives the attempt its connection.
 void Exchange::end_dial(Attempt& attempt, Fault fault) {
     const auto id = attempt.candidate.id;
     const auto dial = std::move(attempt.dial);

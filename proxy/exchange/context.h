@@ -110,7 +110,7 @@ public:
         if (Moment* moment = moment_of(bound, origin)) moment->trial_until = {};
     }
     void skip(const Bound& bound, geo::OriginId origin, bool is_stalled = false) noexcept;
-    /// Requests to the origin wait in vain: others go elsewhere for a moment, and the verdict machine hears of it.
+    /// Requests to the origin wait in vain: others go elsewhere for a moment, and the verdict machine gets a report.
     void stalled(const Bound& bound, geo::OriginId origin);
 
     /// Tells the control thread what an attempt said of its origin; sent after the current batch of events.
@@ -129,7 +129,7 @@ public:
     std::unique_ptr<Attempt> fresh_attempt();
     void recycle(std::unique_ptr<Attempt> attempt) noexcept;
 
-    /// A request begins or ends on this worker; the others hear of it in steps.
+    /// A request begins or ends on this worker; the other workers see it in steps.
     void begin_request() noexcept {
         if (++in_flight_ - told_ >= static_cast<std::int64_t>(capacity.step())) tell_requests();
     }

@@ -30,13 +30,13 @@ struct AttemptEnd {
     bool out_of_time = false;   ///< the deadline has passed
     bool out_of_ports = false;  ///< edge_overloaded for want of a local port, which is so towards one address only
 
-    /// Whether the origin may have processed a byte. Not if its TLS refused us while the request was under way; which,
-    /// once some of the body has been let go, is of no use any more.
+    /// Whether the origin may have processed a byte. Not if its TLS refused us while the request was under way. That
+    /// no longer helps once the edge has let go of a part of the body.
     bool was_sent() const noexcept { return connected && !(info(fault).nothing_sent && body_held); }
     /// Whether the origin refused the request before processing, although it may have had all of it.
     bool was_refused() const noexcept { return status == 421 || (connected && !was_sent()); }
     bool is_answer() const noexcept { return fault == Fault::none && !is_retried(status); }
-    /// No origin can mend it: what the edge lacks it lacks everywhere, but for local ports.
+    /// No origin can help: the edge lacks the same towards every origin, except for local ports.
     bool is_final() const noexcept {
         return account::is_final(fault) || (fault == Fault::edge_overloaded && !out_of_ports);
     }

@@ -32,15 +32,15 @@ void Exchange::append_own_fields(std::string& out) const {
 }
 
 /// What the origin says of the name that it was asked by, in the client's own.
-void Exchange::mend_locations() {
+void Exchange::rewrite_locations() {
     if (site_->host_header == "client") return;
     const auto asked = message::host_sent(request_, *site_, origin_of(*attempt_));
     if (wire::equal_ignoring_case(asked, request_.authority)) return;
     const bool secure = wire::equal_ignoring_case(message::client_proto(request_, forwarding_), "https");
-    attempt_->channel->mend_fields([&](const wire::Field& field) {
+    attempt_->channel->rewrite_fields([&](const wire::Field& field) {
         const bool locates = wire::equal_ignoring_case(field.name, "location") ||
                              wire::equal_ignoring_case(field.name, "content-location");
-        return locates ? message::mended_location(field.value, asked, request_.authority, secure) : std::string{};
+        return locates ? message::rewritten_location(field.value, asked, request_.authority, secure) : std::string{};
     });
 }
 
@@ -67,7 +67,7 @@ ResponseStart Exchange::response_start(std::string& own) {
 
 /// Begins the response, and returns what carries its body to the client, and the rest of the request's to the origin.
 Relay Exchange::begin_relay() {
-    mend_locations();
+    rewrite_locations();
     {
         std::string own;
         client_.start(response_start(own));

@@ -51,7 +51,7 @@ loop::Task<Outcome> Exchange::run() {
     try {
         fault = co_await carry();
     } catch (const std::exception& bug) {
-        // Whoever has been taken is answered: a client may repeat what ends without an answer, even a POST.
+        // Every accepted request gets an answer: a client may repeat a request without one, even a POST.
         account::log_error("exchange_failed",
                            {{"fault", "edge_internal"}, {"request", id_.text()}, {"what", bug.what()}});
         response_started_ = !client_.take_back();
@@ -109,7 +109,7 @@ Fault Exchange::choose_answer(Fault fault) {
     return fault;
 }
 
-/// No origin is asked any more, and what is relayed may last for days: the databases of that time need not.
+/// No further origin is asked, and a relayed answer may last for days: the databases of that time need not.
 void Exchange::let_go() noexcept {
     if (!forwarding_.secret_headers.empty()) trust_ = snapshot_->trust;  // trailers are still judged by them
     snapshot_.reset();

@@ -86,7 +86,7 @@ private:
     bool take_slot(const steering::Considered& candidate);
     loop::Task<Fault> queue_for(geo::OriginId id);
     void count_spill(geo::OriginId chosen);
-    /// Whether it may be the one that tries out an origin of which nobody knows whether it answers.
+    /// Whether the request may try out an origin that may not answer.
     bool may_try() const noexcept { return method_ != steering::MethodClass::unsafe; }
     loop::Task<Fault> ask(bool fresh);
     origin::Announcement announcement() const noexcept;
@@ -147,7 +147,7 @@ private:
     void end_relay(const Relay& relay, Fault fault);
     loop::Task<Fault> tunnel();
     ResponseStart response_start(std::string& own);
-    void mend_locations();
+    void rewrite_locations();
     void append_own_fields(std::string& out) const;
     void choose_upgrade();
     /// Why it cannot go on, whatever origins do; none: it can.

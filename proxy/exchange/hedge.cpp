@@ -33,7 +33,7 @@ bool Exchange::hedge_wins(Wait& wait) {
         state_->origins[hedge_->candidate.id]->hedges_won.add();
         const auto now = context_.loop.now();
         auto& times = times_of(*attempt_);
-        // It took at least so long: without the late ones the p95 would shrink with each hedge.
+        // The first attempt took at least this time: without the late ones the p95 would shrink with each hedge.
         if (site_->hedge.kind == conf::Hedge::Kind::p95 && attempt_->begun) times.heads.add(now - attempt_->sent_at());
         if (wait.silence.waits()) {
             times.silence.gave_up(wait.silence.since());

@@ -135,7 +135,7 @@ public:
     loop::Clock::duration patience(loop::Clock::duration floor, const HeadTimes& times) const noexcept {
         return std::max({floor, 3 * times.p99(), 5 * gap_});
     }
-    /// Whether it is silent now; then all who wait are notified, and are no sign any more: the next finding needs
+    /// Whether it is silent now; then all waiting requests are notified, and no longer count: the next finding needs
     /// others. False while too little is known of the origin.
     bool found(loop::TimePoint now, loop::Clock::duration floor, const HeadTimes& times) noexcept {
         if (!times.known() || answer_ == loop::TimePoint{}) return false;

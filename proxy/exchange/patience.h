@@ -100,7 +100,7 @@ private:
     bool acknowledged_ = false;  ///< the peer's kernel has the whole request
     bool lost_ = false;          ///< its own path is
     bool asks_path_ = false;
-    bool unanswered_ = false;  ///< the peer's kernel says nothing any more, although it is asked
+    bool unanswered_ = false;  ///< the peer's kernel no longer answers, although it is asked
     loop::TimePoint since_{};
     loop::TimePoint silence_at_ = never;  ///< when to look whether the origin is silent
     loop::TimePoint path_at_ = never;     ///< and what became of the request on its way

@@ -8,8 +8,8 @@ namespace nearhop::exchange {
 /// in this request. Judged for each request, not for the connection.
 bool is_trusted(const steering::Trust& trust, const message::Request& request, const Peer& peer);
 
-/// Whether a trusted peer says that its client came over TLS (RFC 7239 section 5.4, or X-Forwarded-Proto), of which the
-/// edge has seen nothing: "https", or the "wss" that some balancers write for a WebSocket.
+/// Whether a trusted peer says that its client came over TLS (RFC 7239 section 5.4, or X-Forwarded-Proto), which the
+/// edge cannot see itself: "https", or the "wss" that some balancers write for a WebSocket.
 bool ended_tls(const shared::Snapshot& snapshot, const message::Request& request, const Peer& peer);
 
 }  // namespace nearhop::exchange

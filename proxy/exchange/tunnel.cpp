@@ -50,7 +50,7 @@ loop::Task<Fault> Tunnel::carry(loop::milliseconds idle) {
         if (moved) {
             progress = now;
             quiet = false;
-            // Again until nothing moves: what stood in the way may have left, and nobody would notify us of that.
+            // Again until nothing moves: a full buffer may be empty now, and no event would say so.
             if (bytes_.in + bytes_.out - turn_began < fair_share) continue;
             turn_began = bytes_.in + bytes_.out;
             co_await wake_.yield();

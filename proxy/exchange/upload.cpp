@@ -13,7 +13,7 @@ Fault Upload::move(Codec& client, origin::Channel& to, const Terms& terms, loop:
         const bool full = to.is_full();
         const Io sent = to.flush();
         if (sent == Io::failed) broken_ = true;  // an answer may still be there to read
-        // What stood in the way has left, and neither side would notify again: what the client sent is here already.
+        // The full buffer is empty now, and neither side would notify again: what the client sent is here already.
         if (!full || sent != Io::ok) return Fault::none;
     }
 }

@@ -105,7 +105,7 @@ void Exchange::look_for_silence(const Attempt& attempt, TimePoint now) {
     if (times.silence.found(now, config_->origins[id].passive.stall, times.heads)) context_.stalled(*bound_, id);
 }
 
-/// Other requests must not meet the same path, and the verdict machine hears of it as of a dial that failed.
+/// Other requests must not meet the same path, and the verdict machine gets a report as of a failed dial.
 void Exchange::lose_path(Attempt& attempt) {
     const auto id = attempt.candidate.id;
     const auto& address = attempt.channel->address();

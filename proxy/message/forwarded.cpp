@@ -55,7 +55,7 @@ bool is_scheme(std::string_view text) noexcept {
                        [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'; });
 }
 
-/// What may stand in a Host field, and in quotes.
+/// Whether it may be the value of a Host field, and be quoted.
 bool is_host(std::string_view text) noexcept {
     return !text.empty() && text.size() <= longest_host && std::all_of(text.begin(), text.end(), [](char c) {
         return c > ' ' && c < 0x7f && std::string_view{"\"\\,;/@?#<>"}.find(c) == std::string_view::npos;
@@ -76,7 +76,7 @@ std::size_t count(Items items) noexcept {
     return number;
 }
 
-/// A malformed element stands for a hop that nobody knows.
+/// A malformed element counts as an unknown hop.
 steering::ForwardedElement read(std::string_view element) noexcept {
     if (const auto good = steering::parse_element(element)) return *good;
     steering::ForwardedElement unknown;

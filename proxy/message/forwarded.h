@@ -14,7 +14,7 @@ namespace nearhop::message {
 ///   Forwarded has for the client's hop, else those of this request. The first element of Forwarded and the last one,
 ///   ours, say them.
 ///
-/// A stranger's fields do not count. Of a chain the last 64 hops go on.
+/// The fields of an untrusted peer do not count. Of a chain the last 64 hops go on.
 void write_forwarded(const Request& request, const Forwarding& how, wire::Buffer& out);
 
 /// The scheme by which the client asked, as write_forwarded() tells it. A view into the request, or a literal.

@@ -24,8 +24,8 @@ std::string_view without_any_port(std::string_view authority) noexcept {
 
 }  // namespace
 
-std::string mended_location(std::string_view value, std::string_view host_sent, std::string_view authority,
-                            bool secure) {
+std::string rewritten_location(std::string_view value, std::string_view host_sent, std::string_view authority,
+                               bool secure) {
     const bool is_https = begins_with(value, "https://");
     if (authority.empty() || !(is_https || begins_with(value, "http://"))) return {};
     std::string_view rest = value.substr(is_https ? 8 : 7);
@@ -34,11 +34,11 @@ std::string mended_location(std::string_view value, std::string_view host_sent, 
     const std::string_view port = is_https ? ":443" : ":80";
     if (!equal_ignoring_case(without_port(named, port), without_port(host_sent, port))) return {};
 
-    std::string mended = secure || is_https ? "https://" : "http://";
+    std::string rewritten = secure || is_https ? "https://" : "http://";
     // The port that the client came to is that of its own scheme.
-    mended += is_https && !secure ? without_any_port(authority) : authority;
-    mended += rest;
-    return mended;
+    rewritten += is_https && !secure ? without_any_port(authority) : authority;
+    rewritten += rest;
+    return rewritten;
 }
 
 }  // namespace nearhop::message

@@ -9,7 +9,7 @@ namespace nearhop::message {
 /// Host that the client asked for, where the client can reach it. Empty: it stays as it is. `secure`: the client's own
 /// connection is; what the origin calls http then is https, and never the other way round, which would be the circle of
 /// an origin that sends everybody to https. Pure.
-std::string mended_location(std::string_view value, std::string_view host_sent, std::string_view authority,
-                            bool secure);
+std::string rewritten_location(std::string_view value, std::string_view host_sent, std::string_view authority,
+                               bool secure);
 
 }  // namespace nearhop::message

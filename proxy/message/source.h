@@ -27,11 +27,12 @@ public:
         std::erase_if(head_.fields,
                       [name](const wire::Field& field) { return wire::equal_ignoring_case(field.name, name); });
     }
-    /// Gives fields the value that `mend(field)` returns for them, unless it is empty.
-    template <class Mend>
-    void mend_fields(Mend mend) {
+    /// Gives fields the value that `rewrite(field)` returns for them, unless it is empty.
+    template <class Rewrite>
+    void rewrite_fields(Rewrite rewrite) {
         for (auto& field : head_.fields)
-            if (std::string value = mend(field); !value.empty()) field.value = mended_.emplace_back(std::move(value));
+            if (std::string value = rewrite(field); !value.empty())
+                field.value = rewritten_.emplace_back(std::move(value));
     }
 
     /// Body bytes at hand. pending: wait; data: `bytes`, then consume_body(); complete: nothing follows; failed:
@@ -50,7 +51,7 @@ protected:
     void forget_head() noexcept {
         head_.status = 0;
         head_.fields.clear();
-        mended_.clear();
+        rewritten_.clear();
         framing_ = {};
         fault_ = account::Fault::none;
     }
@@ -60,7 +61,7 @@ protected:
     account::Fault fault_ = account::Fault::none;
 
 private:
-    std::list<std::string> mended_;  ///< what views in head_ refer to, beside what it was read from
+    std::list<std::string> rewritten_;  ///< what views in head_ refer to, beside what it was read from
 };
 
 }  // namespace nearhop::message

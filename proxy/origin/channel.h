@@ -12,12 +12,12 @@
 
 namespace nearhop::origin {
 
-/// One request and its answer on their way to and from an origin, whatever the protocol and whoever else uses the same
+/// One request and its answer on their way to and from an origin, whatever the protocol, also where others use the same
 /// connection. Nothing here waits: each call does what can be done now, and the exchange's wake is notified when that
 /// changes. In this order: send_head(), then send_body() and end_body() beside receive_head() and body(), finish().
 ///
-/// What was provably not sent is told by the fault: a request with one of which info(fault).nothing_sent is true has
-/// not been processed by the origin.
+/// The fault says what was provably not sent: if info(fault).nothing_sent is true, the origin has not processed the
+/// request.
 class Channel : public message::Source {
 public:
     using Delivery = loop::Socket::Delivery;
@@ -32,7 +32,7 @@ public:
     virtual bool is_full() const noexcept = 0;        ///< takes no more before a flush()
     virtual bool is_sent() const noexcept = 0;        ///< nothing that was taken waits to be sent
     virtual std::uint64_t sent() const noexcept = 0;  ///< bytes on the wire, a running total
-    /// When the last request byte was handed over; before that, the head's last. Zero: not yet. By whoever sends.
+    /// When the last request byte was handed over; before that, the head's last. Zero: not yet. The sender sets it.
     loop::TimePoint sent_at{};
 
     enum class Progress : std::uint8_t { pending, interim, head, failed };

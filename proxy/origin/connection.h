@@ -18,8 +18,8 @@ inline constexpr std::chrono::milliseconds stale_within{500};
 
 class Pool;
 
-/// How long a connection may idle of which the origin says that it closes it so long after an answer: a little less, so
-/// that no request meets the end on its way.
+/// How long a connection may idle, by the time after which the origin says that it closes it: a little less, so that no
+/// request meets the end on its way.
 constexpr loop::milliseconds idle_limit_of(std::optional<std::chrono::seconds> told) noexcept {
     if (!told) return loop::milliseconds::max();
     const loop::milliseconds whole = *told;

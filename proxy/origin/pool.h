@@ -25,7 +25,7 @@ namespace nearhop::origin {
 /// serves that one alone, however few are in use at once.
 class Pool final : private loop::Notify {
 public:
-    /// `capacity`, where given, hears of every connection and outlives the pool.
+    /// `capacity`, if given, counts every connection and outlives the pool.
     Pool(loop::Loop& loop, std::shared_ptr<account::PoolCounters> counters, shared::Capacity* capacity = nullptr);
     ~Pool();
 
@@ -45,7 +45,7 @@ public:
     /// was known of addresses that are gone is forgotten, and none is kept of their connections.
     void retain(const std::vector<shared::Endpoint>& endpoints);
     void close_idle() noexcept;
-    /// The origin is not in the configuration any more: nothing is kept from now on.
+    /// The origin has left the configuration: the pool keeps nothing from now on.
     void retire() noexcept;
     /// What was sent to this address got lost: idle connections to it are closed.
     void lose(const std::string& address) noexcept { drop_all(address); }
@@ -59,7 +59,7 @@ public:
     /// idle connections and forgets sessions: they were made with another trust.
     void set_tls(const std::string& digest);
     /// The session for connections to an address under `digest`, for this name (followed_name(), which may be a
-    /// client's word: only so many are kept); null when the digest is not what counts any more.
+    /// client's word: only so many are kept); null when the digest is no longer the present one.
     std::shared_ptr<wire::SslSession> session_for(const std::string& digest, const std::string& address,
                                                   const std::string& server_name = {});
     static constexpr std::size_t most_sessions = 256;

@@ -14,8 +14,8 @@ namespace nearhop::run {
 /// Those in the file of --ca, else the system's.
 std::shared_ptr<ssl_ctx_st> trust_in_authorities(const AdminOptions& options);
 
-/// The first certificate of the edge's own file and no other one, whoever signed it: the names in it need not be looked
-/// at, and any other one of the same authority would not do.
+/// Trusts the first certificate of the edge's own file and no other, whatever authority signed it: its names do not
+/// matter, and another certificate of the same authority is refused.
 std::shared_ptr<ssl_ctx_st> trust_in_certificate(const std::string& file, const AdminOptions& options);
 
 }  // namespace nearhop::run

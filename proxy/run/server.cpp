@@ -62,7 +62,7 @@ public:
         const sigset_t set = handled_signals();
         descriptor_.assign(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     }
-    /// The next one; 0: there are none any more.
+    /// The next one; 0: there are no more.
     loop::Task<int> next() {
         const auto got = co_await descriptor_.async_read_some(asio::buffer(&got_, sizeof got_), token());
         co_return got.bytes == sizeof got_ ? static_cast<int>(got_.ssi_signo) : 0;

@@ -69,7 +69,7 @@ void AddressCounts::Held::release() noexcept {
     std::uint64_t next = 0;
     do {
         next = word - one;
-        if (next << (64 - tag_shift) == 0) next = 0;  // nothing is counted any more: the slot is free
+        if (next << (64 - tag_shift) == 0) next = 0;  // nothing is left to count: the slot is free
     } while (!slot_->compare_exchange_weak(word, next, std::memory_order_relaxed));
     auto& total = table_->totals_[static_cast<std::size_t>(what_)];
     total.all.fetch_sub(1, std::memory_order_relaxed);

@@ -83,7 +83,7 @@ Refusal Capacity::begin_session(const geo::Address& peer, bool is_trusted, bool 
     if (request_load() >= all_sessions_at) return Refusal::overload;
     if (const Refusal why = judge_address(peer, is_trusted); why != Refusal::none) return why;
     if (with_handshake) {
-        // A second's worth at most is owed, so the clock of another rate may as well begin anew.
+        // A second's worth at most is owed, so the clock of another rate may as well begin again.
         const unsigned rate = handshake_rate_.load(std::memory_order_relaxed);
         const Pace pace = Pace::of(rate, std::chrono::seconds{1}, rate);
         if (pace.limits() && !handshake_bucket_.take(pace, now).allowed) return Refusal::handshake_rate;

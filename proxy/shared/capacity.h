@@ -24,14 +24,14 @@ inline constexpr std::size_t resource_count = static_cast<std::size_t>(Resource:
 std::string_view name(Resource what) noexcept;
 
 /// What the whole process carries and may carry: the workers' shared view, made of atomics only. What changes with
-/// every connection is exact; what changes with every request is told by each worker in steps of about one percent.
+/// every connection is exact; workers add what changes with every request in steps of about one percent.
 ///
 /// Shedding, in this order, by the share of a limit that is in use (docs/limits.md):
 ///   80 %  new connections of the busiest addresses are closed
 ///   90 %  all new connections (at 100 % where only sessions or handshakes are short)
 ///   95 %  new requests of the busiest addresses get 503 (requests, descriptors, memory)
 ///  100 %  all new requests
-/// It ends by itself: every figure is looked at anew each time.
+/// It ends by itself: each call reads every figure again.
 class Capacity {
 public:
     static constexpr unsigned busy_sessions_at = 80, all_sessions_at = 90, busy_requests_at = 95;
@@ -94,7 +94,7 @@ public:
 
     /// In percent of the limit; 0 without one.
     unsigned load(Resource what) const noexcept;
-    /// New connections or requests are refused, whoever they come from: others should get them. See docs/limits.md.
+    /// The edge refuses new connections or requests from any client: other edges should get them. See docs/limits.md.
     bool is_full() const noexcept { return load(Resource::sessions) >= 100 || request_load() >= all_sessions_at; }
     /// Idle origin connections are a luxury: time to close them.
     bool is_tight() const noexcept { return load(Resource::descriptors) >= busy_sessions_at; }

@@ -10,8 +10,9 @@
 
 namespace nearhop::shared {
 
-/// Whether failures of one origin are being counted somewhere: only then is a success worth telling. Of all workers
-/// together: a row of failures ends with the next success, whoever has it. A request that succeeds reads one flag.
+/// Whether failures of one origin are being counted somewhere: only then is a success worth a report. For all
+/// workers together: a row of failures ends with the next success of any worker. A request that succeeds reads one
+/// flag.
 class FailureRows {
 public:
     void failed() noexcept { open_.store(true, std::memory_order_relaxed); }
@@ -35,7 +36,7 @@ public:
         return ended;
     }
 
-    /// The origin has these addresses now: failures of others concern nobody any more.
+    /// The origin has these addresses now: failures of others no longer matter.
     void retain(const std::vector<std::string>& addresses) {
         const std::lock_guard lock{mutex_};
         std::erase_if(addresses_, [&](const std::string& known) {

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-/// For tables whose keys strangers choose: with a secret in the hash nobody can aim at one place of them.
+/// For tables whose keys clients choose: with a secret in the hash, no client can aim at one place of them.
 namespace nearhop::shared {
 
 /// Both halves of the 128-bit product folded: every bit of the result depends on every bit of both.

@@ -75,7 +75,7 @@ OriginLoad::Waiter::~Waiter() {
             return;
         }
     }
-    take().release();  // its turn had come, but it leaves all the same
+    take().release();  // its turn had come, but it leaves
 }
 
 OriginLoad::Slot OriginLoad::Waiter::take() noexcept {

@@ -66,7 +66,7 @@ public:
         std::shared_ptr<Ticket> ticket_;
     };
 
-    /// Limits in force, 0: none. Any thread; who waits hears of more room.
+    /// Limits in force, 0: none. Any thread; waiting requests are notified of more room.
     void set(unsigned capacity, unsigned queue) noexcept;
 
     /// Empty when there is no room, or others wait for it already.
@@ -125,7 +125,7 @@ private:
     void leave(const loop::Loop* here) noexcept;
     void pass_on(const loop::Loop* here) noexcept;
 
-    // One line: whoever comes reads all three.
+    // One line: every request reads all three.
     alignas(64) std::atomic<unsigned> in_flight_{0};
     std::atomic<unsigned> queued_{0};
     std::atomic<unsigned> capacity_{0};

@@ -16,7 +16,7 @@ namespace nearhop::shared {
 class Pace {
 public:
     Pace() = default;  ///< no limit
-    /// `count` tokens in `per`, at most `burst` (or 1) at once. Its clock stands at 0 at the time `since`.
+    /// `count` tokens in `per`, at most `burst` (or 1) at once. Its clock shows 0 at the time `since`.
     static Pace of(unsigned count, std::chrono::seconds per, unsigned burst,
                    std::chrono::nanoseconds since = std::chrono::nanoseconds{0}) noexcept;
     /// `next` from now on, for buckets that were used under this one.
@@ -67,7 +67,7 @@ class RateTable {
 public:
     explicit RateTable(std::size_t buckets);  ///< rounded up to a power of two, at least 64
 
-    /// `key` from AddressHash, never 0; it stands for a client and a pace. No allocation.
+    /// `key` from AddressHash, never 0; it means a client and a pace. No allocation.
     Taken take(std::uint64_t key, const Pace& pace, std::chrono::nanoseconds now) noexcept;
     std::size_t capacity() const noexcept { return sets_ * ways; }
 

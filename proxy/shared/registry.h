@@ -53,7 +53,7 @@ public:
     std::shared_ptr<OriginLoad> load(const std::string& origin);  ///< of the process
 
     /// Forgets what is of no site or origin named here, unless something still goes on there. True when all of it went.
-    /// Whoever holds a block that was forgotten counts where nobody looks.
+    /// The counts of a forgotten block that is still held are not shown.
     bool retain(const std::set<std::string_view>& sites, const std::set<std::string_view>& origins);
 
     /// Visits a copy of the tables, so that a slow scraper holds no lock.

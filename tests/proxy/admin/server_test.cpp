@@ -309,10 +309,10 @@ TEST_F(AdminServerTest, TellsStrangersNothingAndKeepsFewOfThem) {
     ASSERT_TRUE(sessions_become(0));
 
     std::vector<std::unique_ptr<Client>> crowd;
-    crowd.reserve(AdminServer::most_strangers);
-    for (std::size_t i = 0; i < AdminServer::most_strangers; ++i)
+    crowd.reserve(AdminServer::most_untrusted);
+    for (std::size_t i = 0; i < AdminServer::most_untrusted; ++i)
         crowd.push_back(std::make_unique<Client>(address, 0, "127.0.0.9"));
-    ASSERT_TRUE(sessions_become(AdminServer::most_strangers));
+    ASSERT_TRUE(sessions_become(AdminServer::most_untrusted));
     Client one_more{address, 0, "127.0.0.9"};
     EXPECT_EQ(one_more.read_all(), "");
     Client allowed{address};

@@ -12,7 +12,7 @@ namespace {
 struct Row {
     const char* name;
     const char* value;
-    const char* mended;  ///< empty: it stays
+    const char* rewritten;  ///< empty: it stays
     bool secure = true;
     const char* host_sent = "alb.internal";
     const char* authority = "www.test";
@@ -22,7 +22,7 @@ using tests::PrintTo;
 struct Locations : testing::TestWithParam<Row> {};
 TEST_P(Locations, UnderTheHostThatTheOriginWasAskedWithBecomeTheClients) {
     const auto& row = GetParam();
-    EXPECT_EQ(mended_location(row.value, row.host_sent, row.authority, row.secure), row.mended);
+    EXPECT_EQ(rewritten_location(row.value, row.host_sent, row.authority, row.secure), row.rewritten);
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, Locations,
